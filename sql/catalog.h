@@ -1,0 +1,53 @@
+/* The catalog: schemas, streams, tables, views, types, persistent queries. Versioned: each DDL makes version n + 1,
+ * written durably before it is visible. Readers take an immutable snapshot (reference-counted) and bind against it.
+ *
+ * Names keep the declared spelling and compare without case (design: README "Names"). Under identifiers=ksql, names
+ * are compared exactly (the lexer has folded unquoted ones).
+ *
+ * @thread any for a snapshot; tn_catalog_* writers are serialised by the database lock in sql/db.c
+ */
+#ifndef TN_SQL_CATALOG_H
+#define TN_SQL_CATALOG_H
+
+#include "stream/plan.h"
+
+enum tn_object_kind {
+    TN_OBJ_STREAM,        /* decl; rows of a log */
+    TN_OBJ_TABLE,         /* declared TABLE over a topic (query scans fold the topic unless materialised) */
+    TN_OBJ_KTABLE,        /* result of CREATE TABLE AS: a store of query_id */
+    TN_OBJ_VIEW,          /* text, bound on use */
+    TN_OBJ_SYSTEM         /* system.*, information_schema.*: rows made on demand */
+};
+
+struct tn_system_table; /* sql/system_tables.h */
+
+struct tn_object {
+    enum tn_object_kind kind;
+    const char *schema_name;      /* "default" */
+    const char *name;             /* declared spelling */
+    const struct tn_schema *schema; /* columns a SELECT * shows */
+    struct tn_topic_decl decl;    /* STREAM, TABLE, KTABLE (its result topic) */
+    bool is_source;               /* CREATE SOURCE … */
+    const char *query_id;         /* query that fills it (CSAS, CTAS), NULL for declared ones; for a materialised
+                                     declared table the internal query that keeps its store */
+    const char *statement;        /* text as given */
+    const char *text;             /* VIEW: the query */
+    const char *ingest_path, *ingest_text; /* HTTP; NULL = default */
+    int ingest_status;            /* 0 = 200 */
+    const struct tn_system_table *system;
+    int64_t created_ms;
+};
+
+struct tn_catalog; /* immutable snapshot */
+
+const struct tn_object *tn_catalog_find(const struct tn_catalog *catalog, struct tn_str schema_name,
+                                        struct tn_str name);
+int64_t tn_catalog_version(const struct tn_catalog *catalog);
+/* Objects in (schema, name) order. */
+void tn_catalog_each(const struct tn_catalog *catalog,
+                     bool (*each)(void *ctx, const struct tn_object *object), void *ctx);
+/* Named type of CREATE TYPE; NULL when absent. */
+const struct tn_type *tn_catalog_type(const struct tn_catalog *catalog, struct tn_str name);
+bool tn_catalog_has_schema(const struct tn_catalog *catalog, struct tn_str name);
+
+#endif

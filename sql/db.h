@@ -1,0 +1,75 @@
+/* The database: catalog + engine + executors behind one call. HTTP endpoints, the shell, the start-up file and the
+ * Trino protocol all run statements through tn_db_run.
+ * @thread any; one statement runs on the caller's thread
+ */
+#ifndef TN_SQL_DB_H
+#define TN_SQL_DB_H
+
+#include "sql/catalog.h"
+#include "sql/result.h"
+#include "stream/base/clock.h"
+#include "stream/base/metrics.h"
+#include "stream/engine.h"
+
+struct tn_db;
+
+/* Durable key-value store of the catalog, given by main.c (store/catalog_store.h implements it). */
+struct tn_catalog_store {
+    /* Append version `version` (must be last + 1) durably before return. TN_E_BUSY: another version came first. */
+    enum tn_status (*append)(struct tn_catalog_store *store, int64_t version, struct tn_str record,
+                             struct tn_err *err);
+    enum tn_status (*each)(struct tn_catalog_store *store,
+                           enum tn_status (*each)(void *ctx, int64_t version, struct tn_str record,
+                                                  struct tn_err *err),
+                           void *ctx, struct tn_err *err);
+};
+
+struct tn_db_config {
+    const char *application_id;
+    struct tn_engine *engine;
+    struct tn_log *log;
+    struct tn_catalog_store *catalog_store;
+    struct tn_clock *clock;
+    struct tn_metrics *metrics;
+    const struct tn_formats *formats;
+    int64_t timeout_ms, memory_bytes, rows_max; /* sql.timeout.ms, sql.memory.bytes, result limit */
+    int64_t cache_bytes;                        /* sql.cache.bytes */
+    int threads_count;                          /* sql.threads */
+    int default_partitions;                     /* PARTITIONS when a statement names none */
+    bool is_latest;                             /* auto.offset.reset=latest */
+    bool is_identifiers_ksql;                   /* identifiers=ksql */
+};
+
+enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_db,
+                          struct tn_err *err); /* replays the catalog, adds its queries to the engine */
+void tn_db_close(struct tn_db *db);
+
+struct tn_session {
+    char catalog[64], schema[64]; /* "tarn", "default" */
+    const char *user;
+    bool is_read_only;            /* GET: refuses everything but queries */
+};
+void tn_session_init(struct tn_session *session);
+
+/* What a statement was, for status codes and logs. */
+enum tn_statement_class { TN_STMT_QUERY, TN_STMT_PUSH, TN_STMT_DDL, TN_STMT_INSERT, TN_STMT_ADMIN };
+
+/* Run one statement (a trailing ';' is fine). A push query runs until LIMIT, cancel or error. */
+enum tn_status tn_db_run(struct tn_db *db, struct tn_session *session, struct tn_str text,
+                         struct tn_budget *budget, struct tn_rows *rows,
+                         enum tn_statement_class *ret_class, struct tn_err *err);
+
+/* Wanted state (tarn run FILE): the whole script is checked first, then applied, or nothing is. ret_warnings gets
+ * one line per object that the file no longer names (is_prune: dropped instead). */
+enum tn_status tn_db_apply(struct tn_db *db, struct tn_str script, bool is_prune,
+                           struct tn_buf *ret_warnings, struct tn_err *err);
+
+/* Wait until everything acknowledged before this call is visible in the tables `text` reads (fresh=1). */
+enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
+                                struct tn_budget *budget, struct tn_err *err);
+
+/* Immutable snapshot of the catalog; release with tn_catalog_unref. */
+const struct tn_catalog *tn_db_catalog(struct tn_db *db);
+void tn_catalog_unref(const struct tn_catalog *catalog);
+
+#endif

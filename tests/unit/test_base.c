@@ -1,0 +1,93 @@
+/* Covers stream/base: errors, arena, buffers, nearest names, murmur2 vectors of Kafka's Java client, CRC-32C. */
+#include "stream/base/arena.h"
+#include "stream/base/buf.h"
+#include "stream/base/hash.h"
+#include "tests/check.h"
+
+static void test_errors(void)
+{
+    struct tn_err err = TN_ERR_INIT;
+    CHECK(tn_err_set(&err, TN_E_NAME, "no stream '%s'", "x") == TN_E_NAME);
+    tn_err_prefix(&err, "source '%s'", "orders");
+    CHECK_STR(tn_str_of(err.message), "source 'orders': no stream 'x'");
+    CHECK(tn_err_set(NULL, TN_E_IO, "ignored") == TN_E_IO);
+}
+
+static void test_arena(void)
+{
+    struct tn_arena arena;
+    tn_arena_init(&arena, 1 << 20);
+    for (int i = 0; i < 10000; i++) {
+        char *p = tn_arena_alloc(&arena, (size_t)(i % 97) + 1);
+        CHECK(((uintptr_t)p & 15) == 0);
+        memset(p, 7, (size_t)(i % 97) + 1);
+    }
+    CHECK(!tn_arena_over(&arena));
+    tn_arena_alloc(&arena, 1 << 20);
+    CHECK(tn_arena_over(&arena));
+    tn_arena_reset(&arena);
+    CHECK_STR(tn_str_of(tn_arena_printf(&arena, "%d-%s", 7, "x")), "7-x");
+    tn_arena_release(&arena);
+}
+
+static void test_buf(void)
+{
+    struct tn_buf buf;
+    tn_buf_init(&buf, 64);
+    tn_buf_add_json(&buf, TN_STR("a\"b\\\n\x01"));
+    CHECK_STR(tn_buf_str(&buf), "\"a\\\"b\\\\\\n\\u0001\"");
+    tn_buf_reset(&buf);
+    tn_buf_add_i64(&buf, INT64_MIN);
+    CHECK_STR(tn_buf_str(&buf), "-9223372036854775808");
+    tn_buf_reset(&buf);
+    tn_buf_add_varint(&buf, UINT64_MAX);
+    uint64_t value = 0;
+    CHECK(tn_varint_read(buf.ptr, buf.ptr + buf.len, &value) == buf.ptr + buf.len);
+    CHECK(value == UINT64_MAX);
+    CHECK(tn_varint_read(buf.ptr, buf.ptr + buf.len - 1, &value) == NULL);
+    for (int i = 0; i < 100; i++)
+        tn_buf_add_text(&buf, "0123456789");
+    CHECK(tn_buf_over(&buf) && buf.len <= 64);
+    tn_buf_release(&buf);
+}
+
+static void test_murmur2(void)
+{
+    static const struct {
+        int32_t key, partition;
+    } ints[] = {{0, 4}, {1, 0}, {2, 11}, {3, 7}, {4, 7}, {5, 2}, {6, 11}, {7, 3}, {8, 6}, {9, 4},
+                {10, 1}, {-1, 5}, {INT32_MAX, 3}, {INT32_MIN, 6}};
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
+        uint32_t k = (uint32_t)ints[i].key;
+        unsigned char b[4] = {(unsigned char)(k >> 24), (unsigned char)(k >> 16),
+                              (unsigned char)(k >> 8), (unsigned char)k};
+        CHECK_INT(tn_partition_of(b, 4, 12), ints[i].partition);
+    }
+    static const struct {
+        const char *key;
+        int32_t partition;
+    } texts[] = {{"alex", 8}, {"burr", 11}, {"kamesh", 4}, {"edson", 8}, {"sebi", 5}, {"", 9}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        CHECK_INT(tn_partition_of(texts[i].key, strlen(texts[i].key), 12), texts[i].partition);
+    CHECK_INT(tn_murmur2("21", 2), -973932308);
+    CHECK_INT(tn_murmur2("foobar", 6), -790332482);
+    CHECK_INT(tn_murmur2("abc", 3), 479470107);
+}
+
+static void test_names(void)
+{
+    static const char *const names[] = {"commit.interval.ms", "application.id", "state.cache.bytes"};
+    CHECK_STR(tn_str_of(tn_str_nearest(TN_STR("comit.interval.ms"), names, 3)), "commit.interval.ms");
+    CHECK(tn_str_nearest(TN_STR("zzz"), names, 3) == NULL);
+    CHECK_INT(tn_crc32c(0, "123456789", 9), 0xE3069283u);
+}
+
+int main(void)
+{
+    test_errors();
+    test_arena();
+    test_buf();
+    test_murmur2();
+    test_names();
+    return TN_TEST_END();
+}
