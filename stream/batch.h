@@ -56,11 +56,11 @@ static inline bool tn_bit_get(const uint8_t *bits, size_t i)
 }
 static inline void tn_bit_set(uint8_t *bits, size_t i)
 {
-    bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7u));
+    bits[i >> 3] = (uint8_t)((unsigned)bits[i >> 3] | 1u << (i & 7u));
 }
 static inline void tn_bit_clear(uint8_t *bits, size_t i)
 {
-    bits[i >> 3] = (uint8_t)(bits[i >> 3] & ~(1u << (i & 7u)));
+    bits[i >> 3] = (uint8_t)((unsigned)bits[i >> 3] & ~(1u << (i & 7u)));
 }
 static inline void tn_bit_put(uint8_t *bits, size_t i, bool value)
 {

@@ -53,12 +53,17 @@ struct tn_type {
 /* Singleton of a scalar kind (not DECIMAL, ARRAY, MAP, STRUCT). */
 const struct tn_type *tn_type_of(enum tn_kind kind);
 const struct tn_type *tn_type_decimal(struct tn_arena *arena, int precision, int scale);
+/* VARCHAR(n) of query rules; n 0 = the unbounded singleton. */
+const struct tn_type *tn_type_varchar(struct tn_arena *arena, uint32_t length_max);
+/* TIME, TIMESTAMP or TIMESTAMP_TZ with the precision shown to clients (3 = the singleton). */
+const struct tn_type *tn_type_time(struct tn_arena *arena, enum tn_kind kind, int precision);
 const struct tn_type *tn_type_array(struct tn_arena *arena, const struct tn_type *element);
 const struct tn_type *tn_type_map(struct tn_arena *arena, const struct tn_type *key,
                                   const struct tn_type *value);
 const struct tn_type *tn_type_struct(struct tn_arena *arena, const struct tn_field *fields,
                                      uint32_t fields_count); /* copies fields and names */
 const struct tn_type *tn_type_copy(struct tn_arena *arena, const struct tn_type *type);
+/* Same kind, precision, scale, length and children; field names of STRUCT without case. */
 bool tn_type_eq(const struct tn_type *a, const struct tn_type *b);
 
 /* ksqlDB spelling ("STRING", "ARRAY<INTEGER>", "DECIMAL(4, 2)", "STRUCT<`A` INTEGER>") and Trino spelling

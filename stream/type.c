@@ -1,0 +1,216 @@
+/* The type system: singletons for scalar kinds, arena-made DECIMAL, VARCHAR(n) and nested types, equality and the
+ * two spellings. Types are immutable, so sharing needs no copy; tn_type_copy exists to move one to a longer-lived
+ * arena. Depth is bounded by TN_TYPE_DEPTH_MAX: makers are called by the parser, which enforces it. @thread any */
+#include "stream/type.h"
+
+#include <ctype.h>
+
+#define SCALAR(k)                                                                                  \
+    [TN_K_##k] = {                                                                                 \
+        .kind = TN_K_##k                                                                           \
+    }
+
+static const struct tn_type scalars[TN_K_COUNT] = {
+    SCALAR(NULL),
+    SCALAR(BOOLEAN),
+    SCALAR(INTEGER),
+    SCALAR(BIGINT),
+    SCALAR(DOUBLE),
+    SCALAR(VARCHAR),
+    SCALAR(BYTES),
+    SCALAR(DATE),
+    [TN_K_TIME] = {.kind = TN_K_TIME, .precision = 3},
+    [TN_K_TIMESTAMP] = {.kind = TN_K_TIMESTAMP, .precision = 3},
+    [TN_K_TIMESTAMP_TZ] = {.kind = TN_K_TIMESTAMP_TZ, .precision = 3},
+    SCALAR(JSON),
+    SCALAR(INTERVAL_DAY),
+    SCALAR(INTERVAL_YEAR),
+};
+
+static const struct {
+    const char *ksql, *trino;
+    uint8_t width;
+} kinds[TN_K_COUNT] = {
+    [TN_K_NULL] = {"NULL", "unknown", 0},
+    [TN_K_BOOLEAN] = {"BOOLEAN", "boolean", 0},
+    [TN_K_INTEGER] = {"INTEGER", "integer", 4},
+    [TN_K_BIGINT] = {"BIGINT", "bigint", 8},
+    [TN_K_DOUBLE] = {"DOUBLE", "double", 8},
+    [TN_K_DECIMAL] = {"DECIMAL", "decimal", 16},
+    [TN_K_VARCHAR] = {"STRING", "varchar", 0},
+    [TN_K_BYTES] = {"BYTES", "varbinary", 0},
+    [TN_K_DATE] = {"DATE", "date", 4},
+    [TN_K_TIME] = {"TIME", "time", 8},
+    [TN_K_TIMESTAMP] = {"TIMESTAMP", "timestamp", 8},
+    [TN_K_TIMESTAMP_TZ] = {"TIMESTAMP WITH TIME ZONE", "timestamp", 8},
+    [TN_K_JSON] = {"JSON", "json", 0},
+    [TN_K_INTERVAL_DAY] = {"INTERVAL DAY TO SECOND", "interval day to second", 8},
+    [TN_K_INTERVAL_YEAR] = {"INTERVAL YEAR TO MONTH", "interval year to month", 8},
+    [TN_K_ARRAY] = {"ARRAY", "array", 0},
+    [TN_K_MAP] = {"MAP", "map", 0},
+    [TN_K_STRUCT] = {"STRUCT", "row", 0},
+};
+
+size_t tn_kind_width(enum tn_kind kind)
+{
+    TN_ASSERT(kind < TN_K_COUNT);
+    return kinds[kind].width;
+}
+
+const struct tn_type *tn_type_of(enum tn_kind kind)
+{
+    TN_ASSERT(kind < TN_K_COUNT && kind != TN_K_DECIMAL && !tn_kind_is_nested(kind));
+    return &scalars[kind];
+}
+
+const struct tn_type *tn_type_decimal(struct tn_arena *arena, int precision, int scale)
+{
+    TN_ASSERT(precision >= 1 && precision <= TN_DECIMAL_PRECISION_MAX);
+    TN_ASSERT(scale >= 0 && scale <= precision);
+    struct tn_type *type = TN_ARENA_NEW(arena, struct tn_type);
+    *type = (struct tn_type){
+        .kind = TN_K_DECIMAL, .precision = (uint8_t)precision, .scale = (uint8_t)scale};
+    return type;
+}
+
+const struct tn_type *tn_type_varchar(struct tn_arena *arena, uint32_t length_max)
+{
+    if (length_max == 0)
+        return tn_type_of(TN_K_VARCHAR);
+    struct tn_type *type = TN_ARENA_NEW(arena, struct tn_type);
+    *type = (struct tn_type){.kind = TN_K_VARCHAR, .length_max = length_max};
+    return type;
+}
+
+const struct tn_type *tn_type_time(struct tn_arena *arena, enum tn_kind kind, int precision)
+{
+    TN_ASSERT(kind >= TN_K_TIME && kind <= TN_K_TIMESTAMP_TZ);
+    TN_ASSERT(precision >= 0 && precision <= 12);
+    if (precision == scalars[kind].precision)
+        return &scalars[kind];
+    struct tn_type *type = TN_ARENA_NEW(arena, struct tn_type);
+    *type = (struct tn_type){.kind = kind, .precision = (uint8_t)precision};
+    return type;
+}
+
+static const struct tn_type *nested(struct tn_arena *arena, enum tn_kind kind,
+                                    const struct tn_field *fields, uint32_t fields_count)
+{
+    struct tn_field *copy = TN_ARENA_ARRAY(arena, struct tn_field, fields_count);
+    for (uint32_t i = 0; i < fields_count; i++)
+        copy[i] = (struct tn_field){tn_arena_str(arena, fields[i].name), fields[i].type};
+    struct tn_type *type = TN_ARENA_NEW(arena, struct tn_type);
+    *type = (struct tn_type){.kind = kind, .children_count = fields_count, .children = copy};
+    return type;
+}
+
+const struct tn_type *tn_type_array(struct tn_arena *arena, const struct tn_type *element)
+{
+    return nested(arena, TN_K_ARRAY, &(struct tn_field){TN_STR("element"), element}, 1);
+}
+
+const struct tn_type *tn_type_map(struct tn_arena *arena, const struct tn_type *key,
+                                  const struct tn_type *value)
+{
+    struct tn_field fields[2] = {{TN_STR("key"), key}, {TN_STR("value"), value}};
+    return nested(arena, TN_K_MAP, fields, 2);
+}
+
+const struct tn_type *tn_type_struct(struct tn_arena *arena, const struct tn_field *fields,
+                                     uint32_t fields_count)
+{
+    return nested(arena, TN_K_STRUCT, fields, fields_count);
+}
+
+const struct tn_type *tn_type_copy(struct tn_arena *arena, const struct tn_type *type)
+{
+    if (type == &scalars[type->kind])
+        return type;
+    struct tn_type *copy = TN_ARENA_NEW(arena, struct tn_type);
+    *copy = *type;
+    if (type->children_count == 0)
+        return copy;
+    struct tn_field *fields = TN_ARENA_ARRAY(arena, struct tn_field, type->children_count);
+    for (uint32_t i = 0; i < type->children_count; i++)
+        fields[i] = (struct tn_field){tn_arena_str(arena, type->children[i].name),
+                                      tn_type_copy(arena, type->children[i].type)};
+    copy->children = fields;
+    return copy;
+}
+
+bool tn_type_eq(const struct tn_type *a, const struct tn_type *b)
+{
+    if (a == b)
+        return true;
+    if (a->kind != b->kind || a->precision != b->precision || a->scale != b->scale ||
+        a->length_max != b->length_max || a->children_count != b->children_count)
+        return false;
+    for (uint32_t i = 0; i < a->children_count; i++) {
+        if (a->kind == TN_K_STRUCT && !tn_str_eq_nocase(a->children[i].name, b->children[i].name))
+            return false;
+        if (!tn_type_eq(a->children[i].type, b->children[i].type))
+            return false;
+    }
+    return true;
+}
+
+void tn_type_print_ksql(const struct tn_type *type, struct tn_buf *buf)
+{
+    tn_buf_add_text(buf, kinds[type->kind].ksql);
+    if (type->kind == TN_K_DECIMAL)
+        tn_buf_printf(buf, "(%d, %d)", type->precision, type->scale);
+    if (!tn_kind_is_nested(type->kind))
+        return;
+    tn_buf_add_byte(buf, '<');
+    for (uint32_t i = 0; i < type->children_count; i++) {
+        if (i)
+            tn_buf_add_text(buf, ", ");
+        if (type->kind == TN_K_STRUCT)
+            tn_buf_printf(buf, "`%.*s` ", TN_STR_FMT(type->children[i].name));
+        tn_type_print_ksql(type->children[i].type, buf);
+    }
+    tn_buf_add_byte(buf, '>');
+}
+
+static bool is_plain_name(struct tn_str name)
+{
+    if (name.len == 0 || isdigit((unsigned char)name.ptr[0]))
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (!isalnum((unsigned char)name.ptr[i]) && name.ptr[i] != '_')
+            return false;
+    return true;
+}
+
+void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf)
+{
+    tn_buf_add_text(buf, kinds[type->kind].trino);
+    if (type->kind == TN_K_DECIMAL)
+        tn_buf_printf(buf, "(%d,%d)", type->precision, type->scale);
+    if (type->kind == TN_K_VARCHAR && type->length_max)
+        tn_buf_printf(buf, "(%u)", type->length_max);
+    if (type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ)
+        tn_buf_printf(buf, "(%d)", type->precision);
+    if (type->kind == TN_K_TIMESTAMP_TZ)
+        tn_buf_add_text(buf, " with time zone");
+    if (!tn_kind_is_nested(type->kind))
+        return;
+    tn_buf_add_byte(buf, '(');
+    for (uint32_t i = 0; i < type->children_count; i++) {
+        if (i)
+            tn_buf_add_text(buf, type->kind == TN_K_STRUCT ? ", " : ",");
+        struct tn_str name = type->children[i].name;
+        if (type->kind == TN_K_STRUCT && name.len > 0)
+            tn_buf_printf(buf, is_plain_name(name) ? "%.*s " : "\"%.*s\" ", TN_STR_FMT(name));
+        tn_type_print_trino(type->children[i].type, buf);
+    }
+    tn_buf_add_byte(buf, ')');
+}
+
+int tn_schema_find(const struct tn_schema *schema, struct tn_str name)
+{
+    for (uint32_t i = 0; i < schema->fields_count; i++)
+        if (tn_str_eq_nocase(schema->fields[i].name, name))
+            return (int)i;
+    return -1;
+}
