@@ -1,6 +1,6 @@
 /* Options: one static const table per component is parser, validator, --help, reference text and system.options.
  *
- * struct fields are plain: bool, int64_t, double, const char * (string and choice). Parsing fills a struct whose
+ * struct fields are plain: bool, int64_t, double, const char * (string and choice), struct tn_opt_pair * (prefix). Parsing fills a struct whose
  * defaults came from tn_opt_defaults. Unknown key: error with the nearest name. Secrets print as ***.
  * @thread any for tables; a filled struct belongs to its owner. Strings are allocated in the given arena.
  */
@@ -39,6 +39,13 @@ struct tn_opt {
     const char *help;        /* one line */
 };
 
+/* Field of a TN_OPT_PREFIX row: `struct tn_opt_pair *`, the pairs in the order given; a repeated name replaces. */
+struct tn_opt_pair {
+    const char *name; /* without the prefix */
+    const char *value;
+    struct tn_opt_pair *next;
+};
+
 struct tn_opts {
     const char *component;   /* "server", "stream WITH", … for messages */
     const struct tn_opt *items;
@@ -48,7 +55,10 @@ struct tn_opts {
 void tn_opt_defaults(const struct tn_opts *opts, void *target, struct tn_arena *arena);
 enum tn_status tn_opt_set(const struct tn_opts *opts, void *target, struct tn_str name,
                           struct tn_str value, struct tn_arena *arena, struct tn_err *err);
-/* Required ones present? `is_set` by table index, may be NULL to skip. */
+/* Are all TN_OPT_REQUIRED rows set? `is_set` by table index. Names the first one missing. */
+enum tn_status tn_opt_check_required(const struct tn_opts *opts, const bool *is_set,
+                                     struct tn_err *err);
+/* The row that takes this name (case-blind; longest prefix row otherwise); NULL when there is none. */
 const struct tn_opt *tn_opt_find(const struct tn_opts *opts, struct tn_str name);
 /* Current value as text (secrets as ***). */
 void tn_opt_print_value(const struct tn_opt *opt, const void *target, struct tn_buf *buf);
