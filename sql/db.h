@@ -70,6 +70,5 @@ enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, st
 
 /* Immutable snapshot of the catalog; release with tn_catalog_unref. */
 const struct tn_catalog *tn_db_catalog(struct tn_db *db);
-void tn_catalog_unref(const struct tn_catalog *catalog);
 
 #endif
