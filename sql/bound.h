@@ -86,4 +86,39 @@ struct tn_query {
     int rels_count;                  /* on the outermost query: rel numbers are 0 … rels_count − 1 */
 };
 
+/* TN_E_SUBQUERY: expr->sub points here. expr->type is BOOLEAN except for SCALAR.
+ * SCALAR: one column; more than one row is an error (SUBQUERY_MULTIPLE_ROWS), none is NULL.
+ * EXISTS: is_not = NOT EXISTS. IN: expr->args are the left values (several for a row value), coerced to the types of
+ * the query's columns; is_not = NOT IN. `= ANY` is IN, `<> ALL` is NOT IN. */
+enum tn_sub_kind { TN_SUB_SCALAR, TN_SUB_EXISTS, TN_SUB_IN };
+
+struct tn_subquery {
+    enum tn_sub_kind kind;
+    bool is_not;
+    struct tn_query *query;
+};
+
+/* TN_E_WINDOW: expr->sub points here. An aggregate window has expr->agg set (args, filter as TN_E_AGG); otherwise
+ * expr->name is one of row_number, rank, dense_rank, percent_rank, cume_dist, ntile, lag, lead, first_value,
+ * last_value, nth_value and expr->args are its arguments. */
+enum tn_frame_unit { TN_FRAME_DEFAULT, TN_FRAME_ROWS, TN_FRAME_RANGE, TN_FRAME_GROUPS };
+
+enum tn_frame_bound {
+    TN_BOUND_UNBOUNDED_PRECEDING,
+    TN_BOUND_PRECEDING,          /* start_offset / end_offset rows */
+    TN_BOUND_CURRENT_ROW,
+    TN_BOUND_FOLLOWING,
+    TN_BOUND_UNBOUNDED_FOLLOWING
+};
+
+struct tn_window_spec {
+    uint32_t parts_count;
+    struct tn_expr **parts;          /* PARTITION BY */
+    uint32_t sorts_count;
+    struct tn_sort_item *sorts;      /* ORDER BY; output = −1 */
+    enum tn_frame_unit unit;         /* DEFAULT: none written */
+    enum tn_frame_bound start, end;
+    struct tn_expr *start_offset, *end_offset; /* constants; PRECEDING, FOLLOWING */
+};
+
 #endif
