@@ -9,20 +9,10 @@
 #include "sql/result.h"
 #include "stream/base/clock.h"
 #include "stream/base/metrics.h"
+#include "stream/catalog_store.h"
 #include "stream/engine.h"
 
 struct tn_db;
-
-/* Durable key-value store of the catalog, given by main.c (store/catalog_store.h implements it). */
-struct tn_catalog_store {
-    /* Append version `version` (must be last + 1) durably before return. TN_E_BUSY: another version came first. */
-    enum tn_status (*append)(struct tn_catalog_store *store, int64_t version, struct tn_str record,
-                             struct tn_err *err);
-    enum tn_status (*each)(struct tn_catalog_store *store,
-                           enum tn_status (*each)(void *ctx, int64_t version, struct tn_str record,
-                                                  struct tn_err *err),
-                           void *ctx, struct tn_err *err);
-};
 
 struct tn_db_config {
     const char *application_id;
