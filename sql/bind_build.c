@@ -1,0 +1,503 @@
+/* Bound expression nodes: constants, casts, calls, folding, unification. Contract:
+ * sql/bind_build.h. */
+#include "sql/bind_build.h"
+
+struct tn_expr *tni_node(const struct tni_build *build, enum tn_expr_kind kind,
+                         const struct tn_type *type, uint32_t args_count, struct tni_pos pos)
+{
+    struct tn_expr *expr = TN_ARENA_NEW(build->arena, struct tn_expr);
+    expr->kind = kind;
+    expr->type = type;
+    expr->line = pos.line;
+    expr->col = pos.col;
+    expr->rules = build->rules;
+    expr->args_count = args_count;
+    if (args_count)
+        expr->args = TN_ARENA_ARRAY(build->arena, struct tn_expr *, args_count);
+    return expr;
+}
+
+struct tn_expr *tni_const(const struct tni_build *build, const struct tn_value *value,
+                          struct tni_pos pos)
+{
+    struct tn_expr *expr = tni_node(build, TN_E_CONST, value->type, 0, pos);
+    expr->value = *value;
+    return expr;
+}
+
+struct tn_expr *tni_const_i64(const struct tni_build *build, enum tn_kind kind, int64_t value,
+                              struct tni_pos pos)
+{
+    struct tn_value v = {.type = tn_type_of(kind), .i = value};
+    return tni_const(build, &v, pos);
+}
+
+struct tn_expr *tni_const_str(const struct tni_build *build, struct tn_str text, struct tni_pos pos)
+{
+    struct tn_value v = {.type = tn_type_of(TN_K_VARCHAR), .s = tn_arena_str(build->arena, text)};
+    return tni_const(build, &v, pos);
+}
+
+struct tn_expr *tni_const_bool(const struct tni_build *build, bool value, struct tni_pos pos)
+{
+    struct tn_value v = {.type = tn_type_of(TN_K_BOOLEAN), .b = value};
+    return tni_const(build, &v, pos);
+}
+
+struct tn_expr *tni_const_null(const struct tni_build *build, const struct tn_type *type,
+                               struct tni_pos pos)
+{
+    struct tn_value v = {.type = type, .is_null = true};
+    return tni_const(build, &v, pos);
+}
+
+struct tn_expr *tni_column(const struct tni_build *build, int rel, int column,
+                           const struct tn_type *type, struct tn_str name, struct tni_pos pos)
+{
+    struct tn_expr *expr = tni_node(build, TN_E_COLUMN, type, 0, pos);
+    expr->rel = rel;
+    expr->column = column;
+    expr->name = name;
+    return expr;
+}
+
+struct tn_expr *tni_pseudo(const struct tni_build *build, int rel, enum tn_pseudo pseudo,
+                           struct tni_pos pos)
+{
+    static const struct {
+        const char *name;
+        enum tn_kind kind;
+    } rows[] = {
+        [TN_PSEUDO_ROWTIME] = {"ROWTIME", TN_K_BIGINT},
+        [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", TN_K_INTEGER},
+        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", TN_K_BIGINT},
+        [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", TN_K_BIGINT},
+        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", TN_K_BIGINT},
+    };
+    TN_ASSERT((size_t)pseudo < sizeof rows / sizeof *rows);
+    struct tn_expr *expr = tni_node(build, TN_E_PSEUDO, tn_type_of(rows[pseudo].kind), 0, pos);
+    expr->rel = rel;
+    expr->column = (int)pseudo;
+    expr->name = tn_str_of(rows[pseudo].name);
+    return expr;
+}
+
+bool tni_is_const(const struct tn_expr *expr)
+{
+    return expr->kind == TN_E_CONST;
+}
+
+bool tni_is_null(const struct tn_expr *expr)
+{
+    return expr->kind == TN_E_CONST && expr->value.is_null;
+}
+
+static bool is_foldable(const struct tn_expr *expr)
+{
+    switch (expr->kind) {
+    case TN_E_CALL:
+        if (!expr->args_count || expr->func->flags & TN_FN_VOLATILE)
+            return false;
+        break;
+    case TN_E_AND:
+    case TN_E_OR:
+    case TN_E_NOT:
+    case TN_E_CASE:
+    case TN_E_COALESCE:
+    case TN_E_IN: break;
+    default: return false;
+    }
+    for (uint32_t i = 0; i < expr->args_count; i++)
+        if (!tni_is_const(expr->args[i]))
+            return false;
+    return true;
+}
+
+struct tn_expr *tni_fold(const struct tni_build *build, struct tn_expr *expr)
+{
+    struct tn_value value;
+    struct tn_err ignored = TN_ERR_INIT;
+    if (!is_foldable(expr) || tn_failed(tn_expr_fold(expr, build->arena, &value, &ignored)))
+        return expr;
+    value.type = expr->type;
+    return tni_const(build, &value, (struct tni_pos){expr->line, expr->col});
+}
+
+const char *tni_type_text(const struct tni_build *build, const struct tn_type *type)
+{
+    struct tn_buf buf;
+    tn_buf_init(&buf, 4096);
+    if (type->kind == TN_K_NULL)
+        tn_buf_add_text(&buf, build->rules == TN_RULES_QUERY ? "unknown" : "NULL");
+    else if (build->rules == TN_RULES_QUERY)
+        tn_type_print_trino(type, &buf);
+    else
+        tn_type_print_ksql(type, &buf);
+    const char *text = tn_arena_strdup(build->arena, tn_buf_cstr(&buf));
+    tn_buf_release(&buf);
+    return text;
+}
+
+/* ---- casts ---- */
+
+enum tn_status tni_cast(const struct tni_build *build, struct tn_expr *expr,
+                        const struct tn_type *type, bool is_try, struct tni_pos pos,
+                        struct tn_expr **ret_expr, struct tn_err *err)
+{
+    if (tn_type_eq(expr->type, type)) {
+        *ret_expr = expr;
+        return TN_OK;
+    }
+    if (tni_is_null(expr)) {
+        *ret_expr = tni_const_null(build, type, pos);
+        return TN_OK;
+    }
+    struct tn_err why = TN_ERR_INIT;
+    const struct tn_func *func;
+    if (tn_failed(tn_func_cast(expr->type, type, build->rules, is_try, &func, &why)))
+        return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col, "cannot cast %s to %s",
+                         tni_type_text(build, expr->type), tni_type_text(build, type));
+    struct tn_expr *call = tni_node(build, TN_E_CALL, type, 1, pos);
+    call->func = func;
+    call->name = is_try ? TN_STR("try_cast") : TN_STR("cast");
+    call->is_flag = is_try;
+    call->args[0] = expr;
+    *ret_expr = tni_fold(build, call);
+    return TN_OK;
+}
+
+enum tn_status tni_coerce(const struct tni_build *build, struct tn_expr *expr,
+                          const struct tn_type *type, const char *what, struct tn_expr **ret_expr,
+                          struct tn_err *err)
+{
+    struct tni_pos pos = {expr->line, expr->col};
+    if (tn_type_eq(expr->type, type) || tni_is_null(expr) ||
+        tn_type_coercible(expr->type, type, build->rules))
+        return tni_cast(build, expr, type, false, pos, ret_expr, err);
+    return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col, "%s is %s, expected %s",
+                     what, tni_type_text(build, expr->type), tni_type_text(build, type));
+}
+
+enum tn_status tni_need_boolean(const struct tni_build *build, struct tn_expr *expr,
+                                const char *what, struct tn_expr **ret_expr, struct tn_err *err)
+{
+    const struct tn_type *boolean = tn_type_of(TN_K_BOOLEAN);
+    if (expr->type->kind != TN_K_BOOLEAN && !tni_is_null(expr))
+        return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", expr->line, expr->col,
+                         "%s must be %s, not %s", what, tni_type_text(build, boolean),
+                         tni_type_text(build, expr->type));
+    return tni_cast(build, expr, boolean, false, (struct tni_pos){expr->line, expr->col}, ret_expr,
+                    err);
+}
+
+enum tn_status tni_unify(const struct tni_build *build, struct tn_expr **exprs, uint32_t count,
+                         const char *what, const struct tn_type **ret_type, struct tn_err *err)
+{
+    const struct tn_type *type = tn_type_of(TN_K_NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tn_type *common =
+            tn_type_common(type, exprs[i]->type, build->rules, build->arena);
+        if (!common)
+            return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", exprs[i]->line, exprs[i]->col,
+                             "%s must have one type, found %s and %s", what,
+                             tni_type_text(build, type), tni_type_text(build, exprs[i]->type));
+        type = common;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (type->kind != TN_K_NULL)
+            TN_TRY(tni_cast(build, exprs[i], type, false,
+                            (struct tni_pos){exprs[i]->line, exprs[i]->col}, &exprs[i], err));
+    *ret_type = type;
+    return TN_OK;
+}
+
+/* ---- calls ---- */
+
+static bool is_word(struct tn_str name)
+{
+    return name.len && ((name.ptr[0] | 0x20) >= 'a' && (name.ptr[0] | 0x20) <= 'z');
+}
+
+static const char *nearest_function(struct tn_str name, enum tn_rules rules)
+{
+    size_t count;
+    const struct tn_func *const *all = tn_func_all(&count);
+    const char *names[1024];
+    size_t names_count = 0;
+    unsigned flag = rules == TN_RULES_STREAM ? TN_FN_STREAM : TN_FN_QUERY;
+    for (size_t i = 0; i < count && names_count < 1024; i++)
+        if (all[i]->flags & flag && !(all[i]->flags & TN_FN_INTERNAL))
+            names[names_count++] = all[i]->name;
+    return tn_str_nearest(name, names, names_count);
+}
+
+static enum tn_status call_error(const struct tni_build *build, struct tn_str name,
+                                 struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
+                                 enum tn_status why, struct tn_err *err)
+{
+    if (why == TN_NOT_FOUND) {
+        const char *nearest = nearest_function(name, build->rules);
+        tn_err_at(err, TN_E_NAME, "FUNCTION_NOT_FOUND", pos.line, pos.col, "no function '%.*s'",
+                  TN_STR_FMT(name));
+        if (nearest)
+            tn_err_hint(err, "did you mean %s?", nearest);
+        return TN_E_NAME;
+    }
+    struct tn_buf buf;
+    tn_buf_init(&buf, 300);
+    for (uint32_t i = 0; i < args_count; i++)
+        tn_buf_printf(&buf, "%s%s", i ? ", " : "", tni_type_text(build, args[i]->type));
+    if (is_word(name))
+        tn_err_at(err, TN_E_TYPE, "FUNCTION_NOT_FOUND", pos.line, pos.col,
+                  "function '%.*s' does not take (%s)", TN_STR_FMT(name), tn_buf_cstr(&buf));
+    else
+        tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col,
+                  "operator '%.*s' does not take (%s)", TN_STR_FMT(name), tn_buf_cstr(&buf));
+    tn_buf_release(&buf);
+    return TN_E_TYPE;
+}
+
+enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struct tn_expr **args,
+                        uint32_t args_count, struct tni_pos pos, struct tn_expr **ret_expr,
+                        struct tn_err *err)
+{
+    if (args_count > TN_FUNC_ARGS_MAX)
+        return tn_err_at(err, TN_E_LIMIT, "TOO_MANY_ARGUMENTS", pos.line, pos.col,
+                         "'%.*s' has %u arguments, at most %d are taken", TN_STR_FMT(name),
+                         args_count, TN_FUNC_ARGS_MAX);
+    const struct tn_type *types[TN_FUNC_ARGS_MAX], *want[TN_FUNC_ARGS_MAX];
+    for (uint32_t i = 0; i < args_count; i++)
+        types[i] = args[i]->type;
+    const struct tn_func *func;
+    const struct tn_type *type;
+    struct tn_err why = TN_ERR_INIT;
+    enum tn_status st = tn_func_resolve(name, build->rules, types, args_count, build->arena, &func,
+                                        want, &type, &why);
+    if (st != TN_OK)
+        return call_error(build, name, args, args_count, pos, st, err);
+    struct tn_expr *call = tni_node(build, TN_E_CALL, type, args_count, pos);
+    call->func = func;
+    call->name = tn_arena_str(build->arena, name);
+    for (uint32_t i = 0; i < args_count; i++) {
+        call->args[i] = args[i];
+        if (args[i]->kind != TN_E_LAMBDA)
+            TN_TRY(tni_cast(build, args[i], want[i], false,
+                            (struct tni_pos){args[i]->line, args[i]->col}, &call->args[i], err));
+    }
+    *ret_expr = tni_fold(build, call);
+    return TN_OK;
+}
+
+struct tn_expr *tni_logic(const struct tni_build *build, enum tn_expr_kind kind,
+                          struct tn_expr *left, struct tn_expr *right)
+{
+    if (!left || !right)
+        return left ? left : right;
+    uint32_t left_count = left->kind == kind ? left->args_count : 1;
+    uint32_t right_count = right->kind == kind ? right->args_count : 1;
+    struct tn_expr *expr = tni_node(build, kind, tn_type_of(TN_K_BOOLEAN), left_count + right_count,
+                                    (struct tni_pos){left->line, left->col});
+    for (uint32_t i = 0; i < left_count; i++)
+        expr->args[i] = left->kind == kind ? left->args[i] : left;
+    for (uint32_t i = 0; i < right_count; i++)
+        expr->args[left_count + i] = right->kind == kind ? right->args[i] : right;
+    return tni_fold(build, expr);
+}
+
+/* ---- comparisons between text and time ---- */
+
+static bool is_time_kind(enum tn_kind kind)
+{
+    return kind == TN_K_DATE || kind == TN_K_TIME || kind == TN_K_TIMESTAMP ||
+           kind == TN_K_TIMESTAMP_TZ;
+}
+
+/* Row times and window bounds are BIGINT milliseconds that compare with text as instants. */
+static bool is_time_column(const struct tn_expr *expr)
+{
+    if (expr->kind == TN_E_PSEUDO)
+        return expr->column == TN_PSEUDO_ROWTIME || expr->column == TN_PSEUDO_WINDOWSTART ||
+               expr->column == TN_PSEUDO_WINDOWEND;
+    if (expr->kind != TN_E_COLUMN || expr->type->kind != TN_K_BIGINT)
+        return false;
+    return tn_str_eq_nocase(expr->name, TN_STR("rowtime")) ||
+           tn_str_eq_nocase(expr->name, TN_STR("windowstart")) ||
+           tn_str_eq_nocase(expr->name, TN_STR("windowend"));
+}
+
+static enum tn_status text_as_instant(const struct tni_build *build, const struct tn_expr *text,
+                                      struct tn_expr **ret_expr, struct tn_err *err)
+{
+    int64_t us;
+    bool has_time;
+    if (!tni_iso_parse(text->value.s, &us, &has_time))
+        return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", text->line, text->col,
+                         "'%.*s' is not a date and time like '2024-01-31T12:00:00'",
+                         TN_STR_FMT(text->value.s));
+    int64_t ms = us >= 0 ? us / 1000 : -((-us + 999) / 1000);
+    *ret_expr = tni_const_i64(build, TN_K_BIGINT, ms, (struct tni_pos){text->line, text->col});
+    return TN_OK;
+}
+
+/* Text beside a DATE, TIME or TIMESTAMP becomes that type; a literal in ISO form is folded by
+ * tni_iso_parse, so that partial dates are padded under both rule sets. */
+static enum tn_status text_as_time(const struct tni_build *build, struct tn_expr *text,
+                                   struct tn_expr **time, struct tn_expr **ret_expr,
+                                   struct tn_err *err)
+{
+    struct tni_pos pos = {text->line, text->col};
+    enum tn_kind kind = (*time)->type->kind;
+    int64_t us;
+    bool has_time;
+    if (kind == TN_K_TIME || text->kind != TN_E_CONST || text->value.is_null ||
+        !tni_iso_parse(text->value.s, &us, &has_time)) {
+        if (kind == TN_K_DATE && build->rules == TN_RULES_QUERY && text->kind != TN_E_CONST) {
+            TN_TRY(tni_cast(build, *time, tn_type_of(TN_K_TIMESTAMP), false, pos, time, err));
+            kind = TN_K_TIMESTAMP;
+        }
+        return tni_cast(build, text, tn_type_of(kind), false, pos, ret_expr, err);
+    }
+    const int64_t day = INT64_C(86400000000);
+    bool is_midnight = us % day == 0;
+    if (kind == TN_K_DATE && !is_midnight)
+        TN_TRY(tni_cast(build, *time, tn_type_of(TN_K_TIMESTAMP), false, pos, time, err));
+    if (kind == TN_K_DATE && is_midnight)
+        *ret_expr = tni_const_i64(build, TN_K_DATE, us / day, pos);
+    else
+        *ret_expr = tni_const_i64(build, kind == TN_K_DATE ? TN_K_TIMESTAMP : kind, us, pos);
+    return TN_OK;
+}
+
+static enum tn_status text_lenient(const struct tni_build *build, struct tn_expr **text,
+                                   struct tn_expr **other, struct tn_err *err)
+{
+    if ((*text)->type->kind != TN_K_VARCHAR)
+        return TN_OK;
+    bool is_literal = tni_is_const(*text) && !tni_is_null(*text);
+    if (is_literal && is_time_column(*other))
+        return text_as_instant(build, *text, text, err);
+    if (is_time_kind((*other)->type->kind) && (is_literal || build->rules == TN_RULES_QUERY))
+        return text_as_time(build, *text, other, text, err);
+    return TN_OK;
+}
+
+enum tn_status tni_compare(const struct tni_build *build, const char *op, struct tn_expr *left,
+                           struct tn_expr *right, struct tni_pos pos, struct tn_expr **ret_expr,
+                           struct tn_err *err)
+{
+    bool is_distinct = *op == 'i';
+    if (build->rules == TN_RULES_STREAM && !is_distinct &&
+        (tni_is_null(left) || tni_is_null(right)))
+        return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col,
+                         "comparing with NULL is never true; use IS NULL or IS NOT NULL");
+    TN_TRY(text_lenient(build, &left, &right, err));
+    TN_TRY(text_lenient(build, &right, &left, err));
+    struct tn_expr *args[2] = {left, right};
+    return tni_call(build, tn_str_of(op), args, 2, pos, ret_expr, err);
+}
+
+/* ---- ISO 8601 ---- */
+
+static bool digits(const char **at, const char *end, int count, int *ret_value)
+{
+    int value = 0;
+    for (int i = 0; i < count; i++, (*at)++) {
+        if (*at == end || **at < '0' || **at > '9')
+            return false;
+        value = value * 10 + (**at - '0');
+    }
+    *ret_value = value;
+    return true;
+}
+
+static bool take(const char **at, const char *end, const char *any)
+{
+    if (*at == end || !strchr(any, **at))
+        return false;
+    (*at)++;
+    return true;
+}
+
+/* Days since 1970-01-01 of a proleptic Gregorian date. */
+static int64_t civil_days(int year, int month, int day)
+{
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    int64_t yoe = y - era * 400;
+    int64_t doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    return era * 146097 + doe - 719468;
+}
+
+static bool zone_parse(const char **at, const char *end, int64_t *ret_us)
+{
+    *ret_us = 0;
+    if (take(at, end, "Zz"))
+        return true;
+    if (*at == end)
+        return true;
+    bool is_minus = **at == '-';
+    int hours, minutes = 0;
+    if (!take(at, end, "+-") || !digits(at, end, 2, &hours))
+        return false;
+    take(at, end, ":");
+    if (*at != end && !digits(at, end, 2, &minutes))
+        return false;
+    *ret_us = (is_minus ? -1 : 1) * ((int64_t)hours * 60 + minutes) * INT64_C(60000000);
+    return hours < 19 && minutes < 60;
+}
+
+static bool clock_parse(const char **at, const char *end, int64_t *ret_us)
+{
+    int hour, minute = 0, second = 0;
+    int64_t fraction = 0;
+    if (!digits(at, end, 2, &hour))
+        return false;
+    if (take(at, end, ":")) {
+        if (!digits(at, end, 2, &minute))
+            return false;
+        if (take(at, end, ":") && !digits(at, end, 2, &second))
+            return false;
+        if (take(at, end, ".,")) {
+            int64_t scale = 100000;
+            if (*at == end || **at < '0' || **at > '9')
+                return false;
+            for (; *at != end && **at >= '0' && **at <= '9'; (*at)++, scale /= 10)
+                fraction += (**at - '0') * scale;
+        }
+    }
+    *ret_us = (((int64_t)hour * 60 + minute) * 60 + second) * 1000000 + fraction;
+    return hour < 24 && minute < 60 && second < 60;
+}
+
+bool tni_iso_parse(struct tn_str text, int64_t *ret_us, bool *ret_has_time)
+{
+    static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const char *at = text.ptr, *end = text.ptr + text.len;
+    int year, month = 1, day = 1;
+    int64_t clock_us = 0, zone_us = 0;
+    bool has_time = false;
+    if (!digits(&at, end, 4, &year))
+        return false;
+    if (take(&at, end, "-")) {
+        if (!digits(&at, end, 2, &month))
+            return false;
+        if (take(&at, end, "-") && !digits(&at, end, 2, &day))
+            return false;
+    }
+    if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1])
+        return false;
+    if (month == 2 && day == 29 && (year % 4 || (year % 100 == 0 && year % 400)))
+        return false;
+    if (take(&at, end, "Tt ") && at != end) {
+        has_time = true;
+        if (!clock_parse(&at, end, &clock_us))
+            return false;
+        take(&at, end, " ");
+    }
+    if (!zone_parse(&at, end, &zone_us) || at != end)
+        return false;
+    *ret_us = civil_days(year, month, day) * INT64_C(86400000000) + clock_us - zone_us;
+    *ret_has_time = has_time;
+    return true;
+}
