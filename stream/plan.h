@@ -4,9 +4,14 @@
  * A repartition node ends a stage by writing to an internal topic that the next stage reads. Inside a stage, nodes
  * form a chain or tree in topological order: nodes[i].input < i.
  *
- * Schemas: SOURCE yields the declared schema (key columns first, then value columns; unread ones absent). PROJECT
- * yields one column per expression. AGGREGATE yields key columns, then one column per aggregate call, then for
- * windowed ones `windowstart`, `windowend` (BIGINT ms). All expressions are bound with rel = 0 against the input
+ * Schemas: SOURCE yields the declared schema (key columns first, then value columns; unread ones absent), then for a
+ * decl with windowed keys `windowstart`, `windowend` (BIGINT ms). PROJECT yields one column per expression. AGGREGATE
+ * yields key columns, then one column per aggregate call, then for windowed ones `windowstart`, `windowend`; every
+ * FILTER and PROJECT up to the SINK keeps these two as the last columns, and SINK takes its first columns by
+ * decl->schema and the key's window suffix from the last two (decl->window tells). MATERIALIZE and FILTER yield their
+ * input's columns. JOIN_TABLE yields its input's columns, then the columns of the store's MATERIALIZE node (all NULL
+ * for an unmatched LEFT row). REPARTITION: exprs[i] gives column i of decl->schema, the first decl->keys_count of them
+ * the new key; the next stage's SOURCE reads the same decl. All expressions are bound with rel = 0 against the input
  * node's schema and compiled by tn_plan_compile.
  *
  * Ownership: everything lives in plan->arena; shared read-only by tasks; reference counted. @thread any
@@ -59,7 +64,7 @@ enum tn_node_kind {
     TN_NODE_AGGREGATE,    /* keys, aggs, window, store */
     TN_NODE_JOIN_TABLE,   /* stream (input) with a materialised table (store); exprs[0] = key of the look-up */
     TN_NODE_MATERIALIZE,  /* table changes → store; output carries old and new value */
-    TN_NODE_REPARTITION,  /* ends a stage: exprs = new key columns; writes internal topic `decl` */
+    TN_NODE_REPARTITION,  /* ends a stage: exprs = key, then value columns of internal topic `decl` */
     TN_NODE_SINK          /* ends a stage: writes `decl` */
 };
 
@@ -69,7 +74,7 @@ enum tn_join_kind { TN_JOIN_INNER, TN_JOIN_LEFT, TN_JOIN_RIGHT, TN_JOIN_FULL };
 struct tn_store_spec {
     const char *name;               /* "songs-store" */
     uint32_t id;                    /* durable number, given by the catalog; part of every state key */
-    uint32_t node;                  /* the node that fills it */
+    uint32_t stage, node;           /* the node that fills it */
     const char *changelog;          /* topic that rebuilds it */
     bool is_changelog_result;       /* changelog bytes are the result topic's rows (engine.md §5) */
     bool is_source;                 /* changelog is the source topic itself (MATERIALIZE of a declared table) */
