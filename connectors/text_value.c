@@ -1,0 +1,213 @@
+/* Number, time and base64 text: see text_value.h. Doubles take the exact fast path (at most 15 digits and a power of
+ * ten up to 22, both exact in binary64, one rounding: Clinger 1990), strtod otherwise. */
+#include "connectors/text_value.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "stream/base/decimal.h"
+
+#define NUMBER_TEXT_MAX 512
+#define MS_PER_DAY      INT64_C(86400000)
+
+bool tni_text_i64(struct tn_str text, int64_t *ret_value)
+{
+    const char *p = text.ptr, *end = text.ptr + text.len;
+    bool is_negative = p < end && *p == '-';
+    uint64_t value = 0;
+    p += p < end && (*p == '-' || *p == '+');
+    if (p == end || end - p > 19)
+        return false;
+    for (; p < end; p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (digit > 9)
+            return false;
+        value = value * 10 + digit; /* at most 19 digits: fits uint64 */
+    }
+    if (value > (uint64_t)INT64_MAX + is_negative)
+        return false;
+    *ret_value = is_negative ? (int64_t)(0 - value) : (int64_t)value;
+    return true;
+}
+
+static bool is_number_text(struct tn_str text)
+{
+    const char *p = text.ptr, *end = text.ptr + text.len;
+    p += p < end && (*p == '-' || *p == '+');
+    if (p == end || !(*p == '.' || (*p >= '0' && *p <= '9')))
+        return false;
+    for (; p < end; p++)
+        if (!((*p >= '0' && *p <= '9') || *p == '.' || *p == 'e' || *p == 'E' || *p == '-' ||
+              *p == '+'))
+            return false;
+    return true;
+}
+
+static bool fast_f64(struct tn_str text, double *ret_value)
+{
+    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char *p = text.ptr, *end = text.ptr + text.len;
+    bool is_negative = p < end && *p == '-';
+    uint64_t mantissa = 0;
+    unsigned digits = 0, scale = 0;
+    bool has_point = false;
+    for (p += is_negative; p < end; p++) {
+        if (*p == '.' && !has_point) {
+            has_point = true;
+            continue;
+        }
+        unsigned digit = (unsigned)(*p - '0');
+        if (digit > 9 || ++digits > 15)
+            return false;
+        mantissa = mantissa * 10 + digit;
+        scale += has_point;
+    }
+    if (!digits)
+        return false;
+    double value = (double)mantissa / ten[scale];
+    *ret_value = is_negative ? -value : value;
+    return true;
+}
+
+bool tni_text_f64(struct tn_str text, double *ret_value)
+{
+    char copy[NUMBER_TEXT_MAX];
+    char *end;
+    if (fast_f64(text, ret_value))
+        return true;
+    if (!is_number_text(text) || text.len >= sizeof copy)
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    double value = strtod(copy, &end);
+    if (*end)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+bool tni_text_number_i64(struct tn_str text, int64_t *ret_value)
+{
+    if (tni_text_i64(text, ret_value))
+        return true;
+    if (!is_number_text(text))
+        return false;
+    const char *point = memchr(text.ptr, '.', text.len);
+    const char *exponent = memchr(text.ptr, 'e', text.len);
+    if (!exponent)
+        exponent = memchr(text.ptr, 'E', text.len);
+    if (!exponent && point > text.ptr) {
+        struct tn_str whole = {text.ptr, (size_t)(point - text.ptr)};
+        return whole.len == 1 && *whole.ptr == '-' ? false : tni_text_i64(whole, ret_value);
+    }
+    double value;
+    if (!tni_text_f64(text, &value) || !(fabs(value) < 9223372036854775808.0))
+        return false;
+    *ret_value = (int64_t)value;
+    return true;
+}
+
+/* ms to µs of TIME and TIMESTAMP columns. */
+static const char *store_ms(struct tni_cw *cw, uint32_t row, int64_t ms)
+{
+    int64_t us;
+    if (__builtin_mul_overflow(ms, INT64_C(1000), &us))
+        return "timestamp out of range";
+    if (cw->kind == TN_K_TIME && (ms < 0 || ms >= MS_PER_DAY))
+        return "time of day out of range";
+    tni_cw_i64(cw, row, us);
+    return NULL;
+}
+
+const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str text,
+                                  bool is_integer)
+{
+    int64_t i;
+    double d;
+    tn_int128 dec;
+    if (cw->kind == TN_K_DOUBLE) {
+        if (!tni_text_f64(text, &d))
+            return "expected a number";
+        tni_cw_f64(cw, row, d);
+        return NULL;
+    }
+    if (cw->kind == TN_K_DECIMAL) {
+        if (!tn_decimal_parse_exact(text, cw->type->precision, cw->type->scale, &dec))
+            return "number does not fit the DECIMAL type exactly";
+        tni_cw_dec(cw, row, dec);
+        return NULL;
+    }
+    if (!(is_integer ? tni_text_i64(text, &i) : tni_text_number_i64(text, &i)))
+        return is_number_text(text) ? "number out of range" : "expected a number";
+    switch (cw->kind) {
+    case TN_K_INTEGER: tni_cw_i32(cw, row, (int32_t)(uint32_t)i); return NULL;
+    case TN_K_BIGINT: tni_cw_i64(cw, row, i); return NULL;
+    case TN_K_DATE:
+        if (i < INT32_MIN || i > INT32_MAX)
+            return "date out of range";
+        tni_cw_i32(cw, row, (int32_t)i);
+        return NULL;
+    case TN_K_TIME:
+    case TN_K_TIMESTAMP:
+    case TN_K_TIMESTAMP_TZ: return store_ms(cw, row, i);
+    default: return "not a number column";
+    }
+}
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+int64_t tni_base64_decode(struct tn_str text, unsigned char *to)
+{
+    size_t len = text.len;
+    if (len % 4)
+        return -1;
+    size_t pad = len && text.ptr[len - 1] == '=' ? (text.ptr[len - 2] == '=' ? 2 : 1) : 0;
+    unsigned char *out = to;
+    for (size_t i = 0; i < len; i += 4) {
+        bool is_last = i + 4 == len;
+        uint32_t word = 0;
+        for (size_t j = 0; j < 4; j++) {
+            bool is_pad = is_last && j >= 4 - pad;
+            int value = is_pad ? 0 : base64_value(text.ptr[i + j]);
+            if (value < 0)
+                return -1;
+            word = word << 6 | (uint32_t)value;
+        }
+        size_t bytes = is_last ? 3 - pad : 3;
+        for (size_t j = 0; j < bytes; j++)
+            *out++ = (unsigned char)(word >> (16 - 8 * j));
+    }
+    return out - to;
+}
+
+void tni_base64_encode(struct tn_str bytes, struct tn_buf *buf)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = (const unsigned char *)bytes.ptr;
+    size_t out_len = (bytes.len + 2) / 3 * 4;
+    char *out = tn_buf_reserve(buf, out_len);
+    if (!out)
+        return;
+    for (size_t i = 0; i < bytes.len; i += 3, out += 4) {
+        size_t left = bytes.len - i;
+        uint32_t word = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
+                        (left > 2 ? p[i + 2] : 0u);
+        out[0] = letters[word >> 18];
+        out[1] = letters[word >> 12 & 63];
+        out[2] = left > 1 ? letters[word >> 6 & 63] : '=';
+        out[3] = left > 2 ? letters[word & 63] : '=';
+    }
+    buf->len += out_len;
+}
