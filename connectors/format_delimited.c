@@ -10,6 +10,7 @@
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
+#include "stream/records.h"
 
 struct delimited_codec {
     struct tn_codec base;
@@ -146,9 +147,9 @@ static const char *decode_line(struct delimited_codec *codec, struct tn_str inpu
         return "empty record";
     for (uint32_t c = 0; c < cols; c++) {
         struct tn_str text;
+        *ret_at = p;
         if (!more)
             return "fewer fields than columns";
-        *ret_at = p;
         if (!next_field(codec, &p, end, &text, &more))
             return "quote without end";
         if (!codec->needed[c])

@@ -12,10 +12,3 @@ const struct tn_formats *tn_formats_builtin(void)
     return &formats;
 }
 
-const struct tn_format *tn_format_find(const struct tn_formats *list, struct tn_str name)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (tn_str_eq_nocase(tn_str_of(list->items[i]->name), name))
-            return list->items[i];
-    return NULL;
-}
