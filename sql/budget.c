@@ -1,6 +1,6 @@
-/* Budget of one statement: deadline, cancellation, memory. Executors check once a batch, SQLite's progress handler
- * every few thousand instructions. The names are Trino's, so that its clients recognise them; the hint names the
- * option that moves the limit.
+/* Budget of one statement: deadline, cancellation, memory. Executors check once a batch, SQLite's
+ * progress handler every few thousand instructions. The names are Trino's, so that its clients
+ * recognise them; the hint names the option that moves the limit.
  *
  * Ownership: the caller's. @thread is_cancelled and memory_bytes: any; the rest: the statement's */
 #include "sql/result.h"

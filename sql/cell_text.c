@@ -1,4 +1,5 @@
-/* See cell_text.h. Calendar arithmetic is the proleptic Gregorian calendar, as everywhere in tarn. */
+/* See cell_text.h. Calendar arithmetic is the proleptic Gregorian calendar, as everywhere in tarn.
+ */
 #include "sql/cell_text.h"
 
 #include <inttypes.h>
@@ -93,7 +94,8 @@ void tni_base64_print(struct tn_str bytes, struct tn_buf *buf)
         if (left > 2)
             bits |= p[i + 2];
         char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
-                        left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+                        left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
         tn_buf_add(buf, four, 4);
     }
 }

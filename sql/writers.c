@@ -1,7 +1,8 @@
-/* Result writers. Each row is printed into one bounded buffer that is handed to the sink when it holds enough, so a
- * result of any size needs constant memory and a small one is a single write.
+/* Result writers. Each row is printed into one bounded buffer that is handed to the sink when it
+ * holds enough, so a result of any size needs constant memory and a small one is a single write.
  *
- * Cell printing is a switch over the kind per cell; the names of an object's members are escaped once per result.
+ * Cell printing is a switch over the kind per cell; the names of an object's members are escaped
+ * once per result.
  *
  * Ownership: see writers.h. @thread the statement's */
 #include "sql/writers.h"
@@ -13,7 +14,7 @@
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
 
-#define FLUSH_BYTES ((size_t)32 << 10)
+#define FLUSH_BYTES   ((size_t)32 << 10)
 #define ROW_BYTES_MAX ((size_t)256 << 20) /* one printed row */
 
 struct tn_writer {
@@ -21,7 +22,7 @@ struct tn_writer {
     enum tn_result_format format;
     struct tn_byte_sink *sink;
     struct tn_buf buf;
-    struct tn_buf names;      /* escaped members: `"count":` */
+    struct tn_buf names; /* escaped members: `"count":` */
     size_t *name_ends;
     uint32_t columns_count;
     bool has_columns;
@@ -191,19 +192,19 @@ enum tn_status tn_writer_flush(struct tn_writer *writer, struct tn_err *err)
         return tn_err_set(err, TN_E_LIMIT, "a result row is larger than %zu bytes", ROW_BYTES_MAX);
     if (writer->buf.len == 0)
         return TN_OK;
-    enum tn_status st =
-        writer->sink->write(writer->sink, writer->buf.ptr, writer->buf.len, err);
+    enum tn_status st = writer->sink->write(writer->sink, writer->buf.ptr, writer->buf.len, err);
     tn_buf_reset(&writer->buf);
     return st;
 }
 
-/* RFC 4180: quote when the text holds a quote, a comma, CR or LF; an empty text is quoted, NULL is nothing. */
+/* RFC 4180: quote when the text holds a quote, a comma, CR or LF; an empty text is quoted, NULL is
+ * nothing. */
 static void add_csv(struct tn_buf *buf, struct tn_str text)
 {
     bool is_plain = text.len != 0;
     for (size_t i = 0; is_plain && i < text.len; i++)
-        is_plain = text.ptr[i] != '"' && text.ptr[i] != ',' && text.ptr[i] != '\n' &&
-                   text.ptr[i] != '\r';
+        is_plain =
+            text.ptr[i] != '"' && text.ptr[i] != ',' && text.ptr[i] != '\n' && text.ptr[i] != '\r';
     if (is_plain) {
         tn_buf_add_str(buf, text);
         return;
