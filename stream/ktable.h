@@ -1,33 +1,36 @@
 /* A ktable: the store of one AGGREGATE or MATERIALIZE node for one partition. Folder-private.
  *
- * WHY IT LOOKS LIKE THIS. One process counts millions of events a second and answers queries about the last commit
- * at the same time. So a key has one *entry* with two sides:
+ * WHY IT LOOKS LIKE THIS. One process counts millions of events a second and answers queries about
+ * the last commit at the same time. So a key has one *entry* with two sides:
  *
- *   worker side     in-place aggregate states, touched only by the worker thread that owns the task, without locks
- *   committed side  a chain of immutable *versions* (encoded bytes + commit number), newest first; read by queries
- *                   under a read lock, changed by the commit thread under the write lock
+ *   worker side     in-place aggregate states, touched only by the worker thread that owns the
+ * task, without locks committed side  a chain of immutable *versions* (encoded bytes + commit
+ * number), newest first; read by queries under a read lock, changed by the commit thread under the
+ * write lock
  *
- *        batch ─► acquire ─► update ─► … ─► boundary ──► delta ──► publish(commit) ─► gc ─► flush ─► state port
- *                 (MultiGet for misses)       │                     ▲ abort drops deltas and open changes
- *                                             └─ changelog rows (columns of new and old values)
+ *        batch ─► acquire ─► update ─► … ─► boundary ──► delta ──► publish(commit) ─► gc ─► flush
+ * ─► state port (MultiGet for misses)       │                     ▲ abort drops deltas and open
+ * changes └─ changelog rows (columns of new and old values)
  *
  * BYTES OF A ROW (`struct tn_str row`, also the value in the state port and in state changelogs):
- *   int64 LE rowtime in ms | value. Value of an AGGREGATE: the encoded states of its aggregates, one after another.
- *   Value of a MATERIALIZE: stream/rowcode.h of its value columns.
- * BYTES OF A KEY (`struct tn_str key`): stream/keycode.h of the key columns, then for TUMBLE and HOP the window
- *   start, for SESSION the window end and start, each 8 bytes big-endian. Key order is value order, then time.
- * STATE PORT KEY: store u32 BE | partition u32 BE | segment u64 BE (windowed only) | key bytes as above.
+ *   int64 LE rowtime in ms | value. Value of an AGGREGATE: the encoded states of its aggregates,
+ * one after another. Value of a MATERIALIZE: stream/rowcode.h of its value columns. BYTES OF A KEY
+ * (`struct tn_str key`): stream/keycode.h of the key columns, then for TUMBLE and HOP the window
+ *   start, for SESSION the window end and start, each 8 bytes big-endian. Key order is value order,
+ * then time. STATE PORT KEY: store u32 BE | partition u32 BE | segment u64 BE (windowed only) | key
+ * bytes as above.
  *
  * INVARIANTS
- *   K1  A row that is committed but not flushed is always in memory; so is every version an open pin still needs
- *       and its snapshot lacks. Only clean, flushed entries are evicted.
- *   K2  While `is_complete`, every living key is in memory: misses need no state look-up, scans no merge.
- *   K3  The order of a delta's changes is the order in which keys were first touched in the round.
- *   K4  At most two deltas are in flight; they are published in order or aborted together.
- *   K5  Bytes of a change (key, row, before) stay valid until its delta is published or aborted.
+ *   K1  A row that is committed but not flushed is always in memory; so is every version an open
+ * pin still needs and its snapshot lacks. Only clean, flushed entries are evicted. K2  While
+ * `is_complete`, every living key is in memory: misses need no state look-up, scans no merge. K3
+ * The order of a delta's changes is the order in which keys were first touched in the round. K4  At
+ * most two deltas are in flight; they are published in order or aborted together. K5  Bytes of a
+ * change (key, row, before) stay valid until its delta is published or aborted.
  *
- * THREADS. @thread worker: the owner of the task. @thread commit: publish, gc, flush (one at a time; may run while the
- * worker works). @thread any: pins, look-ups, scans, stats. Abort needs both: worker idle, called by either.
+ * THREADS. @thread worker: the owner of the task. @thread commit: publish, gc, flush (one at a
+ * time; may run while the worker works). @thread any: pins, look-ups, scans, stats. Abort needs
+ * both: worker idle, called by either.
  */
 #ifndef TN_STREAM_KTABLE_H
 #define TN_STREAM_KTABLE_H
@@ -58,25 +61,26 @@ static inline bool tni_budget_is_over(struct tni_budget *budget)
 /* ---- view: what is committed and visible, process-wide; pins ---- */
 
 struct tni_view_pin {
-    int64_t commit;    /* rows as of this commit number */
-    uint32_t flush;    /* flushes ≤ this one are in the pin's snapshot */
+    int64_t commit; /* rows as of this commit number */
+    uint32_t flush; /* flushes ≤ this one are in the pin's snapshot */
     struct tni_view_pin *next, *prev;
 };
 
 struct tni_view {
     pthread_mutex_t lock;
-    int64_t commit;     /* newest visible commit */
-    uint32_t flush;     /* newest flush that is complete in the state port */
+    int64_t commit; /* newest visible commit */
+    uint32_t flush; /* newest flush that is complete in the state port */
     struct tni_view_pin *pins;
 };
 
 void tni_view_init(struct tni_view *view, int64_t commit);
 void tni_view_release(struct tni_view *view);
-/* Make everything published under `commit` visible. Call after every ktable of the commit was published. @thread commit */
+/* Make everything published under `commit` visible. Call after every ktable of the commit was
+ * published. @thread commit */
 void tni_view_advance(struct tni_view *view, int64_t commit);
 int64_t tni_view_commit(struct tni_view *view);
-/* Pin the newest commit. Take the state snapshot AFTER this call: a flush in between does no harm, because what it
- * wrote stays in memory while the pin is open. @thread any */
+/* Pin the newest commit. Take the state snapshot AFTER this call: a flush in between does no harm,
+ * because what it wrote stays in memory while the pin is open. @thread any */
 void tni_view_pin(struct tni_view *view, struct tni_view_pin *pin);
 void tni_view_unpin(struct tni_view *view, struct tni_view_pin *pin);
 
@@ -89,69 +93,74 @@ struct tni_delta;
 struct tni_ktable_config {
     uint32_t store_id;
     uint32_t partition;
-    uint32_t keys_count;                       /* ≥ 1 */
+    uint32_t keys_count; /* ≥ 1 */
     const struct tn_type *const *key_types;
     /* AGGREGATE: aggs; MATERIALIZE: aggs_count = 0 and values (value columns only) */
     uint32_t aggs_count;
     const struct tn_agg_call *aggs;
     uint32_t values_count;
-    const struct tn_type *const *value_types;  /* MATERIALIZE; for AGGREGATE the types of the calls are used */
-    struct tn_window window;                   /* kind NONE for tables without windows */
+    const struct tn_type *const
+        *value_types;        /* MATERIALIZE; for AGGREGATE the types of the calls are used */
+    struct tn_window window; /* kind NONE for tables without windows */
     struct tn_state *state;
     struct tni_budget *budget;
     struct tni_view *view;
-    bool is_known_empty;                       /* the state port holds nothing of this store partition */
+    bool is_known_empty; /* the state port holds nothing of this store partition */
 };
 
 /* The config's arrays are borrowed (the plan outlives the table). refs = 1. */
 enum tn_status tni_ktable_open(const struct tni_ktable_config *config, struct tni_ktable **ret_kt,
                                struct tn_err *err);
 struct tni_ktable *tni_ktable_ref(struct tni_ktable *kt);
-/* Frees memory with the last reference; unflushed rows are forgotten (the changelog has them). NULL is a no-op. */
+/* Frees memory with the last reference; unflushed rows are forgotten (the changelog has them). NULL
+ * is a no-op. */
 void tni_ktable_unref(struct tni_ktable *kt);
 
-/* Number and types of the value columns that the *_columns calls below produce: one per aggregate, or the MATERIALIZE
- * values. */
+/* Number and types of the value columns that the *_columns calls below produce: one per aggregate,
+ * or the MATERIALIZE values. */
 uint32_t tni_ktable_values_count(const struct tni_ktable *kt);
 
 /* ---- worker side @thread worker ---- */
 
-/* Entries of n rows: row rows[i] (i when rows is NULL) of the key columns, and window_starts[i] for TUMBLE and HOP
- * tables (NULL otherwise). Creates or loads; equal keys give equal pointers. Missing keys of the whole batch are
- * looked up with one MultiGet unless the table is complete. Entries stay valid until the next tni_ktable_trim,
- * boundary or abort. Marks nothing dirty. NULL key columns are allowed (NULL equals NULL); callers drop such rows where
- * semantics say so. Not for SESSION. */
+/* Entries of n rows: row rows[i] (i when rows is NULL) of the key columns, and window_starts[i] for
+ * TUMBLE and HOP tables (NULL otherwise). Creates or loads; equal keys give equal pointers. Missing
+ * keys of the whole batch are looked up with one MultiGet unless the table is complete. Entries
+ * stay valid until the next tni_ktable_trim, boundary or abort. Marks nothing dirty. NULL key
+ * columns are allowed (NULL equals NULL); callers drop such rows where semantics say so. Not for
+ * SESSION. */
 enum tn_status tni_ktable_acquire(struct tni_ktable *kt, const struct tn_column *keys,
                                   const uint32_t *rows, uint32_t count,
                                   const int64_t *window_starts, struct tni_entry **ret_entries,
                                   struct tn_err *err);
-/* The same without creating: NULL where the key does not exist (deleted, never seen). For joins on the task's own
- * thread: sees the open round. */
+/* The same without creating: NULL where the key does not exist (deleted, never seen). For joins on
+ * the task's own thread: sees the open round. */
 enum tn_status tni_ktable_find(struct tni_ktable *kt, const struct tn_column *keys,
                                const uint32_t *rows, uint32_t count, const int64_t *window_starts,
                                struct tni_entry **ret_entries, struct tn_err *err);
-/* As acquire, but a key that is not in memory starts from nothing instead of being loaded. For restore, where the
- * record replaces whatever was there. */
+/* As acquire, but a key that is not in memory starts from nothing instead of being loaded. For
+ * restore, where the record replaces whatever was there. */
 enum tn_status tni_ktable_acquire_blind(struct tni_ktable *kt, const struct tn_column *keys,
                                         const uint32_t *rows, uint32_t count,
                                         const int64_t *window_starts,
                                         struct tni_entry **ret_entries, struct tn_err *err);
 
-/* AGGREGATE: run every aggregate over the rows (retract when is_retract), mark the entries dirty and existing, rowtime =
- * max(rowtime, row's). agg_args, agg_filters as in struct tn_node: columns of `batch`; agg_filters may be NULL.
- * batch->rowtime_ms NULL counts as 0. */
+/* AGGREGATE: run every aggregate over the rows (retract when is_retract), mark the entries dirty
+ * and existing, rowtime = max(rowtime, row's). agg_args, agg_filters as in struct tn_node: columns
+ * of `batch`; agg_filters may be NULL. batch->rowtime_ms NULL counts as 0. */
 void tni_ktable_update(struct tni_ktable *kt, struct tni_entry *const *entries,
                        const struct tn_batch *batch, const uint32_t *rows, uint32_t count,
                        const uint32_t (*agg_args)[4], const int32_t *agg_filters, bool is_retract);
-/* States of aggregate `agg` of each entry, for callers that run an aggregate themselves; follow with tni_ktable_touch. */
-void tni_ktable_states(const struct tni_ktable *kt, struct tni_entry *const *entries, uint32_t count,
-                       uint32_t agg, void **ret_states);
-/* Mark dirty and existing; rowtime = max of itself and rowtimes_ms[rows[i]] (rowtimes_ms NULL: unchanged). */
+/* States of aggregate `agg` of each entry, for callers that run an aggregate themselves; follow
+ * with tni_ktable_touch. */
+void tni_ktable_states(const struct tni_ktable *kt, struct tni_entry *const *entries,
+                       uint32_t count, uint32_t agg, void **ret_states);
+/* Mark dirty and existing; rowtime = max of itself and rowtimes_ms[rows[i]] (rowtimes_ms NULL:
+ * unchanged). */
 void tni_ktable_touch(struct tni_ktable *kt, struct tni_entry *const *entries,
                       const int64_t *rowtimes_ms, const uint32_t *rows, uint32_t count);
 
-/* MATERIALIZE: replace the row of each entry by row rows[i] of `values` (values_count columns). rowtime is set, not
- * maximised: the last offset wins. */
+/* MATERIALIZE: replace the row of each entry by row rows[i] of `values` (values_count columns).
+ * rowtime is set, not maximised: the last offset wins. */
 void tni_ktable_put(struct tni_ktable *kt, struct tni_entry *const *entries,
                     const struct tn_column *values, const int64_t *rowtimes_ms,
                     const uint32_t *rows, uint32_t count);
@@ -165,9 +174,10 @@ void tni_entry_window(const struct tni_ktable *kt, const struct tni_entry *entry
                       int64_t *ret_start_ms, int64_t *ret_end_ms);
 struct tn_str tni_entry_key(const struct tni_ktable *kt, const struct tni_entry *entry);
 
-/* Current (open) values of entries as columns in `arena`: finals of the aggregates or the materialised columns. Entry
- * NULL or not existing: NULL row. needed NULL = all; others come back absent. For emit-every-update: call before
- * and after updating a run of rows in which no entry repeats. */
+/* Current (open) values of entries as columns in `arena`: finals of the aggregates or the
+ * materialised columns. Entry NULL or not existing: NULL row. needed NULL = all; others come back
+ * absent. For emit-every-update: call before and after updating a run of rows in which no entry
+ * repeats. */
 enum tn_status tni_ktable_columns(struct tni_ktable *kt, struct tni_entry *const *entries,
                                   uint32_t count, const bool *needed, struct tn_arena *arena,
                                   struct tn_column *ret_values, struct tn_err *err);
@@ -175,46 +185,48 @@ enum tn_status tni_ktable_columns(struct tni_ktable *kt, struct tni_entry *const
 void tni_ktable_key_columns(const struct tni_ktable *kt, struct tni_entry *const *entries,
                             uint32_t count, struct tn_arena *arena, struct tn_column *ret_keys);
 
-/* Give memory back when the budget is over: evicts clean, flushed entries (second chance). Call after each batch; costs one
- * load when there is nothing to do. Returns false when the budget is still over: then a commit and a flush are
- * needed before more can go. */
+/* Give memory back when the budget is over: evicts clean, flushed entries (second chance). Call
+ * after each batch; costs one load when there is nothing to do. Returns false when the budget is
+ * still over: then a commit and a flush are needed before more can go. */
 bool tni_ktable_trim(struct tni_ktable *kt);
-/* Read up to rows_max further rows of the state port into memory while the budget has room; TN_END when the table has
- * become complete or the budget is full. For idle time after a start. */
+/* Read up to rows_max further rows of the state port into memory while the budget has room; TN_END
+ * when the table has become complete or the budget is full. For idle time after a start. */
 enum tn_status tni_ktable_warm(struct tni_ktable *kt, uint32_t rows_max, struct tn_err *err);
 
 /* ---- windows @thread worker; see also stream/window.h for assignment and lateness ---- */
 
 /* What one row did to the sessions of its key. */
 struct tni_session_effect {
-    uint32_t row;                 /* index i of the call's rows */
-    uint32_t old_count;           /* sessions merged away or replaced, ascending end; emit a tombstone for each unless… */
-    struct tni_entry *const *old; /* …(their values before the merge are still readable until the next call) */
-    bool is_fresh;                /* …the result is exactly [t, t] with no earlier session: no tombstone */
-    struct tni_entry *merged;     /* the session that holds the row now; == old[0] when the bounds did not change */
+    uint32_t row;       /* index i of the call's rows */
+    uint32_t old_count; /* sessions merged away or replaced, ascending end; emit a tombstone for
+                           each unless… */
+    struct tni_entry *const
+        *old;      /* …(their values before the merge are still readable until the next call) */
+    bool is_fresh; /* …the result is exactly [t, t] with no earlier session: no tombstone */
+    struct tni_entry
+        *merged; /* the session that holds the row now; == old[0] when the bounds did not change */
 };
-/* SESSION tables: for each row, in order: find the sessions within the gap, merge them and the row (aggregates updated), mark
- * dirty. Rows that are late by stream time − grace are left out and counted. *stream_time_ms is advanced row by row.
- * Effects go to `ret_effects` (count slots) in `arena`; merged/old pointers stay valid until trim or boundary. */
-enum tn_status tni_ktable_session_update(struct tni_ktable *kt, const struct tn_column *keys,
-                                         const struct tn_batch *batch, const uint32_t *rows,
-                                         uint32_t count, const uint32_t (*agg_args)[4],
-                                         const int32_t *agg_filters, int64_t *stream_time_ms,
-                                         struct tn_arena *arena,
-                                         struct tni_session_effect *ret_effects,
-                                         uint32_t *ret_effects_count, uint32_t *late_rows,
-                                         uint32_t *ret_late_count, struct tn_err *err);
+/* SESSION tables: for each row, in order: find the sessions within the gap, merge them and the row
+ * (aggregates updated), mark dirty. Rows that are late by stream time − grace are left out and
+ * counted. *stream_time_ms is advanced row by row. Effects go to `ret_effects` (count slots) in
+ * `arena`; merged/old pointers stay valid until trim or boundary. */
+enum tn_status tni_ktable_session_update(
+    struct tni_ktable *kt, const struct tn_column *keys, const struct tn_batch *batch,
+    const uint32_t *rows, uint32_t count, const uint32_t (*agg_args)[4], const int32_t *agg_filters,
+    int64_t *stream_time_ms, struct tn_arena *arena, struct tni_session_effect *ret_effects,
+    uint32_t *ret_effects_count, uint32_t *late_rows, uint32_t *ret_late_count, struct tn_err *err);
 
-/* EMIT FINAL: windows that are closed at `stream_time_ms` and were not closed at `closed_ms` (the position's last closed
- * time; INT64_MIN at first), ordered by start (sessions: end), then key bytes of keycode. A window is closed when
- * stream time ≥ end + grace, a session when stream time > end + gap + grace. *closed_ms becomes stream_time_ms;
- * persist it with the positions. Call after the rows that moved stream time were added. */
+/* EMIT FINAL: windows that are closed at `stream_time_ms` and were not closed at `closed_ms` (the
+ * position's last closed time; INT64_MIN at first), ordered by start (sessions: end), then key
+ * bytes of keycode. A window is closed when stream time ≥ end + grace, a session when stream time >
+ * end + gap + grace. *closed_ms becomes stream_time_ms; persist it with the positions. Call after
+ * the rows that moved stream time were added. */
 enum tn_status tni_ktable_close_windows(struct tni_ktable *kt, int64_t stream_time_ms,
                                         int64_t *closed_ms, struct tn_arena *arena,
                                         struct tni_entry ***ret_entries, uint32_t *ret_count,
                                         struct tn_err *err);
-/* Retention: whole segments older than stream_time_ms − retention leave at the next boundary (memory) and flush
- * (range delete). No changelog rows are written for them. */
+/* Retention: whole segments older than stream_time_ms − retention leave at the next boundary
+ * (memory) and flush (range delete). No changelog rows are written for them. */
 void tni_ktable_expire(struct tni_ktable *kt, int64_t stream_time_ms);
 
 /* ---- rounds ---- */
@@ -222,12 +234,13 @@ void tni_ktable_expire(struct tni_ktable *kt, int64_t stream_time_ms);
 struct tni_change {
     struct tn_str key;    /* key bytes (with window) */
     struct tn_str row;    /* ptr NULL = delete */
-    struct tn_str before; /* committed row before the round (or of the round in flight before it); ptr NULL = none */
+    struct tn_str before; /* committed row before the round (or of the round in flight before it);
+                             ptr NULL = none */
     bool is_same;         /* row and before differ at most in rowtime */
 };
 
-/* Close the round: encode every dirty entry. Keys that came and went within the round leave no change. Returns NULL
- * when nothing changed. The next batch may start at once. @thread worker */
+/* Close the round: encode every dirty entry. Keys that came and went within the round leave no
+ * change. Returns NULL when nothing changed. The next batch may start at once. @thread worker */
 struct tni_delta *tni_ktable_boundary(struct tni_ktable *kt);
 uint32_t tni_delta_count(const struct tni_delta *delta);
 const struct tni_change *tni_delta_changes(const struct tni_delta *delta);
@@ -236,7 +249,8 @@ size_t tni_delta_bytes(const struct tni_delta *delta);
 void tni_ktable_publish(struct tni_ktable *kt, struct tni_delta *delta, int64_t commit);
 /* After tni_view_advance: drop versions that neither the view nor a pin needs. @thread commit */
 void tni_ktable_gc(struct tni_ktable *kt);
-/* Roll back: all deltas in flight (oldest first; freed) and the open round. Worker and commit thread idle. */
+/* Roll back: all deltas in flight (oldest first; freed) and the open round. Worker and commit
+ * thread idle. */
 enum tn_status tni_ktable_abort(struct tni_ktable *kt, struct tni_delta *const *deltas,
                                 uint32_t deltas_count, struct tn_err *err);
 
@@ -250,26 +264,29 @@ void tni_flush_add(struct tni_flush *flush, struct tni_ktable *kt);
 /* Opaque key and value (copied), e.g. positions. value.ptr NULL deletes. */
 void tni_flush_put(struct tni_flush *flush, struct tn_str key, struct tn_str value);
 size_t tni_flush_count(const struct tni_flush *flush);
-/* Sort, apply, mark flushed. On failure nothing is marked and the rows stay unflushed. Free in either case. */
+/* Sort, apply, mark flushed. On failure nothing is marked and the rows stay unflushed. Free in
+ * either case. */
 enum tn_status tni_flush_apply(struct tni_flush *flush, struct tn_err *err);
 void tni_flush_free(struct tni_flush *flush);
 /* Bytes of committed, unflushed rows (approximate). @thread any */
 size_t tni_ktable_unflushed_bytes(const struct tni_ktable *kt);
-/* [from, to) of this store partition in the state port, for dropping it. Bytes go to the two buffers of 16. */
+/* [from, to) of this store partition in the state port, for dropping it. Bytes go to the two
+ * buffers of 16. */
 void tni_ktable_range(const struct tni_ktable *kt, char from[8], char to[8]);
 /* State port key of a table key: appends to buf. */
 void tni_ktable_state_key(const struct tni_ktable *kt, struct tn_str key, struct tn_buf *buf);
 
 /* ---- restore @thread worker (before the table is live) ---- */
 
-/* Bulk apply of own-encoding changelog records: key bytes and row bytes (ptr NULL = delete) replace what was there, as if
- * published under `commit`, unflushed. Rows are checked when first used; a bad row is TN_E_CORRUPT here or there. */
+/* Bulk apply of own-encoding changelog records: key bytes and row bytes (ptr NULL = delete) replace
+ * what was there, as if published under `commit`, unflushed. Rows are checked when first used; a
+ * bad row is TN_E_CORRUPT here or there. */
 enum tn_status tni_ktable_restore(struct tni_ktable *kt, const struct tn_str *keys,
                                   const struct tn_str *rows, uint32_t count, int64_t commit,
                                   struct tn_err *err);
-/* Records of a changelog that is the result topic: values[i] = column of aggregate i as tn_agg.from_final reads it
- * (AGGREGATE), or the value columns (MATERIALIZE). is_delete: bitmap, NULL = none. window_starts, window_ends for
- * windowed tables. */
+/* Records of a changelog that is the result topic: values[i] = column of aggregate i as
+ * tn_agg.from_final reads it (AGGREGATE), or the value columns (MATERIALIZE). is_delete: bitmap,
+ * NULL = none. window_starts, window_ends for windowed tables. */
 enum tn_status tni_ktable_restore_columns(struct tni_ktable *kt, const struct tn_column *keys,
                                           const int64_t *window_starts, const int64_t *window_ends,
                                           const struct tn_column *values, const uint8_t *is_delete,
@@ -283,15 +300,16 @@ struct tni_row {
     struct tn_str row; /* ptr NULL = absent */
 };
 
-/* Rows of exactly these key bytes as of the pin. `snapshot` belongs to the pin. Rows land in ret_rows in order of keys;
- * absent ones have row.ptr NULL. */
+/* Rows of exactly these key bytes as of the pin. `snapshot` belongs to the pin. Rows land in
+ * ret_rows in order of keys; absent ones have row.ptr NULL. */
 enum tn_status tni_ktable_get(struct tni_ktable *kt, const struct tni_view_pin *pin,
                               const struct tn_state_snapshot *snapshot, const struct tn_str *keys,
                               uint32_t count, struct tn_arena *arena, struct tni_row *ret_rows,
                               struct tn_err *err);
 
 struct tni_scan_range {
-    struct tn_str low, high;      /* keycode bytes of a key (prefix): low ≤ key < high; ptr NULL = open */
+    struct tn_str low,
+        high; /* keycode bytes of a key (prefix): low ≤ key < high; ptr NULL = open */
     int64_t start_from_ms, start_to_ms; /* window start, inclusive; INT64_MIN, INT64_MAX = open */
 };
 struct tni_scan;
@@ -305,8 +323,9 @@ enum tn_status tni_scan_next(struct tni_scan *scan, uint32_t rows_max, struct tn
                              struct tni_row *ret_rows, uint32_t *ret_count, struct tn_err *err);
 void tni_scan_close(struct tni_scan *scan);
 
-/* Decode keys of rows into key columns; values of rows into value columns (finals), rowtimes and window bounds (each may
- * be NULL). A row with ptr NULL gives NULL values. Also for changes: build struct tni_row from key and row/before. @thread any */
+/* Decode keys of rows into key columns; values of rows into value columns (finals), rowtimes and
+ * window bounds (each may be NULL). A row with ptr NULL gives NULL values. Also for changes: build
+ * struct tni_row from key and row/before. @thread any */
 enum tn_status tni_ktable_rows_columns(const struct tni_ktable *kt, const struct tni_row *rows,
                                        uint32_t count, const bool *needed, struct tn_arena *arena,
                                        struct tn_column *ret_keys, struct tn_column *ret_values,
@@ -316,9 +335,9 @@ enum tn_status tni_ktable_rows_columns(const struct tni_ktable *kt, const struct
 /* ---- numbers @thread any (approximate while running) ---- */
 
 struct tni_ktable_stats {
-    int64_t keys;         /* living keys in memory, as of the newest commit; all of them when is_complete */
-    int64_t keys_total;   /* estimate including the state port */
-    int64_t bytes;        /* memory charged to the budget */
+    int64_t keys; /* living keys in memory, as of the newest commit; all of them when is_complete */
+    int64_t keys_total; /* estimate including the state port */
+    int64_t bytes;      /* memory charged to the budget */
     int64_t bytes_unflushed;
     int64_t hits, misses, loads, evictions, late_rows;
     bool is_complete;
