@@ -1,5 +1,6 @@
-/* Bare reference: the validating scan (grammar and UTF-8 of every byte), the values of two members, one hash count.
- * No columns, no state store, no changelog. Its ns per event are printed beside tarn's. */
+/* Bare reference: the validating scan (grammar and UTF-8 of every byte), the values of two members,
+ * one hash count. No columns, no state store, no changelog. Its ns per event are printed beside
+ * tarn's. */
 #include "tests/bench/bare_core.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ struct table {
 
 static void grow(struct table *table)
 {
-    struct table bigger = {calloc((table->mask + 1) * 2, sizeof *table->slots), table->mask * 2 + 1, table->used};
+    struct table bigger = {calloc((table->mask + 1) * 2, sizeof *table->slots), table->mask * 2 + 1,
+                           table->used};
     for (uint64_t i = 0; i <= table->mask; i++) {
         if (!table->slots[i].key.ptr)
             continue;
@@ -35,7 +37,8 @@ static void grow(struct table *table)
 static void count_key(struct table *table, struct tn_str key)
 {
     uint64_t hash = tn_hash64(key.ptr, key.len), at = hash & table->mask;
-    while (table->slots[at].key.ptr && !(table->slots[at].hash == hash && tn_str_eq(table->slots[at].key, key)))
+    while (table->slots[at].key.ptr &&
+           !(table->slots[at].hash == hash && tn_str_eq(table->slots[at].key, key)))
         at = (at + 1) & table->mask;
     if (!table->slots[at].key.ptr) {
         table->slots[at] = (struct slot){key, hash, 0};

@@ -62,9 +62,13 @@ static int write_member(char *to, size_t cap, int member, uint32_t key, uint64_t
     case 0: return snprintf(to, cap, "\"song\":\"song-%u\"", key);
     case 1: return snprintf(to, cap, "\"ms\":%u", (unsigned)(random >> 40) % 400000u);
     case 2: return snprintf(to, cap, "\"user\":\"u%u\"", (unsigned)(random >> 20) % 5000u);
-    case 3: return snprintf(to, cap, "\"dev\":{\"os\":\"linux\",\"v\":[%u,3]}", (unsigned)(random >> 8) % 9u);
+    case 3:
+        return snprintf(to, cap, "\"dev\":{\"os\":\"linux\",\"v\":[%u,3]}",
+                        (unsigned)(random >> 8) % 9u);
     default:
-        return snprintf(to, cap, is_escaped ? "\"title\":\"A \\\"quoted\\\" \\u00e9\"" : "\"title\":\"Some plain title\"");
+        return snprintf(to, cap,
+                        is_escaped ? "\"title\":\"A \\\"quoted\\\" \\u00e9\""
+                                   : "\"title\":\"Some plain title\"");
     }
 }
 
@@ -144,8 +148,9 @@ void bench_report(const char *bench, const char *metric, const char *unit, doubl
     FILE *file = path ? fopen(path, "a") : NULL;
     if (!file)
         return;
-    fprintf(file, "{\"bench\":\"%s\",\"metric\":\"%s\",\"unit\":\"%s\",\"tarn\":%.6g,\"reference\":", bench,
-            metric, unit, tarn);
+    fprintf(file,
+            "{\"bench\":\"%s\",\"metric\":\"%s\",\"unit\":\"%s\",\"tarn\":%.6g,\"reference\":",
+            bench, metric, unit, tarn);
     if (reference_name)
         fprintf(file, "%.6g,\"reference_name\":\"%s\",\"ratio\":%.4g}\n", reference, reference_name,
                 tarn / reference);

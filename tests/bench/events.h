@@ -1,6 +1,6 @@
-/* The events of the benchmarks: JSON objects of about 100 bytes with their members in random order, 10 % of them with
- * escapes, nested members that no query reads, 0.1 % malformed; keys "song-<n>" by Zipf 1.0 or uniform. Made from a
- * seed, so that every program counts the same events.
+/* The events of the benchmarks: JSON objects of about 100 bytes with their members in random order,
+ * 10 % of them with escapes, nested members that no query reads, 0.1 % malformed; keys "song-<n>"
+ * by Zipf 1.0 or uniform. Made from a seed, so that every program counts the same events.
  * Ownership: one block, freed by events_free. */
 #ifndef TN_TESTS_BENCH_EVENTS_H
 #define TN_TESTS_BENCH_EVENTS_H
@@ -12,8 +12,8 @@ struct events_spec {
     uint64_t seed;
     uint64_t count;
     uint32_t keys_count;
-    double zipf;          /* 1.0; 0 = uniform */
-    double malformed;     /* share of events that do not parse; 0.001 */
+    double zipf;      /* 1.0; 0 = uniform */
+    double malformed; /* share of events that do not parse; 0.001 */
 };
 
 struct events {
