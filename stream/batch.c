@@ -1,8 +1,9 @@
 /* Columns and batches: allocation, gather, cell access and the cell-by-cell builder.
  *
- * Gather is the hot function here (every filter and key change ends in one): fixed widths are copied by a loop per
- * width, bitmaps eight rows at a time, text in two passes (offsets, then bytes; a run of consecutive rows is one
- * memcpy). Nested kinds turn into a gather of their children by a row list made once.
+ * Gather is the hot function here (every filter and key change ends in one): fixed widths are
+ * copied by a loop per width, bitmaps eight rows at a time, text in two passes (offsets, then
+ * bytes; a run of consecutive rows is one memcpy). Nested kinds turn into a gather of their
+ * children by a row list made once.
  *
  * Ownership: all buffers come from the arena given. @thread owner of that arena */
 #include "stream/batch.h"
@@ -391,8 +392,7 @@ static void reserve_row(struct tn_colbuilder *builder)
     uint32_t old = builder->cap, cap = old ? old * 2 : 64;
     TN_ASSERT(cap > old);
     size_t width = tn_kind_width(builder->type->kind);
-    builder->validity =
-        grown(arena, builder->validity, tn_bits_bytes(old), tn_bits_bytes(cap));
+    builder->validity = grown(arena, builder->validity, tn_bits_bytes(old), tn_bits_bytes(cap));
     if (width)
         builder->values = grown(arena, builder->values, old * width, cap * width);
     else if (builder->type->kind == TN_K_BOOLEAN)

@@ -1,24 +1,25 @@
-/* Columns and batches with the Arrow memory layout (Arrow columnar format 1.x: validity bitmap LSB first,
- * values, int32 offsets), so that a column can be handed to an Arrow reader without a copy.
+/* Columns and batches with the Arrow memory layout (Arrow columnar format 1.x: validity bitmap LSB
+ * first, values, int32 offsets), so that a column can be handed to an Arrow reader without a copy.
  *
  * validity: bit i set = row i is not NULL; NULL pointer = no NULLs.
- * BOOLEAN: bit-packed values. VARCHAR, BYTES, JSON: offsets[rows+1] into data. ARRAY: offsets[rows+1] into
- * children[0]; MAP: offsets[rows+1] into children[0] (keys) and children[1] (values); STRUCT: children of the
- * same length. Bits and values under a NULL are unspecified but initialised.
+ * BOOLEAN: bit-packed values. VARCHAR, BYTES, JSON: offsets[rows+1] into data. ARRAY:
+ * offsets[rows+1] into children[0]; MAP: offsets[rows+1] into children[0] (keys) and children[1]
+ * (values); STRUCT: children of the same length. Bits and values under a NULL are unspecified but
+ * initialised.
  *
- * A source batch has the declared schema; columns no plan reads are *absent* (is_absent, no buffers).
+ * A source batch has the declared schema; columns no plan reads are *absent* (is_absent, no
+ * buffers).
  *
- * Ownership: buffers live in the batch's arena (or in the arena a kernel was given) and die with it. A batch
- * that crosses threads moves as a whole. @thread owner
+ * Ownership: buffers live in the batch's arena (or in the arena a kernel was given) and die with
+ * it. A batch that crosses threads moves as a whole. @thread owner
  */
 #ifndef TN_STREAM_BATCH_H
 #define TN_STREAM_BATCH_H
 
+#include "stream/base/decimal.h"
 #include "stream/type.h"
 
 #define TN_BATCH_ROWS_MAX 4096
-
-__extension__ typedef __int128 tn_int128;
 
 struct tn_column {
     const struct tn_type *type;
@@ -38,15 +39,16 @@ enum tn_op { TN_OP_INSERT, TN_OP_UPDATE_BEFORE, TN_OP_UPDATE_AFTER, TN_OP_DELETE
 struct tn_batch {
     const struct tn_schema *schema;
     uint32_t rows_count;
-    struct tn_column *columns;   /* schema->fields_count */
+    struct tn_column *columns; /* schema->fields_count */
     /* hidden columns; NULL where the producer has none */
-    int64_t *rowtime_ms;         /* event time */
-    uint8_t *ops;                /* enum tn_op; NULL = all INSERT */
-    int64_t *offsets;            /* source offset */
-    uint8_t *null_values;        /* bitmap: the record's value is null (tombstone); NULL = none is */
+    int64_t *rowtime_ms;  /* event time */
+    uint8_t *ops;         /* enum tn_op; NULL = all INSERT */
+    int64_t *offsets;     /* source offset */
+    uint8_t *null_values; /* bitmap: the record's value is null (tombstone); NULL = none is */
     int32_t partition;
-    struct tn_str *keys;         /* serialized key bytes of the source record; ptr NULL = null key */
-    const struct tn_records *records; /* raw records the rows came from, row for row; NULL after a gather */
+    struct tn_str *keys; /* serialized key bytes of the source record; ptr NULL = null key */
+    const struct tn_records
+        *records; /* raw records the rows came from, row for row; NULL after a gather */
     struct tn_arena *arena;
 };
 
@@ -99,8 +101,8 @@ static inline bool tn_column_bool(const struct tn_column *col, size_t row)
     return tn_bit_get(col->values, row);
 }
 
-/* Allocate the fixed-size buffers of a column for `rows_count` rows in `arena`: values (zeroed) or offsets
- * (zeroed); validity all set when `is_nullable`, else NULL. Varlen data is the caller's. */
+/* Allocate the fixed-size buffers of a column for `rows_count` rows in `arena`: values (zeroed) or
+ * offsets (zeroed); validity all set when `is_nullable`, else NULL. Varlen data is the caller's. */
 void tn_column_init(struct tn_column *col, const struct tn_type *type, uint32_t rows_count,
                     bool is_nullable, struct tn_arena *arena);
 /* Ensure a validity bitmap exists (all set) and return it. */
@@ -121,16 +123,17 @@ struct tn_batch *tn_batch_gather(const struct tn_batch *in, const uint32_t *rows
 struct tn_batch *tn_batch_new(const struct tn_schema *schema, uint32_t rows_count,
                               struct tn_arena *arena);
 
-/* One scalar datum: constants, keys, single results. Text and items are borrowed from the maker's arena. */
+/* One scalar datum: constants, keys, single results. Text and items are borrowed from the maker's
+ * arena. */
 struct tn_value {
     const struct tn_type *type;
     bool is_null;
     union {
         bool b;
-        int64_t i;          /* INTEGER, BIGINT, DATE, TIME, TIMESTAMP…, INTERVAL */
+        int64_t i; /* INTEGER, BIGINT, DATE, TIME, TIMESTAMP…, INTERVAL */
         double d;
         tn_int128 dec;
-        struct tn_str s;    /* VARCHAR, BYTES, JSON */
+        struct tn_str s; /* VARCHAR, BYTES, JSON */
         struct {
             uint32_t count; /* ARRAY: elements; MAP: 2 × entries, key then value; STRUCT: fields */
             struct tn_value *items;
@@ -140,8 +143,8 @@ struct tn_value {
 
 /* Read one cell; nested items go to `arena`. */
 struct tn_value tn_column_value(const struct tn_column *col, uint32_t row, struct tn_arena *arena);
-/* < 0, 0, > 0 for two non-NULL values of the same scalar type: numbers, text by bytes, false < true, NaN
- * largest and equal to itself. */
+/* < 0, 0, > 0 for two non-NULL values of the same scalar type: numbers, text by bytes, false <
+ * true, NaN largest and equal to itself. */
 int tn_value_cmp(const struct tn_value *a, const struct tn_value *b);
 
 /* Builds one column cell by cell, for slow paths (constants, nested results, tests). */

@@ -1,6 +1,7 @@
-/* Raw records. tn_records_new puts the slice arrays into the records' own arena; the builder appends all bytes to
- * one buffer and hands that buffer over as foreign memory, so building n records costs O(1) allocations.
- * Ownership: see records.h. @thread the count is atomic; everything else is written before sharing */
+/* Raw records. tn_records_new puts the slice arrays into the records' own arena; the builder
+ * appends all bytes to one buffer and hands that buffer over as foreign memory, so building n
+ * records costs O(1) allocations. Ownership: see records.h. @thread the count is atomic; everything
+ * else is written before sharing */
 #include "stream/records.h"
 
 #include "stream/base/mem.h"

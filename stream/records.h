@@ -1,10 +1,11 @@
-/* Raw records: what a log holds, before decoding. One block shared by every query that reads the topic.
+/* Raw records: what a log holds, before decoding. One block shared by every query that reads the
+ * topic.
  *
- * keys[i], values[i]: borrowed slices into `owner`'s memory; ptr NULL = null key / null value (tombstone).
- * offsets are ascending, not necessarily dense (compaction, control records).
+ * keys[i], values[i]: borrowed slices into `owner`'s memory; ptr NULL = null key / null value
+ * (tombstone). offsets are ascending, not necessarily dense (compaction, control records).
  *
- * Ownership: reference counted; tn_records_ref / tn_records_unref. @thread any (the count is atomic,
- * the contents immutable once shared)
+ * Ownership: reference counted; tn_records_ref / tn_records_unref. @thread any (the count is
+ * atomic, the contents immutable once shared)
  */
 #ifndef TN_STREAM_RECORDS_H
 #define TN_STREAM_RECORDS_H
@@ -35,7 +36,8 @@ struct tn_records {
     struct tn_headers *headers; /* NULL when no record has headers */
     size_t bytes;               /* keys + values, for budgets */
     struct tn_arena arena;      /* arrays and, unless `release` is set, the bytes */
-    void (*release)(struct tn_records *records); /* frees foreign memory (pinned slice, Kafka messages) */
+    void (*release)(
+        struct tn_records *records); /* frees foreign memory (pinned slice, Kafka messages) */
     void *foreign;
 };
 
@@ -52,13 +54,14 @@ struct tn_records_builder {
         int32_t key_at, key_len; /* len −1 = null */
         int32_t value_at, value_len;
         int64_t timestamp_ms;
-    } *refs;
+    } * refs;
 };
 void tn_records_builder_init(struct tn_records_builder *rb);
 void tn_records_builder_release(struct tn_records_builder *rb);
 void tn_records_builder_add(struct tn_records_builder *rb, struct tn_str key, struct tn_str value,
                             int64_t timestamp_ms);
-/* Detach what was added as shared records (refs = 1, offsets 0); the builder is empty and reusable. */
+/* Detach what was added as shared records (refs = 1, offsets 0); the builder is empty and reusable.
+ */
 struct tn_records *tn_records_builder_finish(struct tn_records_builder *rb);
 
 #endif

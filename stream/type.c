@@ -1,14 +1,12 @@
-/* The type system: singletons for scalar kinds, arena-made DECIMAL, VARCHAR(n) and nested types, equality and the
- * two spellings. Types are immutable, so sharing needs no copy; tn_type_copy exists to move one to a longer-lived
- * arena. Depth is bounded by TN_TYPE_DEPTH_MAX: makers are called by the parser, which enforces it. @thread any */
+/* The type system: singletons for scalar kinds, arena-made DECIMAL, VARCHAR(n) and nested types,
+ * equality and the two spellings. Types are immutable, so sharing needs no copy; tn_type_copy
+ * exists to move one to a longer-lived arena. Depth is bounded by TN_TYPE_DEPTH_MAX: makers are
+ * called by the parser, which enforces it. @thread any */
 #include "stream/type.h"
 
 #include <ctype.h>
 
-#define SCALAR(k)                                                                                  \
-    [TN_K_##k] = {                                                                                 \
-        .kind = TN_K_##k                                                                           \
-    }
+#define SCALAR(k) [TN_K_##k] = {.kind = TN_K_##k}
 
 static const struct tn_type scalars[TN_K_COUNT] = {
     SCALAR(NULL),

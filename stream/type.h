@@ -1,7 +1,7 @@
 /* SQL types. One type system; streaming names and Trino names are aliases of it.
  *
- * A struct tn_type is immutable. Scalar types are static singletons (tn_type_of); DECIMAL and nested types
- * live in the arena they were made in. Compare with tn_type_eq, never by pointer.
+ * A struct tn_type is immutable. Scalar types are static singletons (tn_type_of); DECIMAL and
+ * nested types live in the arena they were made in. Compare with tn_type_eq, never by pointer.
  * @thread any
  */
 #ifndef TN_STREAM_TYPE_H
@@ -44,8 +44,9 @@ struct tn_field {
 
 struct tn_type {
     enum tn_kind kind;
-    uint8_t precision, scale;   /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
-    uint32_t length_max;        /* VARCHAR(n) of query rules; 0 = unbounded */
+    uint8_t precision,
+        scale;           /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
+    uint32_t length_max; /* VARCHAR(n) of query rules; 0 = unbounded */
     uint32_t children_count;
     const struct tn_field *children;
 };
@@ -66,7 +67,8 @@ const struct tn_type *tn_type_copy(struct tn_arena *arena, const struct tn_type 
 /* Same kind, precision, scale, length and children; field names of STRUCT without case. */
 bool tn_type_eq(const struct tn_type *a, const struct tn_type *b);
 
-/* ksqlDB spelling ("STRING", "ARRAY<INTEGER>", "DECIMAL(4, 2)", "STRUCT<`A` INTEGER>") and Trino spelling
+/* ksqlDB spelling ("STRING", "ARRAY<INTEGER>", "DECIMAL(4, 2)", "STRUCT<`A` INTEGER>") and Trino
+ * spelling
  * ("varchar", "array(integer)", "decimal(4,2)", "row(a integer)"). */
 void tn_type_print_ksql(const struct tn_type *type, struct tn_buf *buf);
 void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf);

@@ -1,6 +1,6 @@
-/* Covers stream/type.c, batch.c, records.c: spellings and equality of types; columns of every kind built cell by
- * cell, gathered, compared and read back, with NULLs, empty and nested values; batches with hidden columns; the
- * records builder. */
+/* Covers stream/type.c, batch.c, records.c: spellings and equality of types; columns of every kind
+ * built cell by cell, gathered, compared and read back, with NULLs, empty and nested values;
+ * batches with hidden columns; the records builder. */
 #include <math.h>
 
 #include "stream/batch.h"
@@ -63,7 +63,9 @@ static struct tn_value make_value(const struct tn_type *type, int n)
     switch (type->kind) {
     case TN_K_BOOLEAN: value.b = n % 2; break;
     case TN_K_DOUBLE: value.d = n % 7 ? n * 1.5 : (double)NAN; break;
-    case TN_K_DECIMAL: value.dec = (tn_int128)n * n * (n % 2 ? -1 : 1) * ((tn_int128)1 << 60); break;
+    case TN_K_DECIMAL:
+        value.dec = (tn_int128)n * n * (n % 2 ? -1 : 1) * ((tn_int128)1 << 60);
+        break;
     case TN_K_VARCHAR:
     case TN_K_BYTES:
     case TN_K_JSON:
@@ -76,8 +78,8 @@ static struct tn_value make_value(const struct tn_type *type, int n)
         value.list.count = groups * type->children_count;
         value.list.items = TN_ARENA_ARRAY(&arena, struct tn_value, value.list.count);
         for (uint32_t i = 0; i < value.list.count; i++)
-            value.list.items[i] = make_value(type->children[i % type->children_count].type,
-                                             n + 1 + (int)i);
+            value.list.items[i] =
+                make_value(type->children[i % type->children_count].type, n + 1 + (int)i);
         break;
     }
     default: value.i = n * 3 - 40;
@@ -141,7 +143,8 @@ static void test_init(void)
     CHECK(tn_column_is_null(&col, 2));
     tn_column_init(&col, sample_struct(), 3, true, &arena);
     CHECK_INT(col.children[1].rows_count, 3);
-    struct tn_column absent = {.type = tn_type_of(TN_K_VARCHAR), .rows_count = 3, .is_absent = true};
+    struct tn_column absent = {
+        .type = tn_type_of(TN_K_VARCHAR), .rows_count = 3, .is_absent = true};
     tn_column_gather(&absent, (uint32_t[]){0, 2}, 2, &col, &arena);
     CHECK(col.is_absent && col.rows_count == 2);
 }
