@@ -237,6 +237,7 @@ struct tni_change {
     struct tn_str before; /* committed row before the round (or of the round in flight before it);
                              ptr NULL = none */
     bool is_same;         /* row and before differ at most in rowtime */
+    int64_t rowtime_ms;   /* of the row, or of the delete (tombstones carry it) */
 };
 
 /* Close the round: encode every dirty entry. Keys that came and went within the round leave no
