@@ -1,7 +1,8 @@
 /* Plans: made once, checked once, then read-only (plan.h).
  *
- * The checks here are the only place where the shape of a plan is doubted: operators assert it. A plan that fails
- * them is a bug of the planner, so the texts name node and stage for the developer, not for the SQL user.
+ * The checks here are the only place where the shape of a plan is doubted: operators assert it. A
+ * plan that fails them is a bug of the planner, so the texts name node and stage for the developer,
+ * not for the SQL user.
  */
 #include "stream/plan_int.h"
 
@@ -20,7 +21,8 @@ struct tn_plan *tn_plan_new(void)
 
 struct tn_plan *tn_plan_ref(const struct tn_plan *plan)
 {
-    struct tn_plan *shared = (struct tn_plan *)(uintptr_t)plan; /* the count is not part of the plan's value */
+    struct tn_plan *shared =
+        (struct tn_plan *)(uintptr_t)plan; /* the count is not part of the plan's value */
     int before = atomic_fetch_add(&shared->refs, 1);
     TN_ASSERT(before > 0);
     return shared;
@@ -206,7 +208,8 @@ const struct tn_node *tni_plan_repartition(const struct tn_plan *plan, const cha
     return NULL;
 }
 
-/* Marks what `reader` needs of its input; `live` are the columns of reader's own output that are needed. */
+/* Marks what `reader` needs of its input; `live` are the columns of reader's own output that are
+ * needed. */
 static void mark_reads(const struct tn_node *reader, uint32_t in_count, const bool *live,
                        bool *mask)
 {
@@ -335,7 +338,8 @@ static void print_node(const struct tn_plan *plan, const struct tn_stage *stage,
         print_aggregate(plan, node, stage->nodes[node->input].schema, buf);
     else if (node->kind == TN_NODE_MATERIALIZE || node->kind == TN_NODE_JOIN_TABLE)
         tn_buf_printf(buf, "; store '%s'%s", plan->stores[node->store].name,
-                      node->kind == TN_NODE_JOIN_TABLE && node->join == TN_JOIN_LEFT ? " left" : "");
+                      node->kind == TN_NODE_JOIN_TABLE && node->join == TN_JOIN_LEFT ? " left"
+                                                                                     : "");
     if (node->is_having)
         tn_buf_add_text(buf, " (having)");
     tn_buf_add_byte(buf, '\n');

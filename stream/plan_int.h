@@ -1,5 +1,5 @@
-/* What the engine asks of a compiled plan beyond plan.h: which source columns are read, which topics are between
- * its stages. Private to stream/. @thread any
+/* What the engine asks of a compiled plan beyond plan.h: which source columns are read, which
+ * topics are between its stages. Private to stream/. @thread any
  */
 #ifndef TN_STREAM_PLAN_INT_H
 #define TN_STREAM_PLAN_INT_H
@@ -10,7 +10,8 @@
 void tni_plan_live(const struct tn_stage *stage, uint32_t node, bool *mask);
 /* The REPARTITION node that writes `topic`, NULL when the topic comes from outside the plan. */
 const struct tn_node *tni_plan_repartition(const struct tn_plan *plan, const char *topic);
-/* Is the stage's node a record stream into a stateful or closing node, i.e. does anything read it? */
+/* Is the stage's node a record stream into a stateful or closing node, i.e. does anything read it?
+ */
 bool tni_plan_has_reader(const struct tn_stage *stage, uint32_t node);
 
 #endif

@@ -1,8 +1,9 @@
 /* In-memory log (mem_log.h).
  *
- * HOW IT WORKS: a partition is an array of entries in offset order. An entry is committed, pending (its transaction
- * is open) or dead (aborted, control, compacted). Every operation that changes the log takes the next sequence
- * number; `durable_seq` is the last one a crash cannot take back. Positions keep their history for the same reason.
+ * HOW IT WORKS: a partition is an array of entries in offset order. An entry is committed, pending
+ * (its transaction is open) or dead (aborted, control, compacted). Every operation that changes the
+ * log takes the next sequence number; `durable_seq` is the last one a crash cannot take back.
+ * Positions keep their history for the same reason.
  */
 #include "tests/support/mem_log.h"
 
@@ -422,8 +423,7 @@ static enum tn_status mem_read(struct tn_log_reader *reader, const struct tn_top
     struct topic *t = find_topic(log, topic->name);
     if (t && t->info.id == topic->id && p < t->info.partitions_count) {
         struct partition *part = &t->partitions[p];
-        uint32_t rows_max = f.rows_max && f.rows_max < ROWS_MAX ? f.rows_max
-                                                                           : ROWS_MAX;
+        uint32_t rows_max = f.rows_max && f.rows_max < ROWS_MAX ? f.rows_max : ROWS_MAX;
         if (f.st == TN_AGAIN) {
             *ret_read = (struct tn_read){.next = offset, .end_visible = end_visible(part)};
             st = TN_AGAIN;
@@ -456,8 +456,8 @@ static void mem_append(struct tn_log *base, const struct tn_topic *topic, int32_
     int64_t base_offset = -1;
     if (st == TN_OK) {
         pthread_mutex_lock(&log->lock);
-        base_offset = write_records(partition_at(log, topic->name, p), records, ENTRY_COMMITTED,
-                                    ++log->seq);
+        base_offset =
+            write_records(partition_at(log, topic->name, p), records, ENTRY_COMMITTED, ++log->seq);
         log->durable_seq = log->seq; /* an acknowledged append is durable */
         signal_all(log);
         pthread_mutex_unlock(&log->lock);

@@ -1,11 +1,13 @@
-/* The log port in memory: the reference model for conformance tests, the engine's simulation and unit tests.
+/* The log port in memory: the reference model for conformance tests, the engine's simulation and
+ * unit tests.
  *
- * It behaves like a Kafka log where that is harder: control records and aborted transactions leave holes, an open
- * foreign transaction holds back end_visible, compaction drops superseded keys. With `commits_state` it behaves like
- * the embedded log: a crash may take back what was not synced, always a suffix of the history of the whole log.
+ * It behaves like a Kafka log where that is harder: control records and aborted transactions leave
+ * holes, an open foreign transaction holds back end_visible, compaction drops superseded keys. With
+ * `commits_state` it behaves like the embedded log: a crash may take back what was not synced,
+ * always a suffix of the history of the whole log.
  *
- * Faults: before a call does anything, the hook is asked what shall happen (see tn_mem_fault). The hook decides by a
- * seeded generator, a script or an n-th-call counter.
+ * Faults: before a call does anything, the hook is asked what shall happen (see tn_mem_fault). The
+ * hook decides by a seeded generator, a script or an n-th-call counter.
  *
  * Ownership: tn_log.type->close frees everything. @thread any (one lock)
  */
@@ -33,9 +35,10 @@ enum tn_mem_call {
     TN_MEM_CALLS_COUNT
 };
 
-/* What happens at a call. st TN_OK: proceed. READ: TN_AGAIN = nothing now; rows_max > 0 shortens the answer.
- * COMMIT_POLL: TN_AGAIN = not yet; TN_E_IO = aborted; TN_E_INDEFINITE with is_applied = the commit happened and its
- * answer was lost, without = it did not happen; TN_E_FENCED = neither. Any other call: it fails with st. */
+/* What happens at a call. st TN_OK: proceed. READ: TN_AGAIN = nothing now; rows_max > 0 shortens
+ * the answer. COMMIT_POLL: TN_AGAIN = not yet; TN_E_IO = aborted; TN_E_INDEFINITE with is_applied =
+ * the commit happened and its answer was lost, without = it did not happen; TN_E_FENCED = neither.
+ * Any other call: it fails with st. */
 struct tn_mem_fault {
     enum tn_status st;
     bool is_applied;
@@ -49,23 +52,28 @@ void tn_mem_log_set_fault(struct tn_log *log, tn_mem_fault_fn fn, void *ctx);
 /* Producer side of tests: visible and durable at once. The topic must exist. */
 void tn_mem_log_put(struct tn_log *log, const char *topic, int32_t partition, struct tn_str key,
                     struct tn_str value, int64_t timestamp_ms);
-/* A foreign transaction of one record that was aborted: one hidden record and one control record. */
+/* A foreign transaction of one record that was aborted: one hidden record and one control record.
+ */
 void tn_mem_log_put_aborted(struct tn_log *log, const char *topic, int32_t partition,
                             struct tn_str key, struct tn_str value, int64_t timestamp_ms);
-/* A foreign transaction stays open: holds end_visible until it is settled (one at a time per partition). */
+/* A foreign transaction stays open: holds end_visible until it is settled (one at a time per
+ * partition). */
 void tn_mem_log_put_open(struct tn_log *log, const char *topic, int32_t partition,
                          struct tn_str key, struct tn_str value, int64_t timestamp_ms);
 void tn_mem_log_settle(struct tn_log *log, const char *topic, int32_t partition, bool is_commit);
 
-/* Process death: forgets what is not durable, ends our open transaction. Readers and transactions must be closed
- * or forgotten before. lose_all: every unsynced operation is lost; else a random prefix of them (by `roll`) stays. */
+/* Process death: forgets what is not durable, ends our open transaction. Readers and transactions
+ * must be closed or forgotten before. lose_all: every unsynced operation is lost; else a random
+ * prefix of them (by `roll`) stays. */
 void tn_mem_log_crash(struct tn_log *log, bool lose_all, uint64_t roll);
 /* Make everything durable, as a background sync would. */
 void tn_mem_log_settle_disk(struct tn_log *log);
-/* Keep only the last record of each key below end_visible (tombstones stay: their retention has not passed). */
+/* Keep only the last record of each key below end_visible (tombstones stay: their retention has not
+ * passed). */
 void tn_mem_log_compact(struct tn_log *log, const char *topic);
 
-/* Committed records in order, for oracles. False past the end. Slices live until the next change of the log. */
+/* Committed records in order, for oracles. False past the end. Slices live until the next change of
+ * the log. */
 struct tn_mem_record {
     int64_t offset, timestamp_ms;
     struct tn_str key, value;
