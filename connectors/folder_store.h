@@ -1,5 +1,5 @@
-/* Object store adapter: a folder of the local file system. An object is a file; '/' in keys makes sub-folders.
- * Opening creates the folder. See stream/object_store.h for the contract. */
+/* Object store adapter: a folder of the local file system. An object is a file; '/' in keys makes
+ * sub-folders. Opening creates the folder. See stream/object_store.h for the contract. */
 #ifndef TN_CONNECTORS_FOLDER_STORE_H
 #define TN_CONNECTORS_FOLDER_STORE_H
 

@@ -1,6 +1,6 @@
-/* HTTP client over libcurl: the producer, the shell with --url, webhooks. One easy handle with keep-alive.
- * Timeouts are always set; redirects are not followed.
- * Ownership: a client has one owner thread. Response slices are valid until the next call.
+/* HTTP client over libcurl: the producer, the shell with --url, webhooks. One easy handle with
+ * keep-alive. Timeouts are always set; redirects are not followed. Ownership: a client has one
+ * owner thread. Response slices are valid until the next call.
  */
 #ifndef TN_CONNECTORS_HTTP_CLIENT_H
 #define TN_CONNECTORS_HTTP_CLIENT_H
@@ -29,8 +29,8 @@ enum tn_status tn_http_call(struct tn_http_client *client, const char *method, c
                             const struct tn_http_header_pair *headers, size_t headers_count,
                             struct tn_str body, struct tn_http_response *ret_response,
                             struct tn_err *err);
-/* Streams the answer's body to `sink` as it comes (stops when it returns false); ret_response->body is set only
- * for a status ≥ 400. */
+/* Streams the answer's body to `sink` as it comes (stops when it returns false); ret_response->body
+ * is set only for a status ≥ 400. */
 enum tn_status tn_http_call_stream(struct tn_http_client *client, const char *method,
                                    const char *path, const struct tn_http_header_pair *headers,
                                    size_t headers_count, struct tn_str body,

@@ -1,11 +1,13 @@
-/* HTTP ingest: POST /streams/{name} and the paths that streams declare (ingest_path) append records to a log and are
- * answered only when the log says that they are durable.
+/* HTTP ingest: POST /streams/{name} and the paths that streams declare (ingest_path) append records
+ * to a log and are answered only when the log says that they are durable.
  *
- * Body: one JSON value, an array, NDJSON or values separated by white space; or raw bytes with Content-Type
- * application/octet-stream and X-Tarn-Key. A body that cannot be parsed or is over the limit appends nothing. What
- * fits no schema is found when the record is read (dead letters): JSON streams keep the element's bytes unchanged.
+ * Body: one JSON value, an array, NDJSON or values separated by white space; or raw bytes with
+ * Content-Type application/octet-stream and X-Tarn-Key. A body that cannot be parsed or is over the
+ * limit appends nothing. What fits no schema is found when the record is read (dead letters): JSON
+ * streams keep the element's bytes unchanged.
  *
- * sql/ tells what a stream is through struct tn_ingest_resolver, so that this folder knows no catalog.
+ * sql/ tells what a stream is through struct tn_ingest_resolver, so that this folder knows no
+ * catalog.
  * @thread any; the answer is completed on a thread of the log
  */
 #ifndef TN_CONNECTORS_INGEST_H
@@ -17,13 +19,13 @@
 
 /* What ingest must know of one stream. Everything is borrowed from `pin` until release. */
 struct tn_ingest_target {
-    const char *name;                 /* declared spelling */
+    const char *name; /* declared spelling */
     const struct tn_topic_decl *decl;
-    const char *reply_text;           /* INGEST_TEXT: body of the answer; NULL = JSON */
-    int reply_status;                 /* INGEST_STATUS; 0 = 200 */
-    const char *event_text;           /* INGEST_EVENT: "Song {id} processed"; NULL = the value */
-    const char *defaults;             /* INGEST_DEFAULTS: JSON object of members to add; NULL */
-    bool is_ingest_path;              /* has a path of its own: shown by GET /events */
+    const char *reply_text; /* INGEST_TEXT: body of the answer; NULL = JSON */
+    int reply_status;       /* INGEST_STATUS; 0 = 200 */
+    const char *event_text; /* INGEST_EVENT: "Song {id} processed"; NULL = the value */
+    const char *defaults;   /* INGEST_DEFAULTS: JSON object of members to add; NULL */
+    bool is_ingest_path;    /* has a path of its own: shown by GET /events */
     const void *pin;
 };
 
@@ -46,7 +48,7 @@ struct tn_ingest_config {
     struct tn_clock *clock;
     struct tn_metrics *metrics;
     struct tn_ingest_resolver *resolver;
-    int64_t idempotency_keys_max;     /* keys remembered for 24 h; 0 = 100,000 */
+    int64_t idempotency_keys_max; /* keys remembered for 24 h; 0 = 100,000 */
 };
 
 struct tn_ingest;
@@ -55,8 +57,8 @@ struct tn_ingest;
 enum tn_status tn_ingest_open(const struct tn_ingest_config *config, struct tn_ingest **ret_ingest,
                               struct tn_err *err);
 void tn_ingest_close(struct tn_ingest *ingest); /* after the server has stopped; NULL is a no-op */
-/* POST /streams/{name}, DELETE /streams/{name}, GET /streams/{name}/events, GET /events and the fallback for
- * declared paths. */
+/* POST /streams/{name}, DELETE /streams/{name}, GET /streams/{name}/events, GET /events and the
+ * fallback for declared paths. */
 void tn_ingest_routes(struct tn_ingest *ingest, struct tn_http_server *server);
 
 #endif

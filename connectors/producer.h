@@ -1,5 +1,6 @@
-/* The simulated player (plays of eight songs by five users) and clicker, sending to a tarn over HTTP with keep-alive
- * and batches. `tarn produce` runs it in the foreground, `tarn demo` on a thread.
+/* The simulated player (plays of eight songs by five users) and clicker, sending to a tarn over
+ * HTTP with keep-alive and batches. `tarn produce` runs it in the foreground, `tarn demo` on a
+ * thread.
  * @thread tn_producer_run: the caller's; tn_producer_stop: any
  */
 #ifndef TN_CONNECTORS_PRODUCER_H
@@ -11,20 +12,20 @@
 #include "stream/base/status.h"
 
 struct tn_producer_config {
-    const char *url;          /* http://127.0.0.1:8090 */
-    const char *kind;         /* player, clicker */
-    const char *stream;       /* stream of the plays or clicks; NULL = played_songs, clicks */
-    const char *songs_path;   /* where songs are posted first */
+    const char *url;        /* http://127.0.0.1:8090 */
+    const char *kind;       /* player, clicker */
+    const char *stream;     /* stream of the plays or clicks; NULL = played_songs, clicks */
+    const char *songs_path; /* where songs are posted first */
     const char *key_column, *value_column; /* columns of the plays' stream */
-    double rate;              /* events a second; 0 = as fast as answers come */
-    int64_t count;            /* stop after so many; 0 = no limit */
-    int64_t seconds;          /* stop after so long; 0 = no limit */
+    double rate;                           /* events a second; 0 = as fast as answers come */
+    int64_t count;                         /* stop after so many; 0 = no limit */
+    int64_t seconds;                       /* stop after so long; 0 = no limit */
     int64_t seed;
-    double skew;              /* Zipf exponent of the songs; 0 = uniform */
-    int64_t keys_count;       /* songs; 8 = the named ones, more are made up */
+    double skew;        /* Zipf exponent of the songs; 0 = uniform */
+    int64_t keys_count; /* songs; 8 = the named ones, more are made up */
     int64_t users_count;
-    int64_t batch;            /* events a request at most */
-    bool is_quiet;            /* no progress lines */
+    int64_t batch; /* events a request at most */
+    bool is_quiet; /* no progress lines */
 };
 
 extern const struct tn_opts tn_producer_opts;

@@ -1,6 +1,6 @@
-/* The live page: GET / and its assets (embedded at build time), and GET /live, one server-sent event feed that
- * carries everything the page shows. A builder thread makes one snapshot for all readers and runs only while there
- * are any.
+/* The live page: GET / and its assets (embedded at build time), and GET /live, one server-sent
+ * event feed that carries everything the page shows. A builder thread makes one snapshot for all
+ * readers and runs only while there are any.
  */
 #ifndef TN_DASHBOARDS_LIVE_H
 #define TN_DASHBOARDS_LIVE_H
