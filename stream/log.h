@@ -100,13 +100,14 @@ struct tn_log_type {
                            struct tn_read *ret_read, struct tn_err *err);
 
     /* Takes its own reference on records. done is called exactly once, possibly before return. A record with key NULL
-     * is allowed. TN_E_FULL through done when the disk reserve is reached. */
+     * is allowed. Through done: TN_E_FULL when the disk reserve is reached, TN_E_NAME when the topic is gone,
+     * TN_E_LIMIT for a record over TN_RECORD_BYTES_MAX, TN_E_BUSY (retriable) when too much waits already. */
     void (*append)(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                    struct tn_records *records, tn_append_done done, void *ctx);
 
     /* Transactions: commit thread only, one at a time. */
     enum tn_status (*begin)(struct tn_log *log, struct tn_log_txn **ret_txn, struct tn_err *err);
-    /* Takes a reference. ret_slot identifies this append for txn_offset. */
+    /* Takes a reference. ret_slot identifies this append for txn_offset. TN_E_NAME when the topic is gone. */
     enum tn_status (*txn_append)(struct tn_log_txn *txn, const struct tn_topic *topic,
                                  int32_t partition, struct tn_records *records, uint32_t *ret_slot,
                                  struct tn_err *err);
