@@ -1,5 +1,6 @@
-/* Crash hook: TARN_CRASH_POINT=name[:count] ends the process with SIGKILL at the count-th pass (default: the first).
- * SIGKILL and not exit: no destructor, no flush, nothing that a real crash would not do. */
+/* Crash hook: TARN_CRASH_POINT=name[:count] ends the process with SIGKILL at the count-th pass
+ * (default: the first). SIGKILL and not exit: no destructor, no flush, nothing that a real crash
+ * would not do. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* Open, lock, tune and sync the one RocksDB of a state folder; see db.h for the picture.
  *
- * Tuning (figures in README.md): log values go to blob files, written once at flush and never rewritten by compaction;
- * index and filter blocks live in the block cache, so memory is bounded by the two budgets; the info log is kept to
- * warnings in two files of 1 MiB. WAL recovery is point-in-time: a torn tail ends the log, so a crash leaves a prefix.
+ * Tuning (figures in README.md): log values go to blob files, written once at flush and never
+ * rewritten by compaction; index and filter blocks live in the block cache, so memory is bounded by
+ * the two budgets; the info log is kept to warnings in two files of 1 MiB. WAL recovery is
+ * point-in-time: a torn tail ends the log, so a crash leaves a prefix.
  */
 #include "store/db_int.h"
 
@@ -163,9 +164,8 @@ static enum tn_status check_application(struct tn_store *store, const char *valu
 {
     if (tn_str_eq((struct tn_str){value, len}, tn_str_of(store->application_id)))
         return TN_OK;
-    tn_err_set(err, TN_E_INVALID,
-               "state folder '%s' belongs to application id '%.*s', not to '%s'", store->path,
-               (int)len, value, store->application_id);
+    tn_err_set(err, TN_E_INVALID, "state folder '%s' belongs to application id '%.*s', not to '%s'",
+               store->path, (int)len, value, store->application_id);
     tn_err_hint(err, "use --set application.id=%.*s or give --state another folder", (int)len,
                 value);
     return TN_E_INVALID;
@@ -200,8 +200,9 @@ static enum tn_status check_identity(struct tn_store *store, struct tn_err *err)
 
 /* ---- open and close ---- */
 
-/* After a kill -9 the WAL's tail may be in the page cache only. Recovery makes it visible and does not write it again,
- * so it is made durable first: otherwise readers of end_durable could see what a later power loss takes back. */
+/* After a kill -9 the WAL's tail may be in the page cache only. Recovery makes it visible and does
+ * not write it again, so it is made durable first: otherwise readers of end_durable could see what
+ * a later power loss takes back. */
 static enum tn_status sync_old_wal(const struct tn_store *store, struct tn_err *err)
 {
     DIR *folder = opendir(store->db_path);
@@ -234,8 +235,8 @@ static enum tn_status open_db(struct tn_store *store, struct tn_err *err)
     }
     store->cache = tni_options_cache(&store->config);
     for (int i = 0; i < TNI_CF_COUNT; i++)
-        store->cf_options[i] = tni_options_cf(options, &store->config, (enum tni_cf)i,
-                                              store->cache);
+        store->cf_options[i] =
+            tni_options_cf(options, &store->config, (enum tni_cf)i, store->cache);
     store->db = rocksdb_open_column_families(options, store->db_path, TNI_CF_COUNT, names,
                                              (const rocksdb_options_t *const *)store->cf_options,
                                              store->cf, &message);
@@ -330,7 +331,8 @@ static enum tn_status already_failed(struct tn_err *err)
     return TN_E_IO;
 }
 
-/* After a failed write or fsync the kernel may have dropped dirty pages: only a restart knows what is on disk. */
+/* After a failed write or fsync the kernel may have dropped dirty pages: only a restart knows what
+ * is on disk. */
 static enum tn_status fail_store(struct tn_store *store, char *message, const char *what,
                                  struct tn_err *err)
 {

@@ -1,7 +1,8 @@
-/* Inside of the store: handles shared by log, state and catalog. Private to store/ and its unit tests.
+/* Inside of the store: handles shared by log, state and catalog. Private to store/ and its unit
+ * tests.
  *
- * Every write goes through tni_store_write, so that write_seq counts all of them and tn_store_sync knows what is
- * durable. @thread any
+ * Every write goes through tni_store_write, so that write_seq counts all of them and tn_store_sync
+ * knows what is durable. @thread any
  */
 #ifndef TN_STORE_DB_INT_H
 #define TN_STORE_DB_INT_H
@@ -15,13 +16,13 @@ enum tni_cf { TNI_CF_META, TNI_CF_LOG, TNI_CF_STATE, TNI_CF_CATALOG, TNI_CF_COUN
 
 /* First byte of the keys of TNI_CF_META (RocksDB's "default"). */
 enum tni_meta {
-    TNI_META_STORE = 'A',     /* "A" name: format, application, id */
-    TNI_META_HOLD = 'H',      /* H topic partition holder → offset */
-    TNI_META_INDEX = 'I',     /* I topic partition base → struct tni_index (log_int.h) */
-    TNI_META_NEXT_TOPIC = 'N',/* N → next topic id */
-    TNI_META_POSITION = 'P',  /* P key → value */
-    TNI_META_PARTITION = 'S', /* S topic partition → start offset and compaction marks */
-    TNI_META_TOPIC = 'T'      /* T name → topic */
+    TNI_META_STORE = 'A',      /* "A" name: format, application, id */
+    TNI_META_HOLD = 'H',       /* H topic partition holder → offset */
+    TNI_META_INDEX = 'I',      /* I topic partition base → struct tni_index (log_int.h) */
+    TNI_META_NEXT_TOPIC = 'N', /* N → next topic id */
+    TNI_META_POSITION = 'P',   /* P key → value */
+    TNI_META_PARTITION = 'S',  /* S topic partition → start offset and compaction marks */
+    TNI_META_TOPIC = 'T'       /* T name → topic */
 };
 
 struct tn_store {
@@ -40,18 +41,19 @@ struct tn_store {
     atomic_int_fast64_t write_seq;  /* completed writes */
     atomic_int_fast64_t synced_seq; /* writes known durable; ≤ write_seq */
     atomic_int_fast64_t syncs_count;
-    atomic_bool is_failed;          /* a write or sync failed: nothing is acknowledged any more */
-    pthread_mutex_t sync_mu;        /* one syncer at a time; late comers find their work done */
+    atomic_bool is_failed;   /* a write or sync failed: nothing is acknowledged any more */
+    pthread_mutex_t sync_mu; /* one syncer at a time; late comers find their work done */
 
     atomic_int_fast64_t room_checked_ns; /* monotonic time of the last statvfs */
     atomic_int_fast64_t free_bytes, reserve_bytes;
-    atomic_int_fast64_t next_file;  /* names of files to ingest */
+    atomic_int_fast64_t next_file; /* names of files to ingest */
 };
 
 /* Turn a RocksDB message (freed here) into *err: "store: …". Never TN_OK. */
 enum tn_status tni_rocks_err(char *message, const char *what, struct tn_err *err);
 
-/* Write and clear the batch; visible on return, durable after the next sync (or on return with is_sync). */
+/* Write and clear the batch; visible on return, durable after the next sync (or on return with
+ * is_sync). */
 enum tn_status tni_store_write(struct tn_store *store, rocksdb_writebatch_t *batch, bool is_sync,
                                struct tn_err *err);
 /* Copy of a value, tn_free it; TN_NOT_FOUND. */

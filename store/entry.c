@@ -293,8 +293,7 @@ enum tn_status tni_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t
     entry->body_len = load32(entry->bytes + 28);
     entry->ts_min = load64(entry->bytes + 32);
     entry->ts_max = load64(entry->bytes + 40);
-    uint32_t crc =
-        tn_crc32c(tn_crc32c(0, entry->bytes + 8, 8), entry->bytes + 28, entry->len - 28);
+    uint32_t crc = tn_crc32c(tn_crc32c(0, entry->bytes + 8, 8), entry->bytes + 28, entry->len - 28);
     crc = finish_crc(crc, topic_id, partition, entry->base, entry->span);
     size_t headers_len;
     const char *reason = NULL;
@@ -329,8 +328,7 @@ void tni_entry_unref(struct tni_entry *entry)
 
 int64_t tni_entry_offset(const struct tni_entry *entry, uint32_t row)
 {
-    return entry->base +
-           (entry->flags & TNI_ENTRY_SPARSE ? load32(entry->rel + 4u * row) : row);
+    return entry->base + (entry->flags & TNI_ENTRY_SPARSE ? load32(entry->rel + 4u * row) : row);
 }
 
 int64_t tni_entry_timestamp(const struct tni_entry *entry, uint32_t row)

@@ -1,4 +1,5 @@
-/* One entry of the embedded log: a batch of records as stored, and how it becomes tn_records without copying.
+/* One entry of the embedded log: a batch of records as stored, and how it becomes tn_records
+ * without copying.
  *
  * Bytes, little-endian (48 + arrays + body):
  *    0 u32 magic "TNE1"      4 u32 CRC-32C of the rest, then of base, topic, partition
@@ -8,9 +9,8 @@
  *   48 timestamps: u32 above the smallest each, or i64 each (TS64)
  *      offsets: u32 above base each, only when SPARSE; otherwise base + row
  *      ends: two u32 a record, end of its key and of its value in the body; bit 31 = null
- *      headers: u32 length and bytes, only when HEADERS: per record varint count, then (varint key length, key, varint
- *      value length + 1 or 0 for null, value)
- *      body: key, value, key, value …
+ *      headers: u32 length and bytes, only when HEADERS: per record varint count, then (varint key
+ * length, key, varint value length + 1 or 0 for null, value) body: key, value, key, value …
  *
  * The base is not known while an entry is built; sealing patches it and finishes the checksum.
  * The entries of a partition tile [start, end): a gap is damage.
@@ -24,7 +24,8 @@
 
 #define TNI_ENTRY_HEADER_BYTES 48u
 #define TNI_ENTRY_ROWS_MAX     4096u
-#define TNI_ENTRY_BYTES_SOFT   ((size_t)512 << 10) /* an entry is closed when its body is this large */
+#define TNI_ENTRY_BYTES_SOFT                                                                       \
+    ((size_t)512 << 10) /* an entry is closed when its body is this large */
 
 enum tni_entry_flags {
     TNI_ENTRY_TS64 = 1u << 0,
@@ -55,7 +56,8 @@ struct tni_entry *tni_entry_build(const struct tni_span *spans, size_t spans_cou
                                   int64_t base);
 void tni_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
                     uint32_t span);
-/* Copy and check stored bytes. TN_E_CORRUPT with a reason ("checksum mismatch"); the caller adds where. */
+/* Copy and check stored bytes. TN_E_CORRUPT with a reason ("checksum mismatch"); the caller adds
+ * where. */
 enum tn_status tni_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
                                int64_t base, struct tni_entry **ret_entry, struct tn_err *err);
 struct tni_entry *tni_entry_ref(struct tni_entry *entry);

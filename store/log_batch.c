@@ -1,9 +1,10 @@
 /* One atomic write of records to several partitions: used by the group commit and by transactions.
  *
- * HOW IT WORKS: slots collect records; per partition they form a run, encoded into entries without any lock (several
- * small appends share an entry). tni_batch_commit then takes write_mu: bases are the partitions' ends, entries are
- * sealed, entries and index rows go into one WriteBatch, and after the write every run is published: end_visible
- * moves, entries join the tail, drained readers are collected and signalled after the locks.
+ * HOW IT WORKS: slots collect records; per partition they form a run, encoded into entries without
+ * any lock (several small appends share an entry). tni_batch_commit then takes write_mu: bases are
+ * the partitions' ends, entries are sealed, entries and index rows go into one WriteBatch, and
+ * after the write every run is published: end_visible moves, entries join the tail, drained readers
+ * are collected and signalled after the locks.
  */
 #include "store/log_int.h"
 
@@ -12,8 +13,7 @@
 
 void tni_batch_init(struct tni_batch *batch, struct tni_log *log, int owner)
 {
-    *batch = (struct tni_batch){
-        .log = log, .owner = owner, .write = rocksdb_writebatch_create()};
+    *batch = (struct tni_batch){.log = log, .owner = owner, .write = rocksdb_writebatch_create()};
 }
 
 void tni_batch_clear(struct tni_batch *batch)
@@ -80,10 +80,9 @@ int64_t tni_batch_offset(const struct tni_batch *batch, uint32_t slot)
 
 static void add_entry(struct tni_batch *batch, uint32_t spans_count)
 {
-    batch->entries = tni_grow(batch->entries, &batch->entries_cap, batch->entries_count,
-                              sizeof *batch->entries);
-    batch->entries[batch->entries_count++] =
-        tni_entry_build(batch->spans, spans_count, false, 0);
+    batch->entries =
+        tni_grow(batch->entries, &batch->entries_cap, batch->entries_count, sizeof *batch->entries);
+    batch->entries[batch->entries_count++] = tni_entry_build(batch->spans, spans_count, false, 0);
 }
 
 static uint32_t add_span(struct tni_batch *batch, uint32_t spans_count,
@@ -169,8 +168,8 @@ static void publish_run(struct tni_batch *batch, const struct tni_run *run)
     struct tni_log *log = batch->log;
     struct tni_part *part = run->part;
     if (!part->is_unsynced) {
-        log->unsynced = tni_grow(log->unsynced, &log->unsynced_cap, log->unsynced_count,
-                                 sizeof *log->unsynced);
+        log->unsynced =
+            tni_grow(log->unsynced, &log->unsynced_cap, log->unsynced_count, sizeof *log->unsynced);
         log->unsynced[log->unsynced_count++] = part;
         part->is_unsynced = true;
     }

@@ -1,13 +1,15 @@
 /* Compaction of compacted topics: keeps the last record of every key, offsets unchanged.
  *
- * HOW IT WORKS: (1) the part not yet clean, [clean_end, limit), is scanned and the last offset of each key remembered, in
- * bounded memory: when the map is full the pass ends there. (2) Entries from the start to the map's end are read in
- * groups; a record is dropped when the map knows a later one of its key, or when it is a tombstone whose time has come.
- * A group that lost records or joins several entries is replaced by one entry, in one atomic write. Dropping a
- * superseded record is right at any moment, so a crash between groups loses only work.
+ * HOW IT WORKS: (1) the part not yet clean, [clean_end, limit), is scanned and the last offset of
+ * each key remembered, in bounded memory: when the map is full the pass ends there. (2) Entries
+ * from the start to the map's end are read in groups; a record is dropped when the map knows a
+ * later one of its key, or when it is a tombstone whose time has come. A group that lost records or
+ * joins several entries is replaced by one entry, in one atomic write. Dropping a superseded record
+ * is right at any moment, so a crash between groups loses only work.
  *
- * Tombstones: those below tomb_end (clean at tomb_ms) go when tomb_ms + store.delete.retention.ms has passed.
- * Nothing at or beyond a hold or end_durable is touched; records without a key are kept.
+ * Tombstones: those below tomb_end (clean at tomb_ms) go when tomb_ms + store.delete.retention.ms
+ * has passed. Nothing at or beyond a hold or end_durable is touched; records without a key are
+ * kept.
  */
 #include "store/log_int.h"
 
@@ -17,7 +19,7 @@
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
-#define GROUP_ENTRIES_MAX 256u
+#define GROUP_ENTRIES_MAX   256u
 #define GROUP_RAW_BYTES_MAX ((size_t)8 << 20) /* entries in memory, dropped rows included */
 
 /* ---- last offset by key ---- */
@@ -121,9 +123,10 @@ struct pass {
     struct group group;
     int64_t start, clean_end, limit; /* offsets */
     int64_t map_end;
-    int64_t tomb_end; /* tombstones below go; 0 = none */
-    bool is_full;     /* the map */
-    bool is_abandoned; /* the topic was deleted or retention passed a group: nothing may be marked clean */
+    int64_t tomb_end;  /* tombstones below go; 0 = none */
+    bool is_full;      /* the map */
+    bool is_abandoned; /* the topic was deleted or retention passed a group: nothing may be marked
+                          clean */
 };
 
 static void group_clear(struct group *group)
@@ -136,7 +139,8 @@ static void group_clear(struct group *group)
     group->bytes = group->raw_bytes = 0;
 }
 
-/* Calls `each` with every entry of [from, to); `to` is an entry's end. Stops with TN_END when each returns it. */
+/* Calls `each` with every entry of [from, to); `to` is an entry's end. Stops with TN_END when each
+ * returns it. */
 static enum tn_status entries_each(struct pass *pass, int64_t from, int64_t to,
                                    enum tn_status (*each)(struct pass *pass,
                                                           struct tni_entry *entry,

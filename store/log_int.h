@@ -1,9 +1,10 @@
 /* Inside of the embedded log. Private to store/ and its unit tests.
  *
- * Locks, in order: maintain_mu (one chunk of retention or compaction, topic deletion) → write_mu (offsets are assigned,
- * written and published under it, so entries reach the WAL in offset order) → part->mu (one partition's offsets, tail
- * and waiters). topics_mu, queue_mu, sync_mu's inner part and reader->signal_mu are leaves. A wake is signalled with no
- * lock held but its reader's signal_mu.
+ * Locks, in order: maintain_mu (one chunk of retention or compaction, topic deletion) → write_mu
+ * (offsets are assigned, written and published under it, so entries reach the WAL in offset order)
+ * → part->mu (one partition's offsets, tail and waiters). topics_mu, queue_mu, sync_mu's inner part
+ * and reader->signal_mu are leaves. A wake is signalled with no lock held but its reader's
+ * signal_mu.
  */
 #ifndef TN_STORE_LOG_INT_H
 #define TN_STORE_LOG_INT_H
@@ -27,7 +28,8 @@ struct tni_index {
     uint32_t count, bytes;
     int64_t next;
     int64_t ts_min, ts_max;
-    int64_t ts_running_max; /* largest timestamp of the partition up to here: ascends, so time is searchable */
+    int64_t ts_running_max; /* largest timestamp of the partition up to here: ascends, so time is
+                               searchable */
     int64_t bytes_total;    /* of this partition up to here */
 };
 
@@ -73,8 +75,9 @@ struct tni_part {
     int64_t ts_running_max, bytes_total;
     bool is_unsynced; /* in log->unsynced */
     /* under maintain_mu */
-    int64_t clean_end;          /* compacted up to here */
-    int64_t tomb_end, tomb_ms;  /* tombstones below tomb_end may go delete_retention_ms after tomb_ms */
+    int64_t clean_end; /* compacted up to here */
+    int64_t tomb_end,
+        tomb_ms; /* tombstones below tomb_end may go delete_retention_ms after tomb_ms */
     /* owned by the batch being built: run number + 1 */
     uint32_t run_of[2];
 };
@@ -111,7 +114,7 @@ struct tni_batch {
     struct tni_slot *slots;
     struct tni_run *runs;
     struct tni_entry **entries;
-    struct tni_span *spans; /* scratch of encoding */
+    struct tni_span *spans;         /* scratch of encoding */
     struct tn_log_reader **signals; /* scratch of publishing */
     uint32_t slots_count, slots_cap, runs_count, runs_cap, entries_count, entries_cap, spans_cap,
         signals_count, signals_cap;
@@ -124,8 +127,8 @@ void tni_batch_clear(struct tni_batch *batch); /* unrefs records, keeps memory *
 void tni_batch_release(struct tni_batch *batch);
 /* Takes over one reference on records. Returns the slot. */
 uint32_t tni_batch_add(struct tni_batch *batch, struct tni_part *part, struct tn_records *records);
-/* Encode, assign offsets, write (not synced) and make visible. A topic deleted meanwhile: TN_E_NAME for a
- * transaction; offset −1 for the slots of a group commit. */
+/* Encode, assign offsets, write (not synced) and make visible. A topic deleted meanwhile: TN_E_NAME
+ * for a transaction; offset −1 for the slots of a group commit. */
 enum tn_status tni_batch_commit(struct tni_batch *batch, struct tn_err *err);
 int64_t tni_batch_offset(const struct tni_batch *batch, uint32_t slot);
 
@@ -156,7 +159,7 @@ struct tni_log {
     struct tn_store *store;
 
     pthread_rwlock_t topics_mu;
-    struct tni_topic **topics;  /* by id; NULL holes */
+    struct tni_topic **topics; /* by id; NULL holes */
     uint32_t topics_cap;
     struct tni_topic **by_name; /* live ones, sorted */
     uint32_t by_name_count, by_name_cap;
@@ -198,15 +201,17 @@ struct tni_log {
 
 /* log.c */
 struct tni_part *tni_log_part(struct tni_log *log, const struct tn_topic *topic, int32_t partition);
-enum tn_status tni_log_no_topic(const char *name, struct tn_err *err); /* TN_NOT_FOUND with a text */
-enum tn_status tni_log_gone(const char *name, struct tn_err *err);     /* TN_E_NAME: for writers */
+enum tn_status tni_log_no_topic(const char *name,
+                                struct tn_err *err);               /* TN_NOT_FOUND with a text */
+enum tn_status tni_log_gone(const char *name, struct tn_err *err); /* TN_E_NAME: for writers */
 char *tni_part_key(char *to, char kind, const struct tni_part *part);
 char *tni_entry_key(char *to, const struct tni_part *part, int64_t base);
 char *tni_index_key(char *to, const struct tni_part *part, int64_t base);
 void tni_index_encode(char *to, const struct tni_index *index);
 enum tn_status tni_index_decode(struct tn_str key, struct tn_str value, struct tni_index *ret_index,
                                 struct tn_err *err);
-void tni_part_row_put(rocksdb_writebatch_t *batch, struct tni_log *log, const struct tni_part *part);
+void tni_part_row_put(rocksdb_writebatch_t *batch, struct tni_log *log,
+                      const struct tni_part *part);
 void *tni_grow(void *items, uint32_t *cap, uint32_t count, size_t size); /* room for one more */
 
 /* log_topic.c */
@@ -260,7 +265,8 @@ void tni_waiters_signal(struct tni_batch *batch);
 void tni_tail_push(struct tni_part *part, struct tni_entry *entry);
 void tni_tail_trim(struct tni_log *log, int64_t bytes_max); /* under write_mu */
 enum tn_status tni_entry_damage(const struct tni_part *part, int64_t offset, struct tn_err *err);
-/* Entry that covers `offset`, read from RocksDB through an iterator of the log column family at or before it. */
+/* Entry that covers `offset`, read from RocksDB through an iterator of the log column family at or
+ * before it. */
 enum tn_status tni_entry_at(const struct tni_part *part, struct tni_iter *iter,
                             struct tni_entry **ret_entry, struct tn_err *err);
 enum tn_status tni_offset_at(struct tn_log *base, const struct tn_topic *topic, int32_t partition,

@@ -1,8 +1,9 @@
 /* Holds, retention and the maintenance thread.
  *
- * Retention drops whole entries from the start of a partition, never at or beyond a hold or end_durable. Holds are rows
- * too: after a restart the stored ones apply until their owners move them, and they only ever move forward, so an old
- * one is merely careful. The row of a hold is refreshed before anything is dropped.
+ * Retention drops whole entries from the start of a partition, never at or beyond a hold or
+ * end_durable. Holds are rows too: after a restart the stored ones apply until their owners move
+ * them, and they only ever move forward, so an old one is merely careful. The row of a hold is
+ * refreshed before anything is dropped.
  */
 #include "store/log_int.h"
 
@@ -11,8 +12,9 @@
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
-#define HOLDER_MAX          255u
-#define RECLAIM_BYTES       ((int64_t)64 << 20) /* dropped bytes after which RocksDB is asked for the space */
+#define HOLDER_MAX 255u
+#define RECLAIM_BYTES                                                                              \
+    ((int64_t)64 << 20) /* dropped bytes after which RocksDB is asked for the space */
 
 /* ---- holds ---- */
 
@@ -53,7 +55,8 @@ static void add_hold(struct tni_hold **link, const char *holder, int64_t offset)
     *link = hold;
 }
 
-/* A new hold or a release: changes the row. @locks maintain_mu, so that no refresh brings a released row back */
+/* A new hold or a release: changes the row. @locks maintain_mu, so that no refresh brings a
+ * released row back */
 static void change_hold(struct tni_log *log, struct tni_part *part, const char *holder,
                         int64_t offset)
 {
@@ -70,7 +73,8 @@ static void change_hold(struct tni_log *log, struct tni_part *part, const char *
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     struct tn_err ignored = TN_ERR_INIT;
     hold_row_put(batch, log, part, holder, offset);
-    /* When this fails the store refuses everything from now on, retention included: nothing is dropped. */
+    /* When this fails the store refuses everything from now on, retention included: nothing is
+     * dropped. */
     (void)!tni_store_write(log->store, batch, false, &ignored);
     rocksdb_writebatch_destroy(batch);
 }
@@ -222,7 +226,8 @@ static enum tn_status find_expired(struct tni_log *log, struct tni_part *part,
 static enum tn_status expire_part(struct tni_log *log, struct tni_part *part, struct tn_err *err)
 {
     const struct tn_topic *info = &part->topic->info;
-    if (!(info->cleanup & TN_CLEANUP_DELETE) || (info->retention_ms < 0 && info->retention_bytes < 0))
+    if (!(info->cleanup & TN_CLEANUP_DELETE) ||
+        (info->retention_ms < 0 && info->retention_bytes < 0))
         return TN_OK;
     struct expiry expiry = {0};
     TN_TRY(find_expired(log, part, &expiry, err));
@@ -242,8 +247,8 @@ static enum tn_status expire_part(struct tni_log *log, struct tni_part *part, st
                                        sizeof to);
     tni_entry_key(from, part, expiry.start);
     tni_entry_key(to, part, expiry.new_start);
-    rocksdb_writebatch_delete_range_cf(batch, log->store->cf[TNI_CF_LOG], from,
-                                       TNI_ENTRY_KEY_BYTES, to, TNI_ENTRY_KEY_BYTES);
+    rocksdb_writebatch_delete_range_cf(batch, log->store->cf[TNI_CF_LOG], from, TNI_ENTRY_KEY_BYTES,
+                                       to, TNI_ENTRY_KEY_BYTES);
     tn_crash_point("retention-before-write");
     enum tn_status st = tni_store_write(log->store, batch, false, err);
     rocksdb_writebatch_destroy(batch);
@@ -289,7 +294,8 @@ static enum tn_status maintain(struct tni_log *log, bool is_forced, struct tn_er
         TN_TRY(maintain_topic(log, id, is_forced, err));
     if (atomic_load(&log->reclaim_bytes) >= RECLAIM_BYTES) {
         atomic_store(&log->reclaim_bytes, 0);
-        /* the values are in blob files, so this rewrites keys only and lets emptied blob files go */
+        /* the values are in blob files, so this rewrites keys only and lets emptied blob files go
+         */
         rocksdb_compact_range_cf(log->store->db, log->store->cf[TNI_CF_LOG], NULL, 0, NULL, 0);
     }
     return TN_OK;

@@ -1,9 +1,9 @@
 /* Readers: the tail in memory, RocksDB behind it, wake-ups, and look-up by time.
  *
- * HOW IT WORKS: a read first looks into the partition's tail under part->mu and gathers as many rows as fit from
- * consecutive entries; whole entries are decoded once and shared by all readers. What is older comes from RocksDB by
- * one iterator a read. A read that finds nothing arms the reader's waiter under the same lock that publishes, so no
- * wake-up is lost.
+ * HOW IT WORKS: a read first looks into the partition's tail under part->mu and gathers as many
+ * rows as fit from consecutive entries; whole entries are decoded once and shared by all readers.
+ * What is older comes from RocksDB by one iterator a read. A read that finds nothing arms the
+ * reader's waiter under the same lock that publishes, so no wake-up is lost.
  */
 #include "store/log_int.h"
 
@@ -21,10 +21,10 @@ struct tn_log_reader {
     atomic_int refs;          /* the owner, and signals on their way */
     atomic_bool is_signalled; /* in some batch's list already */
     pthread_mutex_t signal_mu;
-    bool is_closed;               /* under signal_mu */
-    struct tni_waiter **waiters;  /* by part->serial; made on first drain */
+    bool is_closed;              /* under signal_mu */
+    struct tni_waiter **waiters; /* by part->serial; made on first drain */
     uint32_t waiters_cap;
-    struct tni_piece *pieces;     /* scratch of the owner thread */
+    struct tni_piece *pieces; /* scratch of the owner thread */
     uint32_t pieces_count, pieces_cap;
 };
 
@@ -199,13 +199,14 @@ void tni_tail_trim(struct tni_log *log, int64_t bytes_max)
 
 struct gather {
     struct tn_log_reader *reader;
-    int64_t next;  /* first offset not looked at */
+    int64_t next; /* first offset not looked at */
     uint32_t rows;
     size_t bytes, bytes_max;
     bool is_full;
 };
 
-/* Take rows of `entry` from gather->next on; borrows the entry's reference when it took any (returns true). */
+/* Take rows of `entry` from gather->next on; borrows the entry's reference when it took any
+ * (returns true). */
 static bool gather_entry(struct gather *gather, struct tni_entry *entry)
 {
     struct tn_log_reader *reader = gather->reader;
@@ -224,8 +225,8 @@ static bool gather_entry(struct gather *gather, struct tni_entry *entry)
         return false;
     gather->rows += to - from;
     gather->bytes = bytes;
-    reader->pieces = tni_grow(reader->pieces, &reader->pieces_cap, reader->pieces_count,
-                              sizeof *reader->pieces);
+    reader->pieces =
+        tni_grow(reader->pieces, &reader->pieces_cap, reader->pieces_count, sizeof *reader->pieces);
     reader->pieces[reader->pieces_count++] = (struct tni_piece){entry, from, to};
     gather->is_full = gather->is_full || gather->rows >= TN_BATCH_ROWS_MAX ||
                       gather->bytes >= gather->bytes_max || reader->pieces_count >= PIECES_MAX;
@@ -263,7 +264,8 @@ static uint32_t tail_find(const struct tni_tail *tail, int64_t offset)
     return low;
 }
 
-/* A whole entry from its first row that fits well enough: decoded once for all readers. @locks part->mu */
+/* A whole entry from its first row that fits well enough: decoded once for all readers. @locks
+ * part->mu */
 static struct tn_records *share_whole(struct tni_tail_node *node, struct gather *gather)
 {
     struct tni_entry *entry = node->entry;
@@ -449,12 +451,14 @@ enum tn_status tni_reader_read(struct tn_log_reader *reader, const struct tn_top
 
 /* ---- look-up by time ---- */
 
-/* First index row whose running maximum reaches the time, by bisection over offsets. TN_END: none. */
+/* First index row whose running maximum reaches the time, by bisection over offsets. TN_END: none.
+ */
 static enum tn_status find_index(const struct tni_part *part, struct tni_iter *iter, int64_t start,
                                  int64_t end, int64_t timestamp_ms, struct tn_err *err)
 {
     char key[TNI_INDEX_KEY_BYTES];
-    int64_t low = start, high = end; /* both are bases of rows, or the end; the row wanted is in [low, high] */
+    int64_t low = start,
+            high = end; /* both are bases of rows, or the end; the row wanted is in [low, high] */
     while (low < high) {
         int64_t mid = low + (high - low) / 2;
         struct tni_index index;
@@ -477,7 +481,8 @@ static enum tn_status find_index(const struct tni_part *part, struct tni_iter *i
     return TN_OK;
 }
 
-/* The running maximum may come from a record that retention or compaction dropped: walk on to a row that has it. */
+/* The running maximum may come from a record that retention or compaction dropped: walk on to a row
+ * that has it. */
 static enum tn_status walk_index(const struct tni_part *part, struct tni_iter *iter,
                                  int64_t timestamp_ms, int64_t *ret_base, struct tn_err *err)
 {

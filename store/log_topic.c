@@ -1,5 +1,6 @@
-/* Topics of the embedded log: a durable row per topic, structures in memory. A deleted topic's structures stay until the
- * log closes, because readers and writers may still point at its partitions. */
+/* Topics of the embedded log: a durable row per topic, structures in memory. A deleted topic's
+ * structures stay until the log closes, because readers and writers may still point at its
+ * partitions. */
 #include "store/log_int.h"
 
 #include <errno.h>
@@ -127,8 +128,8 @@ static void topic_register(struct tni_log *log, struct tni_topic *topic)
     bool is_found;
     uint32_t at = name_index(log, topic->info.name, &is_found);
     TN_ASSERT(!is_found);
-    log->by_name = tni_grow(log->by_name, &log->by_name_cap, log->by_name_count,
-                            sizeof *log->by_name);
+    log->by_name =
+        tni_grow(log->by_name, &log->by_name_cap, log->by_name_count, sizeof *log->by_name);
     memmove(log->by_name + at + 1, log->by_name + at,
             (log->by_name_count - at) * sizeof *log->by_name);
     log->by_name[at] = topic;
@@ -171,7 +172,8 @@ static enum tn_status load_part(struct tni_log *log, struct tni_part *part,
         part->bytes_total = last.bytes_total;
     }
     TN_TRY(tni_iter_status(index_iter, "log index", err));
-    part->end_durable = part->end_visible; /* what recovery found is on disk or synced with the next write */
+    part->end_durable =
+        part->end_visible; /* what recovery found is on disk or synced with the next write */
     return TN_OK;
 }
 
@@ -194,8 +196,8 @@ enum tn_status tni_topics_load(struct tni_log *log, struct tn_err *err)
     const char end[1] = {TNI_META_TOPIC + 1}, next_key[1] = {TNI_META_NEXT_TOPIC};
     char *value = NULL;
     size_t len = 0;
-    enum tn_status st = tni_store_get(log->store, TNI_CF_META, (struct tn_str){next_key, 1}, &value,
-                                      &len, err);
+    enum tn_status st =
+        tni_store_get(log->store, TNI_CF_META, (struct tn_str){next_key, 1}, &value, &len, err);
     TN_TRY(st);
     if (st == TN_OK) {
         log->next_topic = len == 4 ? tn_be32(value) : 0;
@@ -379,8 +381,8 @@ static enum tn_status delete_locked(struct tni_log *log, const char *name,
             (log->by_name_count - at - 1) * sizeof *log->by_name);
     log->by_name_count--;
     pthread_rwlock_unlock(&log->topics_mu);
-    log->graveyard = tni_grow(log->graveyard, &log->graveyard_cap, log->graveyard_count,
-                              sizeof *log->graveyard);
+    log->graveyard =
+        tni_grow(log->graveyard, &log->graveyard_cap, log->graveyard_count, sizeof *log->graveyard);
     log->graveyard[log->graveyard_count++] = topic;
     *ret_topic = topic;
     return TN_OK;

@@ -1,5 +1,6 @@
-/* Transactions of the embedded log: collected in memory, one atomic write at commit_start, so commit_poll knows at
- * once. Not synced: end_durable follows within store.sync.interval.ms or with the next sync. */
+/* Transactions of the embedded log: collected in memory, one atomic write at commit_start, so
+ * commit_poll knows at once. Not synced: end_durable follows within store.sync.interval.ms or with
+ * the next sync. */
 #include "store/log_int.h"
 
 #include <string.h>
@@ -41,8 +42,9 @@ enum tn_status tni_txn_position(struct tn_log_txn *txn, struct tn_str key, struc
 {
     TN_ASSERT(txn->state == TNI_TXN_OPEN);
     if (key.len > POSITION_KEY_MAX || value.len > POSITION_VALUE_MAX)
-        return tn_err_set(err, TN_E_LIMIT, "position record of %zu + %zu bytes, the limit is %u + %zu",
-                          key.len, value.len, POSITION_KEY_MAX, POSITION_VALUE_MAX);
+        return tn_err_set(err, TN_E_LIMIT,
+                          "position record of %zu + %zu bytes, the limit is %u + %zu", key.len,
+                          value.len, POSITION_KEY_MAX, POSITION_VALUE_MAX);
     char full[POSITION_KEY_MAX + 1];
     full[0] = TNI_META_POSITION;
     memcpy(full + 1, key.ptr, key.len);

@@ -1,10 +1,12 @@
 /* Group commit: append() queues, one writer thread writes and syncs for all.
  *
- * HOW IT WORKS: the writer takes what is queued (up to GROUP_BYTES_MAX), writes it as one batch, syncs once and calls
- * the done callbacks; meanwhile the next group gathers. With one appender a group is one record, with 64 it is 64. The
- * same thread syncs transactions that no append made durable within store.sync.interval.ms.
+ * HOW IT WORKS: the writer takes what is queued (up to GROUP_BYTES_MAX), writes it as one batch,
+ * syncs once and calls the done callbacks; meanwhile the next group gathers. With one appender a
+ * group is one record, with 64 it is 64. The same thread syncs transactions that no append made
+ * durable within store.sync.interval.ms.
  *
- * Bound: QUEUE_BYTES_MAX of records waiting; beyond it appends are refused at once (TN_E_BUSY, retriable).
+ * Bound: QUEUE_BYTES_MAX of records waiting; beyond it appends are refused at once (TN_E_BUSY,
+ * retriable).
  */
 #include "store/log_int.h"
 
@@ -29,7 +31,8 @@ enum tn_status tni_records_check(const struct tni_topic *topic, const struct tn_
             return TN_E_LIMIT;
         }
         if (records->headers && records->headers[i].count > TN_HEADERS_MAX)
-            return tn_err_set(err, TN_E_LIMIT, "topic '%s': a record has %u headers, the limit is %d",
+            return tn_err_set(err, TN_E_LIMIT,
+                              "topic '%s': a record has %u headers, the limit is %d",
                               topic->info.name, records->headers[i].count, TN_HEADERS_MAX);
     }
     return TN_OK;
@@ -51,7 +54,8 @@ static enum tn_status enqueue(struct tni_log *log, struct tni_request *request, 
     pthread_mutex_unlock(&log->queue_mu);
     if (!is_full)
         return TN_OK;
-    tn_err_set(err, TN_E_BUSY, "too many appends wait for the disk (%zu MiB)", QUEUE_BYTES_MAX >> 20);
+    tn_err_set(err, TN_E_BUSY, "too many appends wait for the disk (%zu MiB)",
+               QUEUE_BYTES_MAX >> 20);
     tn_err_hint(err, "try again");
     if (err)
         err->retriable = true;
@@ -64,8 +68,8 @@ void tni_log_append(struct tn_log *base, const struct tn_topic *topic, int32_t p
     struct tni_log *log = (struct tni_log *)(void *)base;
     struct tn_err err = TN_ERR_INIT;
     struct tni_part *part = tni_log_part(log, topic, partition);
-    enum tn_status st = part ? tni_records_check(part->topic, records, &err)
-                             : tni_log_gone(topic->name, &err);
+    enum tn_status st =
+        part ? tni_records_check(part->topic, records, &err) : tni_log_gone(topic->name, &err);
     if (st == TN_OK)
         st = tn_store_check_room(log->store, &err);
     if (st == TN_OK) {
@@ -143,7 +147,8 @@ static struct tni_group take_group(struct tni_log *log)
 {
     struct tni_group group = {.first = log->queue_first};
     struct tni_request **link = &log->queue_first;
-    while (*link && (group.bytes == 0 || group.bytes + (*link)->records->bytes <= GROUP_BYTES_MAX)) {
+    while (*link &&
+           (group.bytes == 0 || group.bytes + (*link)->records->bytes <= GROUP_BYTES_MAX)) {
         group.bytes += (*link)->records->bytes;
         link = &(*link)->next;
     }

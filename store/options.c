@@ -1,4 +1,5 @@
-/* Option table of the store and the RocksDB options made from it. README.md has the measurements behind the numbers. */
+/* Option table of the store and the RocksDB options made from it. README.md has the measurements
+ * behind the numbers. */
 #include "store/options_int.h"
 
 #include <string.h>
@@ -8,10 +9,15 @@
 #define MIB ((int64_t)1 << 20)
 
 #define OPT_BYTES(name, field, deflt, min, max, help)                                              \
-    {name, TN_OPT_BYTES, offsetof(struct tn_store_config, field), deflt, min, max, NULL, 0, NULL,  \
-     help}
+    {                                                                                              \
+        name, TN_OPT_BYTES, offsetof(struct tn_store_config, field), deflt, min, max, NULL, 0,     \
+            NULL, help                                                                             \
+    }
 #define OPT_MS(name, field, deflt, min, max, help)                                                 \
-    {name, TN_OPT_MS, offsetof(struct tn_store_config, field), deflt, min, max, NULL, 0, NULL, help}
+    {                                                                                              \
+        name, TN_OPT_MS, offsetof(struct tn_store_config, field), deflt, min, max, NULL, 0, NULL,  \
+            help                                                                                   \
+    }
 
 static const struct tn_opt store_options[] = {
     OPT_BYTES("store.cache.bytes", cache_bytes, "32m", MIB, 1024 * 1024 * MIB,

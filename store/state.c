@@ -1,4 +1,5 @@
-/* The state port on RocksDB; see state.h. Keys and values are stored as given: their layout is the runner's. */
+/* The state port on RocksDB; see state.h. Keys and values are stored as given: their layout is the
+ * runner's. */
 #include "store/state.h"
 
 #include <dirent.h>
@@ -185,15 +186,22 @@ static void state_iter_close(struct tn_state_iter *iter)
 
 /* ---- change ---- */
 
+/* An empty range deletes nothing, and RocksDB refuses it. */
+static bool is_empty_range(const struct tn_state_change *change, size_t i)
+{
+    return tn_str_cmp(change->ranges[i].from, change->ranges[i].to) >= 0;
+}
+
 static enum tn_status apply_batch(struct tn_store *store, const struct tn_state_change *change,
                                   struct tn_err *err)
 {
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     rocksdb_column_family_handle_t *cf = store->cf[TNI_CF_STATE];
     for (size_t i = 0; i < change->ranges_count; i++)
-        rocksdb_writebatch_delete_range_cf(batch, cf, change->ranges[i].from.ptr,
-                                           change->ranges[i].from.len, change->ranges[i].to.ptr,
-                                           change->ranges[i].to.len);
+        if (!is_empty_range(change, i))
+            rocksdb_writebatch_delete_range_cf(batch, cf, change->ranges[i].from.ptr,
+                                               change->ranges[i].from.len, change->ranges[i].to.ptr,
+                                               change->ranges[i].to.len);
     for (size_t i = 0; i < change->puts_count; i++) {
         const struct tn_state_put *put = &change->puts[i];
         if (put->value.ptr)
@@ -209,16 +217,17 @@ static enum tn_status apply_batch(struct tn_store *store, const struct tn_state_
     return st;
 }
 
-/* In one file, puts and range deletes get one sequence number, and a range delete covers only older ones: the order
- * "ranges, then puts" of the port holds. */
+/* In one file, puts and range deletes get one sequence number, and a range delete covers only older
+ * ones: the order "ranges, then puts" of the port holds. */
 static void write_file(rocksdb_sstfilewriter_t *writer, const char *path,
                        const struct tn_state_change *change, char **ret_message)
 {
     rocksdb_sstfilewriter_open(writer, path, ret_message);
     for (size_t i = 0; !*ret_message && i < change->ranges_count; i++)
-        rocksdb_sstfilewriter_delete_range(writer, change->ranges[i].from.ptr,
-                                           change->ranges[i].from.len, change->ranges[i].to.ptr,
-                                           change->ranges[i].to.len, ret_message);
+        if (!is_empty_range(change, i))
+            rocksdb_sstfilewriter_delete_range(writer, change->ranges[i].from.ptr,
+                                               change->ranges[i].from.len, change->ranges[i].to.ptr,
+                                               change->ranges[i].to.len, ret_message);
     for (size_t i = 0; !*ret_message && i < change->puts_count; i++) {
         const struct tn_state_put *put = &change->puts[i];
         if (put->value.ptr)
@@ -243,7 +252,8 @@ static enum tn_status apply_file(struct tn_store *store, const struct tn_state_c
     write_file(writer, path, change, &message);
     rocksdb_sstfilewriter_destroy(writer);
     enum tn_status st = message ? tni_rocks_err(message, "state file", err) : TN_OK;
-    /* The file is not in the WAL: what the change is based on must be durable before it is visible. */
+    /* The file is not in the WAL: what the change is based on must be durable before it is visible.
+     */
     if (st == TN_OK)
         st = tn_store_sync(store, err);
     if (st == TN_OK) {

@@ -1,5 +1,5 @@
-/* Port: durable, versioned store of the catalog's DDL records. Adapter: store/catalog_store.h; tests have an in-memory
- * one. Version numbers are 1, 2, 3 … without gaps.
+/* Port: durable, versioned store of the catalog's DDL records. Adapter: store/catalog_store.h;
+ * tests have an in-memory one. Version numbers are 1, 2, 3 … without gaps.
  * @thread any
  */
 #ifndef TN_STREAM_CATALOG_STORE_H
@@ -10,7 +10,8 @@
 #include "stream/base/str.h"
 
 struct tn_catalog_store {
-    /* Append version `version` (must be last + 1) durably before return. TN_E_BUSY: another version came first. */
+    /* Append version `version` (must be last + 1) durably before return. TN_E_BUSY: another version
+     * came first. */
     enum tn_status (*append)(struct tn_catalog_store *store, int64_t version, struct tn_str record,
                              struct tn_err *err);
     /* All records in version order; a failure of `each` ends the walk and is returned. */

@@ -1,14 +1,17 @@
-/* Port: a partitioned log (engine.md §1 in our words). Adapters: embedded (store/), Kafka (connectors/), scripted
- * and in-memory (tests/). Everything between two stages is a log.
+/* Port: a partitioned log (engine.md §1 in our words). Adapters: embedded (store/), Kafka
+ * (connectors/), scripted and in-memory (tests/). Everything between two stages is a log.
  *
- * Non-blocking throughout: a call that would wait returns TN_AGAIN; waiting is a struct tn_wake which the log
- * signals when a topic its reader has drained gets more visible records, or a commit settles.
+ * Non-blocking throughout: a call that would wait returns TN_AGAIN; waiting is a struct tn_wake
+ * which the log signals when a topic its reader has drained gets more visible records, or a commit
+ * settles.
  *
- * Offsets. A read returns the next offset to ask for, which is not last + rows: control records, aborted data and
- * compaction leave holes. end_visible = first offset a reader may not see yet (last stable offset). end_durable =
- * first offset that a power loss may take back; sinks, webhooks and event streams never pass it.
+ * Offsets. A read returns the next offset to ask for, which is not last + rows: control records,
+ * aborted data and compaction leave holes. end_visible = first offset a reader may not see yet
+ * (last stable offset). end_durable = first offset that a power loss may take back; sinks, webhooks
+ * and event streams never pass it.
  *
- * @thread a log handle: any. A reader or transaction: one owner thread. Callbacks: any thread of the adapter.
+ * @thread a log handle: any. A reader or transaction: one owner thread. Callbacks: any thread of
+ * the adapter.
  */
 #ifndef TN_STREAM_LOG_H
 #define TN_STREAM_LOG_H
@@ -24,26 +27,26 @@ enum tn_cleanup { TN_CLEANUP_DELETE = 1, TN_CLEANUP_COMPACT = 2, TN_CLEANUP_BOTH
 struct tn_topic_spec {
     const char *name;
     int32_t partitions_count;
-    int32_t replicas_count;   /* Kafka only; 0 = broker default */
+    int32_t replicas_count; /* Kafka only; 0 = broker default */
     enum tn_cleanup cleanup;
-    int64_t retention_ms;     /* −1 = keep all */
-    int64_t retention_bytes;  /* per partition; −1 = keep all */
+    int64_t retention_ms;    /* −1 = keep all */
+    int64_t retention_bytes; /* per partition; −1 = keep all */
 };
 
 struct tn_topic {
-    uint32_t id;              /* adapter's handle, stable while the log is open */
+    uint32_t id; /* adapter's handle, stable while the log is open */
     char name[TN_TOPIC_NAME_MAX + 1];
-    uint8_t log_id[16];       /* another one when the topic is recreated */
+    uint8_t log_id[16]; /* another one when the topic is recreated */
     int32_t partitions_count;
     enum tn_cleanup cleanup;
     int64_t retention_ms, retention_bytes;
 };
 
 struct tn_offsets {
-    int64_t start;       /* first offset kept */
+    int64_t start; /* first offset kept */
     int64_t end_visible;
     int64_t end_durable;
-    int64_t bytes;       /* stored bytes; −1 unknown */
+    int64_t bytes; /* stored bytes; −1 unknown */
 };
 
 /* Signalled from any thread, many times; must only set a flag and notify. */
@@ -55,7 +58,8 @@ struct tn_log;
 struct tn_log_reader;
 struct tn_log_txn;
 
-/* One read. records NULL when status is TN_AGAIN but next moved over a hole. Caller unrefs records. */
+/* One read. records NULL when status is TN_AGAIN but next moved over a hole. Caller unrefs records.
+ */
 struct tn_read {
     struct tn_records *records;
     int64_t next;
@@ -66,11 +70,12 @@ struct tn_read {
 typedef void (*tn_append_done)(void *ctx, enum tn_status st, int64_t base_offset,
                                const struct tn_err *err);
 
-/* Outcome of commit_poll: TN_OK committed · TN_AGAIN not yet · TN_E_IO aborted, process again · TN_E_INDEFINITE ·
- * TN_E_FENCED. */
+/* Outcome of commit_poll: TN_OK committed · TN_AGAIN not yet · TN_E_IO aborted, process again ·
+ * TN_E_INDEFINITE · TN_E_FENCED. */
 struct tn_log_type {
     const char *name;
-    bool commits_state; /* positions, outputs and changelog become durable in one atomic local write */
+    bool commits_state; /* positions, outputs and changelog become durable in one atomic local write
+                         */
 
     /* TN_E_EXISTS when it exists with another partition count or cleanup; TN_OK when equal. */
     enum tn_status (*topic_create)(struct tn_log *log, const struct tn_topic_spec *spec,
@@ -92,29 +97,34 @@ struct tn_log_type {
     enum tn_status (*reader_open)(struct tn_log *log, struct tn_wake *wake,
                                   struct tn_log_reader **ret_reader, struct tn_err *err);
     void (*reader_close)(struct tn_log_reader *reader);
-    /* Records from `offset`, about bytes_max of them (at least one), at most TN_BATCH_ROWS_MAX. TN_AGAIN: nothing
-     * visible at or after `offset` yet (ret_read->next may have moved). TN_E_INVALID: offset below start or beyond
-     * the end ("offset out of range", says both). TN_NOT_FOUND: topic gone. */
+    /* Records from `offset`, about bytes_max of them (at least one), at most TN_BATCH_ROWS_MAX.
+     * TN_AGAIN: nothing visible at or after `offset` yet (ret_read->next may have moved).
+     * TN_E_INVALID: offset below start or beyond the end ("offset out of range", says both).
+     * TN_NOT_FOUND: topic gone. */
     enum tn_status (*read)(struct tn_log_reader *reader, const struct tn_topic *topic,
                            int32_t partition, int64_t offset, size_t bytes_max,
                            struct tn_read *ret_read, struct tn_err *err);
 
-    /* Takes its own reference on records. done is called exactly once, possibly before return. A record with key NULL
-     * is allowed. Through done: TN_E_FULL when the disk reserve is reached, TN_E_NAME when the topic is gone,
-     * TN_E_LIMIT for a record over TN_RECORD_BYTES_MAX, TN_E_BUSY (retriable) when too much waits already. */
+    /* Takes its own reference on records. done is called exactly once, possibly before return. A
+     * record with key NULL is allowed. Through done: TN_E_FULL when the disk reserve is reached,
+     * TN_E_NAME when the topic is gone, TN_E_LIMIT for a record over TN_RECORD_BYTES_MAX, TN_E_BUSY
+     * (retriable) when too much waits already. */
     void (*append)(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                    struct tn_records *records, tn_append_done done, void *ctx);
 
     /* Transactions: commit thread only, one at a time. */
     enum tn_status (*begin)(struct tn_log *log, struct tn_log_txn **ret_txn, struct tn_err *err);
-    /* Takes a reference. ret_slot identifies this append for txn_offset. TN_E_NAME when the topic is gone. */
+    /* Takes a reference. ret_slot identifies this append for txn_offset. TN_E_NAME when the topic
+     * is gone. */
     enum tn_status (*txn_append)(struct tn_log_txn *txn, const struct tn_topic *topic,
                                  int32_t partition, struct tn_records *records, uint32_t *ret_slot,
                                  struct tn_err *err);
-    /* Position record: key names (application, query, topic, partition), value is the runner's encoding. */
+    /* Position record: key names (application, query, topic, partition), value is the runner's
+     * encoding. */
     enum tn_status (*txn_position)(struct tn_log_txn *txn, struct tn_str key, struct tn_str value,
                                    struct tn_err *err);
-    enum tn_status (*commit_start)(struct tn_log_txn *txn, struct tn_wake *wake, struct tn_err *err);
+    enum tn_status (*commit_start)(struct tn_log_txn *txn, struct tn_wake *wake,
+                                   struct tn_err *err);
     enum tn_status (*commit_poll)(struct tn_log_txn *txn, struct tn_err *err);
     /* After TN_OK from commit_poll: offset of the first record of a slot. */
     int64_t (*txn_offset)(const struct tn_log_txn *txn, uint32_t slot);
@@ -124,11 +134,13 @@ struct tn_log_type {
                                 enum tn_status (*each)(void *ctx, struct tn_str key,
                                                        struct tn_str value, struct tn_err *err),
                                 void *ctx, struct tn_err *err);
-    /* Make everything visible durable now (blocking); called by the runner before a sorted ingest into the state. */
+    /* Make everything visible durable now (blocking); called by the runner before a sorted ingest
+     * into the state. */
     enum tn_status (*sync)(struct tn_log *log, struct tn_err *err);
     void (*close)(struct tn_log *log);
     /* optional */
-    /* Nothing at or after `offset` may be dropped by retention; −1 releases the hold of `holder`. */
+    /* Nothing at or after `offset` may be dropped by retention; −1 releases the hold of `holder`.
+     */
     void (*hold)(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                  const char *holder, int64_t offset);
 };

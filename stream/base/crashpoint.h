@@ -1,8 +1,10 @@
-/* Named crash points: places where a test may end the process as if by kill -9 (tests/crash, tests/power).
+/* Named crash points: places where a test may end the process as if by kill -9 (tests/crash,
+ * tests/power).
  *
- * tn_crash_point("append-before-sync") costs one load and a branch. What happens there is decided by the hook, which
- * stream/ does not have: store/ installs one from the environment variable TARN_CRASH_POINT (store/README.md lists
- * the names). @thread any; the hook is installed before other threads start.
+ * tn_crash_point("append-before-sync") costs one load and a branch. What happens there is decided
+ * by the hook, which stream/ does not have: store/ installs one from the environment variable
+ * TARN_CRASH_POINT (store/README.md lists the names). @thread any; the hook is installed before
+ * other threads start.
  */
 #ifndef TN_STREAM_BASE_CRASHPOINT_H
 #define TN_STREAM_BASE_CRASHPOINT_H
