@@ -11,11 +11,42 @@
 #include "connectors/format_json.h"
 #include "connectors/text_value.h"
 
+/* Equal bytes of equal length, without a call for the short names that members have. */
+static inline bool same_name(const char *a, const char *b, size_t len)
+{
+    uint64_t x8, y8;
+    uint32_t x4, y4;
+    if (len > 16)
+        return memcmp(a, b, len) == 0;
+    if (len >= 8) {
+        memcpy(&x8, a, 8);
+        memcpy(&y8, b, 8);
+        uint64_t head = x8 ^ y8;
+        memcpy(&x8, a + len - 8, 8);
+        memcpy(&y8, b + len - 8, 8);
+        return (head | (x8 ^ y8)) == 0;
+    }
+    if (len >= 4) {
+        memcpy(&x4, a, 4);
+        memcpy(&y4, b, 4);
+        uint32_t head = x4 ^ y4;
+        memcpy(&x4, a + len - 4, 4);
+        memcpy(&y4, b + len - 4, 4);
+        return (head | (x4 ^ y4)) == 0;
+    }
+    for (size_t i = 0; i < len; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 /* Does the raw spelling `name` mean column `col`? 2 exactly, 1 case-blind, 0 no. */
 static int name_match(const struct tni_json_codec *codec, int col, struct tn_str name)
 {
     struct tn_str want = codec->schema.fields[col].name;
-    if (tn_str_eq(want, name))
+    if (want.len != name.len)
+        return 0;
+    if (TN_LIKELY(same_name(want.ptr, name.ptr, name.len)))
         return 2;
     if (!tn_str_eq_nocase(want, name))
         return 0;
