@@ -1,9 +1,10 @@
-/* JSON decoder: one pass over each record checks every byte and stores the members that a plan reads straight into
- * columns. No tree, no per-event allocation.
+/* JSON decoder: one pass over each record checks every byte and stores the members that a plan
+ * reads straight into columns. No tree, no per-event allocation.
  *
- * Reading rules: a member equals the column's name exactly, else without case (with is_case_exact: only if its
- * upper-case form is the name); an exact match beats a case-blind one, otherwise the last wins. Missing or null =
- * NULL, unknown members ignored, top-level null = null row. One bad field fails the whole record unless lenient.
+ * Reading rules: a member equals the column's name exactly, else without case (with is_case_exact:
+ * only if its upper-case form is the name); an exact match beats a case-blind one, otherwise the
+ * last wins. Missing or null = NULL, unknown members ignored, top-level null = null row. One bad
+ * field fails the whole record unless lenient.
  */
 #include <ctype.h>
 
@@ -79,7 +80,8 @@ static int find_escaped(const struct tni_json_codec *codec, struct tn_str raw, i
     return find_column(codec, (struct tn_str){text, len}, ret_match);
 }
 
-/* Objects without insignificant space; arrays as `[a, b]` with plain elements. Source already checked. */
+/* Objects without insignificant space; arrays as `[a, b]` with plain elements. Source already
+ * checked. */
 static size_t compact_object(struct tn_str raw, char *to)
 {
     char *out = to;
@@ -196,9 +198,10 @@ static const char *store_string(struct tni_cw *cw, uint32_t row, struct tn_str t
     return tni_text_store_number(cw, row, text, false);
 }
 
-/* Store the value at json->p. NULL = stored or SQL NULL; text = the field does not fit. json->reason set = grammar. */
-static const char *store_value(struct tni_json_codec *codec, struct tn_json *json, struct tni_cw *cw,
-                               uint32_t row)
+/* Store the value at json->p. NULL = stored or SQL NULL; text = the field does not fit.
+ * json->reason set = grammar. */
+static const char *store_value(struct tni_json_codec *codec, struct tn_json *json,
+                               struct tni_cw *cw, uint32_t row)
 {
     char c = *json->p;
     struct tn_str text;
@@ -211,7 +214,8 @@ static const char *store_value(struct tni_json_codec *codec, struct tn_json *jso
     }
     if (TN_UNLIKELY(cw->nested != NULL)) {
         struct tn_value value = {0};
-        const char *bad = tni_json_read_value(json, cw->type, codec->is_case_exact, cw->arena, &value);
+        const char *bad =
+            tni_json_read_value(json, cw->type, codec->is_case_exact, cw->arena, &value);
         if (!bad)
             tni_cw_nested(cw, row, &value);
         return bad;
