@@ -1,0 +1,97 @@
+/* Inside the streaming planner. A `flow` is the point the plan has reached: the last node, where each column of each
+ * source is in its rows, and how those rows are keyed. Steps append nodes and move the flow on.
+ */
+#ifndef TN_SQL_PLAN_STREAM_INT_H
+#define TN_SQL_PLAN_STREAM_INT_H
+
+#include "sql/bind_build.h"
+#include "sql/plan_stream.h"
+
+#define TNI_PSEUDO_COUNT 5
+
+struct tni_stage {
+    uint32_t nodes_count;
+    struct tn_node nodes[TN_NODES_MAX];
+    int32_t partitions;
+};
+
+/* How rows are keyed: the expressions whose values the record key holds, and its wire form. */
+struct tni_key {
+    uint32_t count;
+    struct tn_expr *const *exprs;
+    struct tn_expr *const *alts;  /* equal ones (inner join: the other side), NULL per key when there is none */
+    const struct tn_format *format;
+    char delimiter;
+    bool is_synthetic;            /* ROWKEY of a join without column */
+};
+
+struct tni_planner {
+    const struct tni_plan_request *request;
+    const struct tni_stream_query *query;
+    struct tn_plan *plan;
+    struct tn_arena *arena;       /* the plan's */
+    uint32_t stages_count;
+    struct tni_stage *stages[TN_STAGES_MAX];
+    uint32_t stores_count;
+    struct tn_store_spec stores[TN_STAGES_MAX];
+    uint32_t repartitions_count;
+    /* flow */
+    int node;                     /* in the last stage */
+    const struct tn_schema *schema;
+    bool is_table;
+    int *columns[TNI_SOURCES_MAX];
+    int pseudo[TNI_SOURCES_MAX][TNI_PSEUDO_COUNT]; /* −1 = hidden column of the batch */
+    struct tni_key key;
+    struct tn_topic_decl base;    /* left-most source: what the sink inherits */
+    /* sink */
+    const char *changelog_why;
+    struct tn_topic_decl sink;
+};
+
+/* plan_stream.c */
+struct tni_stage *tni_stage_add(struct tni_planner *pl, int32_t partitions);
+struct tni_stage *tni_stage_last(struct tni_planner *pl);
+/* Append a node; its index in the stage. */
+int tni_node_add(struct tni_planner *pl, enum tn_node_kind kind, int input,
+                 const struct tn_schema *schema, struct tn_err *err);
+struct tn_node *tni_node_at(struct tni_planner *pl, int node);
+int tni_store_add(struct tni_planner *pl, const char *name, int node);
+struct tn_schema *tni_schema_new(struct tn_arena *arena, uint32_t fields_count);
+enum tn_status tni_flow_filter(struct tni_planner *pl, const struct tn_expr *condition,
+                               struct tn_err *err);
+
+/* plan_stream_lower.c: copy into the plan's arena, columns of sources → columns of the flow. */
+struct tn_expr *tni_lower(struct tni_planner *pl, const struct tn_expr *expr);
+/* The same, and subtrees equal to from[i] become column to[i] of the flow (aggregate results, group keys). */
+struct tn_expr *tni_lower_with(struct tni_planner *pl, const struct tn_expr *expr,
+                               const struct tn_expr *const *from, const int *to, uint32_t count);
+/* Is one of from[…] somewhere in the tree? Calls `each` for every node, parents first; false stops the descent. */
+void tni_expr_walk(const struct tn_expr *expr,
+                   bool (*each)(void *ctx, const struct tn_expr *expr), void *ctx);
+
+/* plan_stream_join.c */
+enum tn_status tni_flow_source(struct tni_planner *pl, struct tn_err *err);
+enum tn_status tni_flow_join(struct tni_planner *pl, uint32_t join, struct tn_err *err);
+/* Write the rows to an internal topic keyed by keys[…] and go on in a new stage. */
+enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *const *keys,
+                                    const struct tn_str *names, uint32_t keys_count,
+                                    const struct tn_format *format, char delimiter,
+                                    int32_t partitions, const char *step, struct tn_err *err);
+
+/* plan_stream_agg.c */
+enum tn_status tni_flow_aggregate(struct tni_planner *pl, struct tn_err *err);
+
+/* plan_stream_sink.c */
+enum tn_status tni_flow_project(struct tni_planner *pl, struct tn_err *err);
+/* Name, formats, topic, partitions of the sink; keys and values are given. */
+enum tn_status tni_sink_decl(struct tni_planner *pl, const struct tn_schema *schema,
+                             uint32_t keys_count, const struct tni_key *key, struct tn_err *err);
+enum tn_status tni_flow_sink(struct tni_planner *pl, struct tn_err *err);
+/* Formats of the sink before its columns are known: given ones, else inherited. */
+enum tn_status tni_sink_formats(struct tni_planner *pl, uint32_t keys_count, struct tn_err *err);
+enum tn_status tni_format_check(const struct tn_topic_decl *decl, bool is_key, struct tn_err *err);
+/* Partitions of the sink's topic: existing, given, else inherited. */
+enum tn_status tni_sink_partitions(struct tni_planner *pl, int32_t inherited, int32_t *ret_count,
+                                   struct tn_err *err);
+
+#endif
