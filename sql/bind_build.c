@@ -2,6 +2,8 @@
  * sql/bind_build.h. */
 #include "sql/bind_build.h"
 
+#include "stream/base/time.h"
+
 struct tn_expr *tni_node(const struct tni_build *build, enum tn_expr_kind kind,
                          const struct tn_type *type, uint32_t args_count, struct tni_pos pos)
 {
@@ -288,6 +290,37 @@ enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struc
     return TN_OK;
 }
 
+enum tn_status tni_agg_call(const struct tn_expr *agg, struct tn_arena *arena,
+                            struct tn_agg_call *ret_call, struct tn_err *err)
+{
+    struct tn_agg_call call = {.agg = agg->agg,
+                               .rules = agg->rules,
+                               .is_distinct = agg->kind == TN_E_AGG && agg->is_flag};
+    uint32_t columns = agg->args_count;
+    while (columns > agg->agg->args_max && tni_is_const(agg->args[columns - 1]))
+        columns--;
+    call.args_count = columns;
+    call.params_count = agg->args_count - columns;
+    if (columns > agg->agg->args_max || columns > 4 || call.params_count > 3)
+        return tn_err_at(err, TN_E_TYPE, "FUNCTION_NOT_FOUND", agg->line, agg->col,
+                         "function '%s' takes %u to %u arguments, and constants behind them",
+                         agg->agg->name, agg->agg->args_min, agg->agg->args_max);
+    for (uint32_t i = 0; i < columns; i++)
+        call.arg_types[i] = agg->args[i]->type;
+    for (uint32_t i = 0; i < call.params_count; i++)
+        call.params[i] = agg->args[columns + i]->value;
+    enum tn_status st = agg->agg->bind(&call, arena, err);
+    if (tn_failed(st)) {
+        if (err && !err->line) {
+            err->line = agg->line;
+            err->col = agg->col;
+        }
+        return st;
+    }
+    *ret_call = call;
+    return TN_OK;
+}
+
 struct tn_expr *tni_logic(const struct tni_build *build, enum tn_expr_kind kind,
                           struct tn_expr *left, struct tn_expr *right)
 {
@@ -334,7 +367,7 @@ static enum tn_status text_as_instant(const struct tni_build *build, const struc
         return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", text->line, text->col,
                          "'%.*s' is not a date and time like '2024-01-31T12:00:00'",
                          TN_STR_FMT(text->value.s));
-    int64_t ms = us >= 0 ? us / 1000 : -((-us + 999) / 1000);
+    int64_t ms = tn_floor_div(us, TN_US_PER_MS);
     *ret_expr = tni_const_i64(build, TN_K_BIGINT, ms, (struct tni_pos){text->line, text->col});
     return TN_OK;
 }
@@ -357,12 +390,11 @@ static enum tn_status text_as_time(const struct tni_build *build, struct tn_expr
         }
         return tni_cast(build, text, tn_type_of(kind), false, pos, ret_expr, err);
     }
-    const int64_t day = INT64_C(86400000000);
-    bool is_midnight = us % day == 0;
+    bool is_midnight = us % TN_US_PER_DAY == 0;
     if (kind == TN_K_DATE && !is_midnight)
         TN_TRY(tni_cast(build, *time, tn_type_of(TN_K_TIMESTAMP), false, pos, time, err));
     if (kind == TN_K_DATE && is_midnight)
-        *ret_expr = tni_const_i64(build, TN_K_DATE, us / day, pos);
+        *ret_expr = tni_const_i64(build, TN_K_DATE, us / TN_US_PER_DAY, pos);
     else
         *ret_expr = tni_const_i64(build, kind == TN_K_DATE ? TN_K_TIMESTAMP : kind, us, pos);
     return TN_OK;
@@ -396,108 +428,11 @@ enum tn_status tni_compare(const struct tni_build *build, const char *op, struct
     return tni_call(build, tn_str_of(op), args, 2, pos, ret_expr, err);
 }
 
-/* ---- ISO 8601 ---- */
-
-static bool digits(const char **at, const char *end, int count, int *ret_value)
-{
-    int value = 0;
-    for (int i = 0; i < count; i++, (*at)++) {
-        if (*at == end || **at < '0' || **at > '9')
-            return false;
-        value = value * 10 + (**at - '0');
-    }
-    *ret_value = value;
-    return true;
-}
-
-static bool take(const char **at, const char *end, const char *any)
-{
-    if (*at == end || !strchr(any, **at))
-        return false;
-    (*at)++;
-    return true;
-}
-
-/* Days since 1970-01-01 of a proleptic Gregorian date. */
-static int64_t civil_days(int year, int month, int day)
-{
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t yoe = y - era * 400;
-    int64_t doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + doe - 719468;
-}
-
-static bool zone_parse(const char **at, const char *end, int64_t *ret_us)
-{
-    *ret_us = 0;
-    if (take(at, end, "Zz"))
-        return true;
-    if (*at == end)
-        return true;
-    bool is_minus = **at == '-';
-    int hours, minutes = 0;
-    if (!take(at, end, "+-") || !digits(at, end, 2, &hours))
-        return false;
-    take(at, end, ":");
-    if (*at != end && !digits(at, end, 2, &minutes))
-        return false;
-    *ret_us = (is_minus ? -1 : 1) * ((int64_t)hours * 60 + minutes) * INT64_C(60000000);
-    return hours < 19 && minutes < 60;
-}
-
-static bool clock_parse(const char **at, const char *end, int64_t *ret_us)
-{
-    int hour, minute = 0, second = 0;
-    int64_t fraction = 0;
-    if (!digits(at, end, 2, &hour))
-        return false;
-    if (take(at, end, ":")) {
-        if (!digits(at, end, 2, &minute))
-            return false;
-        if (take(at, end, ":") && !digits(at, end, 2, &second))
-            return false;
-        if (take(at, end, ".,")) {
-            int64_t scale = 100000;
-            if (*at == end || **at < '0' || **at > '9')
-                return false;
-            for (; *at != end && **at >= '0' && **at <= '9'; (*at)++, scale /= 10)
-                fraction += (**at - '0') * scale;
-        }
-    }
-    *ret_us = (((int64_t)hour * 60 + minute) * 60 + second) * 1000000 + fraction;
-    return hour < 24 && minute < 60 && second < 60;
-}
-
 bool tni_iso_parse(struct tn_str text, int64_t *ret_us, bool *ret_has_time)
 {
-    static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    const char *at = text.ptr, *end = text.ptr + text.len;
-    int year, month = 1, day = 1;
-    int64_t clock_us = 0, zone_us = 0;
-    bool has_time = false;
-    if (!digits(&at, end, 4, &year))
+    struct tn_datetime dt;
+    if (!tn_datetime_parse(text, &dt) || dt.zone_name.len || !tn_datetime_us(&dt, ret_us))
         return false;
-    if (take(&at, end, "-")) {
-        if (!digits(&at, end, 2, &month))
-            return false;
-        if (take(&at, end, "-") && !digits(&at, end, 2, &day))
-            return false;
-    }
-    if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1])
-        return false;
-    if (month == 2 && day == 29 && (year % 4 || (year % 100 == 0 && year % 400)))
-        return false;
-    if (take(&at, end, "Tt ") && at != end) {
-        has_time = true;
-        if (!clock_parse(&at, end, &clock_us))
-            return false;
-        take(&at, end, " ");
-    }
-    if (!zone_parse(&at, end, &zone_us) || at != end)
-        return false;
-    *ret_us = civil_days(year, month, day) * INT64_C(86400000000) + clock_us - zone_us;
-    *ret_has_time = has_time;
+    *ret_has_time = dt.has_time;
     return true;
 }

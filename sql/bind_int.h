@@ -10,6 +10,7 @@ struct tni_col {
     struct tn_str rel_schema; /* schema of a catalog object without alias, else ptr NULL */
     struct tn_str name;
     struct tn_expr *expr;     /* what a reference becomes (copied per reference) */
+    bool *needed;             /* set when referenced; NULL = nobody asks */
     bool is_merged_away;      /* joined by USING: only reachable with its qualifier */
     bool is_hidden;           /* not part of '*' */
 };
@@ -104,6 +105,10 @@ void tni_scope_add(const struct tni_bind *bind, struct tni_scope *scope, struct 
 enum tn_status tni_bind_query_in(struct tni_bind *bind, const struct tn_ast_query *ast,
                                  const struct tni_scope *outer, struct tn_query **ret_query,
                                  struct tn_err *err);
+/* The query with its output columns cast to `types`: itself, or a SELECT around it. */
+enum tn_status tni_query_cast(struct tni_bind *bind, struct tn_query *query,
+                              const struct tn_type *const *types, struct tn_query **ret_query,
+                              struct tn_err *err);
 /* bind_group.c: every item is built from groups and aggregates. */
 enum tn_status tni_check_grouped(const struct tn_expr *expr, struct tn_expr *const *groups,
                                  uint32_t groups_count, const struct tni_scope *scope,

@@ -33,6 +33,7 @@ struct tn_object {
                               materialised  declared table the internal query that keeps its store */
     const char *statement; /* text as given */
     const char *text;      /* VIEW: the query */
+    const char *text_schema; /* VIEW: session schema its names are resolved in */
     const char *ingest_path, *ingest_text; /* HTTP; NULL = default */
     int ingest_status;                     /* 0 = 200 */
     const struct tn_system_table *system;

@@ -6,6 +6,8 @@
  */
 #include "sql/plan_stream_int.h"
 
+#include <stdio.h>
+
 /* ---- layout of the flow ---- */
 
 static void map_source(struct tni_planner *pl, uint32_t source, int first)
