@@ -293,9 +293,8 @@ enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struc
 enum tn_status tni_agg_call(const struct tn_expr *agg, struct tn_arena *arena,
                             struct tn_agg_call *ret_call, struct tn_err *err)
 {
-    struct tn_agg_call call = {.agg = agg->agg,
-                               .rules = agg->rules,
-                               .is_distinct = agg->kind == TN_E_AGG && agg->is_flag};
+    struct tn_agg_call call = {
+        .agg = agg->agg, .rules = agg->rules, .is_distinct = agg->kind == TN_E_AGG && agg->is_flag};
     uint32_t columns = agg->args_count;
     while (columns > agg->agg->args_max && tni_is_const(agg->args[columns - 1]))
         columns--;

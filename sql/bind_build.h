@@ -57,8 +57,8 @@ enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struc
 enum tn_status tni_compare(const struct tni_build *build, const char *op, struct tn_expr *left,
                            struct tn_expr *right, struct tni_pos pos, struct tn_expr **ret_expr,
                            struct tn_err *err);
-/* The bound call of an AGG node (or aggregate WINDOW node): arguments beyond the descriptor's columns are constant
- * parameters; the columns are agg->args[0 … ret_call->args_count). */
+/* The bound call of an AGG node (or aggregate WINDOW node): arguments beyond the descriptor's
+ * columns are constant parameters; the columns are agg->args[0 … ret_call->args_count). */
 enum tn_status tni_agg_call(const struct tn_expr *agg, struct tn_arena *arena,
                             struct tn_agg_call *ret_call, struct tn_err *err);
 /* AND or OR of two conditions, flattened; either may be NULL (absent). */

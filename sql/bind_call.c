@@ -1,5 +1,6 @@
-/* Calls: aggregates, forms that look like functions (COALESCE, IF, NULLIF, TRY…), constants of the statement
- * (now, current_user…), lambdas, and everything of the function table. Contract: sql/bind_int.h. */
+/* Calls: aggregates, forms that look like functions (COALESCE, IF, NULLIF, TRY…), constants of the
+ * statement (now, current_user…), lambdas, and everything of the function table. Contract:
+ * sql/bind_int.h. */
 #include "sql/bind_int.h"
 
 #include "stream/agg.h"
@@ -46,7 +47,8 @@ static enum tn_status form_coalesce(struct tni_ctx *ctx, const struct tn_ast_exp
     TN_TRY(bind_all(ctx, ast, &args, err));
     struct tn_expr *node = tni_node(build, TN_E_COALESCE, NULL, ast->args_count, tni_pos_of(ast));
     memcpy(node->args, args, ast->args_count * sizeof *args);
-    TN_TRY(tni_unify(build, node->args, node->args_count, "arguments of COALESCE", &node->type, err));
+    TN_TRY(
+        tni_unify(build, node->args, node->args_count, "arguments of COALESCE", &node->type, err));
     *ret_expr = tni_fold(build, node);
     return TN_OK;
 }
@@ -97,14 +99,14 @@ static enum tn_status form_try(struct tni_ctx *ctx, const struct tn_ast_expr *as
     struct tn_expr *arg;
     TN_TRY(count_args(ast, 1, 1, err));
     TN_TRY(tni_bind_expr(ctx, ast->args[0], &arg, err));
-    struct tn_expr *node =
-        tni_node(&ctx->bind->build, TN_E_TRY, arg->type, 1, tni_pos_of(ast));
+    struct tn_expr *node = tni_node(&ctx->bind->build, TN_E_TRY, arg->type, 1, tni_pos_of(ast));
     node->args[0] = arg;
     *ret_expr = tni_is_const(arg) ? arg : node;
     return TN_OK;
 }
 
-/* AS_VALUE(k): the key's value, but no longer the key. An identity that is not equal to its argument. */
+/* AS_VALUE(k): the key's value, but no longer the key. An identity that is not equal to its
+ * argument. */
 static enum tn_status form_as_value(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                     struct tn_expr **ret_expr, struct tn_err *err)
 {
@@ -125,9 +127,8 @@ static enum tn_status form_typeof(struct tni_ctx *ctx, const struct tn_ast_expr 
     struct tn_expr *arg;
     TN_TRY(count_args(ast, 1, 1, err));
     TN_TRY(tni_bind_expr(ctx, ast->args[0], &arg, err));
-    *ret_expr = tni_const_str(&ctx->bind->build,
-                              tn_str_of(tni_type_text(&ctx->bind->build, arg->type)),
-                              tni_pos_of(ast));
+    *ret_expr = tni_const_str(
+        &ctx->bind->build, tn_str_of(tni_type_text(&ctx->bind->build, arg->type)), tni_pos_of(ast));
     return TN_OK;
 }
 
@@ -259,7 +260,8 @@ enum tn_status tni_bind_agg(struct tni_ctx *ctx, const struct tn_agg *agg,
     struct tn_expr **args;
     TN_TRY(agg_refuse(ctx, ast, err));
     TN_TRY(count_args(ast, agg->args_min, agg->args_max + 3, err));
-    ctx->is_in_agg = true;
+    bool is_window = call->over != NULL; /* sum(count(*)) OVER () is fine */
+    ctx->is_in_agg = !is_window;
     enum tn_status st = bind_all(ctx, ast, &args, err);
     struct tn_expr *filter = NULL;
     if (!tn_failed(st) && call->filter) {
@@ -281,7 +283,7 @@ enum tn_status tni_bind_agg(struct tni_ctx *ctx, const struct tn_agg *agg,
     if (tn_failed(st))
         return st;
     node->type = bound.type;
-    ctx->has_agg = true;
+    ctx->has_agg = ctx->has_agg || !is_window;
     *ret_expr = node;
     return TN_OK;
 }
@@ -302,10 +304,8 @@ static enum tn_status bind_lambda(struct tni_ctx *ctx, const struct tn_ast_expr 
         return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", ast->line, ast->col,
                          "function '%.*s' takes no lambda of %u parameters as argument %u",
                          TN_STR_FMT(name), ast->idents_count, arg + 1);
-    struct tni_lambda lambda = {.outer = ctx->lambda,
-                                .count = ast->idents_count,
-                                .names = ast->idents,
-                                .types = params};
+    struct tni_lambda lambda = {
+        .outer = ctx->lambda, .count = ast->idents_count, .names = ast->idents, .types = params};
     lambda.first = ctx->lambda ? ctx->lambda->first + ctx->lambda->count : 0;
     struct tn_expr *body;
     ctx->lambda = &lambda;

@@ -1,5 +1,5 @@
-/* Expressions: one function per form of the syntax tree. Names are in bind_name.c, calls in bind_call.c,
- * subqueries in bind_subquery.c. Contract: sql/bind_int.h. */
+/* Expressions: one function per form of the syntax tree. Names are in bind_name.c, calls in
+ * bind_call.c, subqueries in bind_subquery.c. Contract: sql/bind_int.h. */
 #include "sql/bind_int.h"
 
 #include "stream/base/decimal.h"
@@ -169,8 +169,7 @@ static enum tn_status bind_interval(struct tni_ctx *ctx, const struct tn_ast_exp
         return tn_err_at(err, TN_E_INVALID, "INVALID_LITERAL", ast->line, ast->col,
                          "'%.*s' is not an interval of %s", TN_STR_FMT(ast->text),
                          tn_ast_unit_text(ast->unit));
-    *ret_expr = tni_const_i64(&ctx->bind->build,
-                              is_month ? TN_K_INTERVAL_YEAR : TN_K_INTERVAL_DAY,
+    *ret_expr = tni_const_i64(&ctx->bind->build, is_month ? TN_K_INTERVAL_YEAR : TN_K_INTERVAL_DAY,
                               ast->is_negative ? -value : value, tni_pos_of(ast));
     return TN_OK;
 }
@@ -202,8 +201,8 @@ static enum tn_status bind_literal(struct tni_ctx *ctx, const struct tn_ast_expr
         return TN_OK;
     case TN_AX_STRING:
     case TN_AX_UNIT: {
-        struct tn_str text = ast->kind == TN_AX_STRING ? ast->text
-                                                       : tn_str_of(tn_ast_unit_text(ast->unit));
+        struct tn_str text =
+            ast->kind == TN_AX_STRING ? ast->text : tn_str_of(tn_ast_unit_text(ast->unit));
         *ret_expr = tni_const_str(build, text, pos);
         return TN_OK;
     }
@@ -369,7 +368,8 @@ static enum tn_status bind_row_in(struct tni_ctx *ctx, const struct tn_ast_expr 
     return TN_OK;
 }
 
-/* Text literals beside numbers, booleans and times become those under stream rules; beside times under both. */
+/* Text literals beside numbers, booleans and times become those under stream rules; beside times
+ * under both. */
 static enum tn_status in_literal(struct tni_ctx *ctx, const struct tn_expr *left,
                                  struct tn_expr **item, struct tn_err *err)
 {
@@ -569,27 +569,48 @@ typedef enum tn_status (*bind_fn)(struct tni_ctx *ctx, const struct tn_ast_expr 
                                   struct tn_expr **ret_expr, struct tn_err *err);
 
 static const bind_fn binders[] = {
-    [TN_AX_NULL] = bind_literal,        [TN_AX_BOOLEAN] = bind_literal,
-    [TN_AX_INTEGER] = bind_literal,     [TN_AX_DECIMAL] = bind_literal,
-    [TN_AX_DOUBLE] = bind_literal,      [TN_AX_STRING] = bind_literal,
-    [TN_AX_BYTES] = bind_literal,       [TN_AX_TYPED] = bind_literal,
-    [TN_AX_INTERVAL] = bind_literal,    [TN_AX_PARAM] = bind_literal,
-    [TN_AX_NAME] = tni_bind_name,       [TN_AX_FIELD] = bind_dereference,
-    [TN_AX_ARROW] = bind_dereference,   [TN_AX_SUBSCRIPT] = bind_subscript,
-    [TN_AX_NEGATE] = bind_negate,       [TN_AX_BINARY] = bind_binary,
-    [TN_AX_COMPARE] = bind_compare,     [TN_AX_AND] = bind_logic,
-    [TN_AX_OR] = bind_logic,            [TN_AX_NOT] = bind_not,
-    [TN_AX_IS_NULL] = bind_is,          [TN_AX_IS_TRUE] = bind_is,
-    [TN_AX_IS_FALSE] = bind_is,         [TN_AX_IS_UNKNOWN] = bind_is,
-    [TN_AX_DISTINCT] = bind_is,         [TN_AX_BETWEEN] = bind_between,
-    [TN_AX_IN] = bind_in,               [TN_AX_LIKE] = bind_like,
-    [TN_AX_AT_ZONE] = bind_at_zone,     [TN_AX_SUBQUERY] = tni_bind_subquery,
-    [TN_AX_EXISTS] = tni_bind_subquery, [TN_AX_IN_QUERY] = tni_bind_subquery,
-    [TN_AX_QUANTIFIED] = tni_bind_subquery, [TN_AX_CASE] = bind_case,
-    [TN_AX_CAST] = bind_cast,           [TN_AX_EXTRACT] = bind_extract,
-    [TN_AX_CALL] = tni_bind_call,       [TN_AX_ROW] = bind_struct,
-    [TN_AX_ARRAY] = bind_array,         [TN_AX_MAP] = bind_map,
-    [TN_AX_STRUCT] = bind_struct,       [TN_AX_LAMBDA] = bind_lambda_alone,
+    [TN_AX_NULL] = bind_literal,
+    [TN_AX_BOOLEAN] = bind_literal,
+    [TN_AX_INTEGER] = bind_literal,
+    [TN_AX_DECIMAL] = bind_literal,
+    [TN_AX_DOUBLE] = bind_literal,
+    [TN_AX_STRING] = bind_literal,
+    [TN_AX_BYTES] = bind_literal,
+    [TN_AX_TYPED] = bind_literal,
+    [TN_AX_INTERVAL] = bind_literal,
+    [TN_AX_PARAM] = bind_literal,
+    [TN_AX_NAME] = tni_bind_name,
+    [TN_AX_FIELD] = bind_dereference,
+    [TN_AX_ARROW] = bind_dereference,
+    [TN_AX_SUBSCRIPT] = bind_subscript,
+    [TN_AX_NEGATE] = bind_negate,
+    [TN_AX_BINARY] = bind_binary,
+    [TN_AX_COMPARE] = bind_compare,
+    [TN_AX_AND] = bind_logic,
+    [TN_AX_OR] = bind_logic,
+    [TN_AX_NOT] = bind_not,
+    [TN_AX_IS_NULL] = bind_is,
+    [TN_AX_IS_TRUE] = bind_is,
+    [TN_AX_IS_FALSE] = bind_is,
+    [TN_AX_IS_UNKNOWN] = bind_is,
+    [TN_AX_DISTINCT] = bind_is,
+    [TN_AX_BETWEEN] = bind_between,
+    [TN_AX_IN] = bind_in,
+    [TN_AX_LIKE] = bind_like,
+    [TN_AX_AT_ZONE] = bind_at_zone,
+    [TN_AX_SUBQUERY] = tni_bind_subquery,
+    [TN_AX_EXISTS] = tni_bind_subquery,
+    [TN_AX_IN_QUERY] = tni_bind_subquery,
+    [TN_AX_QUANTIFIED] = tni_bind_subquery,
+    [TN_AX_CASE] = bind_case,
+    [TN_AX_CAST] = bind_cast,
+    [TN_AX_EXTRACT] = bind_extract,
+    [TN_AX_CALL] = tni_bind_call,
+    [TN_AX_ROW] = bind_struct,
+    [TN_AX_ARRAY] = bind_array,
+    [TN_AX_MAP] = bind_map,
+    [TN_AX_STRUCT] = bind_struct,
+    [TN_AX_LAMBDA] = bind_lambda_alone,
     [TN_AX_UNIT] = bind_literal,
 };
 

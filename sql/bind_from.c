@@ -1,5 +1,5 @@
-/* FROM clauses under query rules: tables, views, WITH queries, derived tables, VALUES, joins. Contract:
- * sql/bind_int.h. Stream rules have their own, simpler FROM (bind_stream.c). */
+/* FROM clauses under query rules: tables, views, WITH queries, derived tables, VALUES, joins.
+ * Contract: sql/bind_int.h. Stream rules have their own, simpler FROM (bind_stream.c). */
 #include "sql/bind_int.h"
 
 #include "sql/parse.h"
@@ -23,9 +23,9 @@ void tni_scope_add(const struct tni_bind *bind, struct tni_scope *scope, struct 
                                     .number = rel->number,
                                     .cols_first = scope->cols_count,
                                     .cols_count = rel->schema->fields_count};
-    entry->has_pseudo = rel->object && (rel->object->kind == TN_OBJ_STREAM ||
-                                        rel->object->kind == TN_OBJ_TABLE ||
-                                        rel->object->kind == TN_OBJ_KTABLE);
+    entry->has_pseudo =
+        rel->object && (rel->object->kind == TN_OBJ_STREAM || rel->object->kind == TN_OBJ_TABLE ||
+                        rel->object->kind == TN_OBJ_KTABLE);
     for (uint32_t i = 0; i < rel->schema->fields_count; i++) {
         const struct tn_field *field = &rel->schema->fields[i];
         struct tni_col *col = tni_scope_add_col(bind, scope);

@@ -9,10 +9,10 @@ struct tni_col {
     struct tn_str rel_alias;  /* qualifier; ptr NULL for merged columns of USING */
     struct tn_str rel_schema; /* schema of a catalog object without alias, else ptr NULL */
     struct tn_str name;
-    struct tn_expr *expr;     /* what a reference becomes (copied per reference) */
-    bool *needed;             /* set when referenced; NULL = nobody asks */
-    bool is_merged_away;      /* joined by USING: only reachable with its qualifier */
-    bool is_hidden;           /* not part of '*' */
+    struct tn_expr *expr; /* what a reference becomes (copied per reference) */
+    bool *needed;         /* set when referenced; NULL = nobody asks */
+    bool is_merged_away;  /* joined by USING: only reachable with its qualifier */
+    bool is_hidden;       /* not part of '*' */
 };
 
 struct tni_scope_rel {
@@ -21,17 +21,18 @@ struct tni_scope_rel {
     const struct tni_source *source; /* stream rules */
     int number;
     uint32_t cols_first, cols_count;
-    bool has_pseudo;                 /* ROWTIME … can be read */
+    bool has_pseudo; /* ROWTIME … can be read */
 };
 
 /* What a FROM clause makes visible. */
 struct tni_scope {
-    const struct tni_scope *outer;  /* of the enclosing query */
+    const struct tni_scope *outer; /* of the enclosing query */
     struct tni_col *cols;
     uint32_t cols_count, cols_cap;
     struct tni_scope_rel *rels;
     uint32_t rels_count, rels_cap;
-    const struct tn_window *window; /* aggregating query with WINDOW: WINDOWSTART and WINDOWEND are its bounds */
+    const struct tn_window
+        *window; /* aggregating query with WINDOW: WINDOWSTART and WINDOWEND are its bounds */
 };
 
 /* Parameters of an enclosing lambda. */
@@ -51,17 +52,17 @@ struct tni_named_windows {
 /* Where an expression stands. */
 struct tni_ctx {
     struct tni_bind *bind;
-    const struct tni_scope *scope;  /* NULL: no columns at all */
-    const char *clause;             /* "WHERE", "GROUP BY" …, for messages */
+    const struct tni_scope *scope; /* NULL: no columns at all */
+    const char *clause;            /* "WHERE", "GROUP BY" …, for messages */
     bool is_agg_allowed, is_window_allowed;
     bool is_in_agg;
-    bool has_agg, has_window;       /* set while binding */
+    bool has_agg, has_window; /* set while binding */
     const struct tni_lambda *lambda;
     const struct tni_named_windows *windows;
     /* ORDER BY: output columns come before input columns */
     const struct tn_select_item *outputs;
     uint32_t outputs_count;
-    bool is_output_only;            /* set operations: no input columns */
+    bool is_output_only; /* set operations: no input columns */
 };
 
 enum tn_status tni_bind_expr(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
@@ -113,6 +114,9 @@ enum tn_status tni_query_cast(struct tni_bind *bind, struct tn_query *query,
 enum tn_status tni_check_grouped(const struct tn_expr *expr, struct tn_expr *const *groups,
                                  uint32_t groups_count, const struct tni_scope *scope,
                                  struct tn_err *err);
+
+/* An aggregate or window function anywhere in the tree (subqueries aside). */
+bool tni_has_agg(const struct tn_expr *expr);
 
 struct tni_cte {
     const struct tni_cte *outer;

@@ -1,7 +1,9 @@
-/* Names: columns, pseudo columns, struct fields, lambda parameters, tables. Rules: sql/README.md "Names".
+/* Names: columns, pseudo columns, struct fields, lambda parameters, tables. Rules: sql/README.md
+ * "Names".
  *
- * A dotted name a.b.c is tried as a qualified column from the longest qualifier to the shortest; what is left over
- * are fields of a STRUCT. Scopes are searched from the inside out; the first one that knows the name wins.
+ * A dotted name a.b.c is tried as a qualified column from the longest qualifier to the shortest;
+ * what is left over are fields of a STRUCT. Scopes are searched from the inside out; the first one
+ * that knows the name wins.
  */
 #include "sql/bind_int.h"
 
@@ -148,9 +150,8 @@ enum tn_status tni_bind_field(struct tni_ctx *ctx, struct tn_expr *base,
     const struct tni_build *build = &ctx->bind->build;
     struct tni_pos pos = {field->line, field->col};
     int32_t index;
-    const struct tn_func *func = base->type->kind == TN_K_STRUCT
-                                     ? tn_func_deref(base->type, field->text, &index)
-                                     : NULL;
+    const struct tn_func *func =
+        base->type->kind == TN_K_STRUCT ? tn_func_deref(base->type, field->text, &index) : NULL;
     if (base->type->kind != TN_K_STRUCT)
         return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col,
                          "field '%.*s' of %s: only a %s has fields", TN_STR_FMT(field->text),
@@ -160,8 +161,7 @@ enum tn_status tni_bind_field(struct tni_ctx *ctx, struct tn_expr *base,
         return tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", pos.line, pos.col,
                          "no field '%.*s' in %s", TN_STR_FMT(field->text),
                          tni_type_text(build, base->type));
-    struct tn_expr *call =
-        tni_node(build, TN_E_CALL, base->type->children[index].type, 2, pos);
+    struct tn_expr *call = tni_node(build, TN_E_CALL, base->type->children[index].type, 2, pos);
     call->func = func;
     call->name = base->type->children[index].name;
     call->args[0] = base;
@@ -265,7 +265,7 @@ enum tn_status tni_bind_name(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                              struct tn_expr **ret_expr, struct tn_err *err)
 {
     const struct tn_ast_name *name = ast->name;
-    struct tn_expr *base;
+    struct tn_expr *base = NULL;
     bool is_output;
     if (lambda_param(ctx, ast, &base))
         return bind_fields(ctx, base, name, 1, ret_expr, err);

@@ -1,5 +1,5 @@
-/* Subqueries in expressions: scalar, EXISTS, IN, quantified comparisons. They may name columns of the enclosing
- * query (correlated). Contract: sql/bound.h. */
+/* Subqueries in expressions: scalar, EXISTS, IN, quantified comparisons. They may name columns of
+ * the enclosing query (correlated). Contract: sql/bound.h. */
 #include "sql/bind_int.h"
 
 static struct tn_expr *sub_node(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
@@ -7,8 +7,8 @@ static struct tn_expr *sub_node(struct tni_ctx *ctx, const struct tn_ast_expr *a
 {
     struct tn_subquery *sub = TN_ARENA_NEW(ctx->bind->build.arena, struct tn_subquery);
     *sub = (struct tn_subquery){kind, is_not, query};
-    struct tn_expr *node = tni_node(&ctx->bind->build, TN_E_SUBQUERY, tn_type_of(TN_K_BOOLEAN), 0,
-                                    tni_pos_of(ast));
+    struct tn_expr *node =
+        tni_node(&ctx->bind->build, TN_E_SUBQUERY, tn_type_of(TN_K_BOOLEAN), 0, tni_pos_of(ast));
     node->sub = sub;
     return node;
 }
@@ -90,8 +90,8 @@ enum tn_status tni_bind_subquery(struct tni_ctx *ctx, const struct tn_ast_expr *
         if (ast->op == TN_AO_NE && ast->is_all)
             return bind_in_query(ctx, ast, true, ret_expr, err);
         return tni_not_supported(err, ast->line, ast->col,
-                                 "'%s %s' with a subquery is not supported", tn_ast_op_text(ast->op),
-                                 ast->is_all ? "ALL" : "ANY");
+                                 "'%s %s' with a subquery is not supported",
+                                 tn_ast_op_text(ast->op), ast->is_all ? "ALL" : "ANY");
     }
     struct tn_query *query;
     TN_TRY(tni_bind_query_in(ctx->bind, ast->query, ctx->scope, &query, err));

@@ -1,5 +1,5 @@
-/* Types as written → types. Names of both lineages are aliases of one type system; CREATE TYPE names are resolved
- * here, at use. */
+/* Types as written → types. Names of both lineages are aliases of one type system; CREATE TYPE
+ * names are resolved here, at use. */
 #include "sql/bind_int.h"
 
 static const struct {
@@ -24,7 +24,7 @@ static const struct {
     {"INTERVAL YEAR TO MONTH", TN_K_INTERVAL_YEAR},
 };
 
-static const char *const refused_types[] = {"TINYINT",   "SMALLINT", "CHAR",   "UUID",
+static const char *const refused_types[] = {"TINYINT",   "SMALLINT",    "CHAR",    "UUID",
                                             "IPADDRESS", "HYPERLOGLOG", "QDIGEST", "UNKNOWN"};
 
 static enum tn_status type_unknown(const struct tn_ast_type *ast, struct tn_err *err)

@@ -1,4 +1,5 @@
-/* Window functions: f(…) OVER (…). They run on the SQLite path; the names and shapes are in sql/bound.h. */
+/* Window functions: f(…) OVER (…). They run on the SQLite path; the names and shapes are in
+ * sql/bound.h. */
 #include "sql/bind_int.h"
 
 #include "stream/agg.h"
@@ -8,11 +9,11 @@ static const struct window_func {
     uint32_t args_min, args_max;
     enum tn_kind result; /* NULL: type of the first argument */
 } window_funcs[] = {
-    {"row_number", 0, 0, TN_K_BIGINT},   {"rank", 0, 0, TN_K_BIGINT},
-    {"dense_rank", 0, 0, TN_K_BIGINT},   {"percent_rank", 0, 0, TN_K_DOUBLE},
-    {"cume_dist", 0, 0, TN_K_DOUBLE},    {"ntile", 1, 1, TN_K_BIGINT},
-    {"lag", 1, 3, TN_K_NULL},            {"lead", 1, 3, TN_K_NULL},
-    {"first_value", 1, 1, TN_K_NULL},    {"last_value", 1, 1, TN_K_NULL},
+    {"row_number", 0, 0, TN_K_BIGINT}, {"rank", 0, 0, TN_K_BIGINT},
+    {"dense_rank", 0, 0, TN_K_BIGINT}, {"percent_rank", 0, 0, TN_K_DOUBLE},
+    {"cume_dist", 0, 0, TN_K_DOUBLE},  {"ntile", 1, 1, TN_K_BIGINT},
+    {"lag", 1, 3, TN_K_NULL},          {"lead", 1, 3, TN_K_NULL},
+    {"first_value", 1, 1, TN_K_NULL},  {"last_value", 1, 1, TN_K_NULL},
     {"nth_value", 2, 2, TN_K_NULL},
 };
 
@@ -87,8 +88,7 @@ static enum tn_status bind_spec(struct tni_ctx *ctx, const struct tn_ast_over *o
     }
     if (over->parts_count) {
         spec->parts_count = over->parts_count;
-        spec->parts =
-            TN_ARENA_ARRAY(ctx->bind->build.arena, struct tn_expr *, over->parts_count);
+        spec->parts = TN_ARENA_ARRAY(ctx->bind->build.arena, struct tn_expr *, over->parts_count);
         for (uint32_t i = 0; i < over->parts_count; i++)
             TN_TRY(tni_bind_expr(ctx, over->parts[i], &spec->parts[i], err));
     }
@@ -151,13 +151,7 @@ static enum tn_status bind_window_agg(struct tni_ctx *ctx, const struct tn_ast_e
     if (ast->call->is_distinct)
         return tni_not_supported(err, ast->line, ast->col,
                                  "'%.*s(DISTINCT …) OVER' is not supported", TN_STR_FMT(name));
-    bool had_agg = ctx->has_agg, was_allowed = ctx->is_agg_allowed;
-    ctx->is_agg_allowed = true;
-    enum tn_status st = tni_bind_agg(ctx, agg, ast, ret_expr, err);
-    ctx->is_agg_allowed = was_allowed;
-    ctx->has_agg = had_agg;
-    if (tn_failed(st))
-        return st;
+    TN_TRY(tni_bind_agg(ctx, agg, ast, ret_expr, err));
     (*ret_expr)->kind = TN_E_WINDOW;
     return TN_OK;
 }

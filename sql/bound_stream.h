@@ -1,9 +1,10 @@
-/* A bound SELECT under `stream` rules: what sql/bind_stream.c makes and sql/plan_stream.c turns into a plan.
+/* A bound SELECT under `stream` rules: what sql/bind_stream.c makes and sql/plan_stream.c turns
+ * into a plan.
  *
- * Flat, as the streaming dialect has no subqueries: sources joined from left to right, one WHERE, one GROUP BY or
- * PARTITION BY. Column references are (rel, column): rel = index of the source, column = index of its schema
- * (the decl's columns, then WINDOWSTART and WINDOWEND for windowed keys). Row times, partitions and offsets are
- * TN_E_PSEUDO with rel = source.
+ * Flat, as the streaming dialect has no subqueries: sources joined from left to right, one WHERE,
+ * one GROUP BY or PARTITION BY. Column references are (rel, column): rel = index of the source,
+ * column = index of its schema (the decl's columns, then WINDOWSTART and WINDOWEND for windowed
+ * keys). Row times, partitions and offsets are TN_E_PSEUDO with rel = source.
  *
  * Ownership: the statement arena. @thread one statement, one thread
  */
@@ -47,8 +48,8 @@ struct tni_stream_query {
     struct tn_expr *where;
     uint32_t groups_count;
     struct tn_expr **groups;
-    bool is_partitioned;     /* PARTITION BY written */
-    uint32_t parts_count;    /* 0 with is_partitioned: PARTITION BY NULL */
+    bool is_partitioned;  /* PARTITION BY written */
+    uint32_t parts_count; /* 0 with is_partitioned: PARTITION BY NULL */
     struct tn_expr **parts;
     struct tn_expr *having;
     uint32_t items_count;
@@ -56,8 +57,8 @@ struct tni_stream_query {
     bool has_aggs;
     struct tn_window window; /* kind NONE without WINDOW */
     enum tni_emit emit;
-    int64_t limit;           /* −1 = none */
-    int line, col;           /* of SELECT */
+    int64_t limit; /* −1 = none */
+    int line, col; /* of SELECT */
 };
 
 #endif

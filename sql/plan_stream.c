@@ -1,9 +1,11 @@
-/* Streaming planner: the frame. Contract: sql/plan_stream.h; steps in plan_stream_join.c, _agg.c, _sink.c.
+/* Streaming planner: the frame. Contract: sql/plan_stream.h; steps in plan_stream_join.c, _agg.c,
+ * _sink.c.
  *
- * HOW IT WORKS. The planner walks a bound query in the order of execution (source, joins, WHERE, GROUP BY, HAVING,
- * projection, sink) and appends nodes to the last stage; a change of key in front of a stateful step closes the
- * stage with a REPARTITION node and opens the next one. Expressions stay bound to (source, column) until the moment
- * they are put into a node; `columns` says where each of them is by then.
+ * HOW IT WORKS. The planner walks a bound query in the order of execution (source, joins, WHERE,
+ * GROUP BY, HAVING, projection, sink) and appends nodes to the last stage; a change of key in front
+ * of a stateful step closes the stage with a REPARTITION node and opens the next one. Expressions
+ * stay bound to (source, column) until the moment they are put into a node; `columns` says where
+ * each of them is by then.
  */
 #include "sql/plan_stream_int.h"
 
@@ -262,8 +264,12 @@ enum tn_status tni_plan_table(const struct tn_topic_decl *decl, const char *quer
     const struct tn_schema *rows =
         decl->window == TN_WINDOW_NONE ? schema : tni_windowed_schema(arena, schema);
     struct tn_node *nodes = TN_ARENA_ARRAY(arena, struct tn_node, 2);
-    nodes[0] = (struct tn_node){
-        .kind = TN_NODE_SOURCE, .input = -1, .schema = rows, .is_table = true, .decl = copy, .store = -1};
+    nodes[0] = (struct tn_node){.kind = TN_NODE_SOURCE,
+                                .input = -1,
+                                .schema = rows,
+                                .is_table = true,
+                                .decl = copy,
+                                .store = -1};
     nodes[1] = (struct tn_node){
         .kind = TN_NODE_MATERIALIZE, .input = 0, .schema = rows, .is_table = true, .store = 0};
     plan->stages_count = 1;

@@ -1,7 +1,8 @@
-/* The streaming planner: a bound stream query becomes an immutable plan (stream/plan.h) and the declaration of what
- * it fills. It decides keys and partitioning (where a repartition topic is needed), which topics carry state and
- * results, windows and their defaults. It reads the catalog and topic metadata, and changes nothing: topics are
- * created by whoever adds the plan to an engine (tni_plan_topics).
+/* The streaming planner: a bound stream query becomes an immutable plan (stream/plan.h) and the
+ * declaration of what it fills. It decides keys and partitioning (where a repartition topic is
+ * needed), which topics carry state and results, windows and their defaults. It reads the catalog
+ * and topic metadata, and changes nothing: topics are created by whoever adds the plan to an engine
+ * (tni_plan_topics).
  *
  * Ownership: everything of the answer lives in the plan's arena. @thread one statement, one thread
  */
@@ -24,8 +25,8 @@ struct tni_plan_request {
     struct tn_log *log;
     const char *application_id, *query_id;
     enum tni_sink_kind sink;
-    struct tn_str sink_name;             /* as declared */
-    const char *default_topic;           /* of the sink when WITH names none */
+    struct tn_str sink_name;   /* as declared */
+    const char *default_topic; /* of the sink when WITH names none */
     const struct tni_with *with;
     const struct tn_object *insert_into; /* INSERT INTO: the existing stream */
     uint32_t store_first;                /* durable store ids from here on */
@@ -34,11 +35,12 @@ struct tni_plan_request {
 };
 
 struct tni_planned {
-    struct tn_plan *plan;        /* the caller's reference */
-    struct tn_topic_decl decl;   /* of the sink; topic NULL for NONE */
+    struct tn_plan *plan;           /* the caller's reference */
+    struct tn_topic_decl decl;      /* of the sink; topic NULL for NONE */
     const struct tn_schema *schema; /* what SELECT * of the result shows */
-    uint32_t stores_count;       /* store ids used */
-    const char *changelog_why;   /* why state and results need two topics; NULL when one serves both */
+    uint32_t stores_count;          /* store ids used */
+    const char
+        *changelog_why; /* why state and results need two topics; NULL when one serves both */
 };
 
 enum tn_status tni_plan_stream(const struct tni_plan_request *request,
@@ -49,11 +51,13 @@ enum tn_status tni_plan_table(const struct tn_topic_decl *decl, const char *quer
                               const char *sink_name, uint32_t store_id, struct tn_plan **ret_plan,
                               struct tn_err *err);
 
-/* Create the topics a plan writes (sink, repartition, changelogs), with partitions, cleanup and retention. */
+/* Create the topics a plan writes (sink, repartition, changelogs), with partitions, cleanup and
+ * retention. */
 enum tn_status tni_plan_topics(const struct tn_plan *plan, struct tn_log *log, int32_t replicas,
                                int64_t stream_retention_ms, struct tn_err *err);
 
-/* Schema a query sees for an object: the decl's columns, then WINDOWSTART and WINDOWEND for windowed keys. */
+/* Schema a query sees for an object: the decl's columns, then WINDOWSTART and WINDOWEND for
+ * windowed keys. */
 const struct tn_schema *tni_windowed_schema(struct tn_arena *arena, const struct tn_schema *schema);
 
 #endif

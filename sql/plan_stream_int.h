@@ -1,5 +1,6 @@
-/* Inside the streaming planner. A `flow` is the point the plan has reached: the last node, where each column of each
- * source is in its rows, and how those rows are keyed. Steps append nodes and move the flow on.
+/* Inside the streaming planner. A `flow` is the point the plan has reached: the last node, where
+ * each column of each source is in its rows, and how those rows are keyed. Steps append nodes and
+ * move the flow on.
  */
 #ifndef TN_SQL_PLAN_STREAM_INT_H
 #define TN_SQL_PLAN_STREAM_INT_H
@@ -19,30 +20,31 @@ struct tni_stage {
 struct tni_key {
     uint32_t count;
     struct tn_expr *const *exprs;
-    struct tn_expr *const *alts;  /* equal ones (inner join: the other side), NULL per key when there is none */
+    struct tn_expr *const
+        *alts; /* equal ones (inner join: the other side), NULL per key when there is none */
     const struct tn_format *format;
     char delimiter;
-    bool is_synthetic;            /* ROWKEY of a join without column */
+    bool is_synthetic; /* ROWKEY of a join without column */
 };
 
 struct tni_planner {
     const struct tni_plan_request *request;
     const struct tni_stream_query *query;
     struct tn_plan *plan;
-    struct tn_arena *arena;       /* the plan's */
+    struct tn_arena *arena; /* the plan's */
     uint32_t stages_count;
     struct tni_stage *stages[TN_STAGES_MAX];
     uint32_t stores_count;
     struct tn_store_spec stores[TN_STAGES_MAX];
     uint32_t repartitions_count;
     /* flow */
-    int node;                     /* in the last stage */
+    int node; /* in the last stage */
     const struct tn_schema *schema;
     bool is_table;
     int *columns[TNI_SOURCES_MAX];
     int pseudo[TNI_SOURCES_MAX][TNI_PSEUDO_COUNT]; /* −1 = hidden column of the batch */
     struct tni_key key;
-    struct tn_topic_decl base;    /* left-most source: what the sink inherits */
+    struct tn_topic_decl base; /* left-most source: what the sink inherits */
     /* sink */
     const char *changelog_why;
     struct tn_topic_decl sink;
@@ -62,12 +64,14 @@ enum tn_status tni_flow_filter(struct tni_planner *pl, const struct tn_expr *con
 
 /* plan_stream_lower.c: copy into the plan's arena, columns of sources → columns of the flow. */
 struct tn_expr *tni_lower(struct tni_planner *pl, const struct tn_expr *expr);
-/* The same, and subtrees equal to from[i] become column to[i] of the flow (aggregate results, group keys). */
+/* The same, and subtrees equal to from[i] become column to[i] of the flow (aggregate results, group
+ * keys). */
 struct tn_expr *tni_lower_with(struct tni_planner *pl, const struct tn_expr *expr,
                                const struct tn_expr *const *from, const int *to, uint32_t count);
-/* Is one of from[…] somewhere in the tree? Calls `each` for every node, parents first; false stops the descent. */
-void tni_expr_walk(const struct tn_expr *expr,
-                   bool (*each)(void *ctx, const struct tn_expr *expr), void *ctx);
+/* Is one of from[…] somewhere in the tree? Calls `each` for every node, parents first; false stops
+ * the descent. */
+void tni_expr_walk(const struct tn_expr *expr, bool (*each)(void *ctx, const struct tn_expr *expr),
+                   void *ctx);
 
 /* plan_stream_join.c */
 enum tn_status tni_flow_source(struct tni_planner *pl, struct tn_err *err);
@@ -81,17 +85,35 @@ enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *cons
 /* plan_stream_agg.c */
 enum tn_status tni_flow_aggregate(struct tni_planner *pl, struct tn_err *err);
 
+/* The same with the columns of the internal topic given: exprs over the flow, keys first. */
+enum tn_status tni_flow_exchange(struct tni_planner *pl, struct tn_expr *const *exprs,
+                                 const struct tn_schema *schema, uint32_t keys_count,
+                                 const struct tn_format *format, char delimiter, int32_t partitions,
+                                 const char *step, struct tn_err *err);
+
 /* plan_stream_sink.c */
 enum tn_status tni_flow_project(struct tni_planner *pl, struct tn_err *err);
-/* Name, formats, topic, partitions of the sink; keys and values are given. */
-enum tn_status tni_sink_decl(struct tni_planner *pl, const struct tn_schema *schema,
-                             uint32_t keys_count, const struct tni_key *key, struct tn_err *err);
+/* Formats, delimiters, topic and partitions of the sink into pl->sink; `keys_count` 0 = no key. */
+enum tn_status tni_sink_begin(struct tni_planner *pl, uint32_t keys_count, struct tn_err *err);
+/* Columns, wrapping, row time; checks that the formats can carry them. */
+enum tn_status tni_sink_columns(struct tni_planner *pl, const struct tn_schema *schema,
+                                uint32_t keys_count, struct tn_err *err);
 enum tn_status tni_flow_sink(struct tni_planner *pl, struct tn_err *err);
-/* Formats of the sink before its columns are known: given ones, else inherited. */
-enum tn_status tni_sink_formats(struct tni_planner *pl, uint32_t keys_count, struct tn_err *err);
+/* Can the decl's key (or value) format carry its columns? */
 enum tn_status tni_format_check(const struct tn_topic_decl *decl, bool is_key, struct tn_err *err);
-/* Partitions of the sink's topic: existing, given, else inherited. */
-enum tn_status tni_sink_partitions(struct tni_planner *pl, int32_t inherited, int32_t *ret_count,
-                                   struct tn_err *err);
+/* Which item is key i (its expression, or an equal one)? Exactly one must be; also fills values[…]
+ * with the others in order. Missing key items of a SELECT * are added under generated names: then
+ * item is −1. */
+struct tni_columns {
+    uint32_t keys_count, values_count;
+    const struct tn_expr **keys;
+    struct tn_str *key_names;
+    const struct tni_item **values;
+};
+enum tn_status tni_split_items(struct tni_planner *pl, const struct tni_key *key,
+                               struct tni_columns *ret_columns, struct tn_err *err);
+/* INSERT INTO: the result's columns must be those of the target; casts them. */
+enum tn_status tni_insert_check(struct tni_planner *pl, const struct tn_schema *schema,
+                                uint32_t keys_count, struct tn_expr **exprs, struct tn_err *err);
 
 #endif

@@ -1,8 +1,9 @@
 /* Streaming planner: sources, stream–table joins, repartitioning. Contract: sql/plan_stream_int.h.
  *
- * A table that is joined gets its own SOURCE and MATERIALIZE inside the stage of the join, so that rows of both
- * sides meet in one task in order of time. Partition p of the stream must meet partition p of the table: the join
- * key must be what the stream is keyed by, in the table's key format; else the stream is repartitioned first.
+ * A table that is joined gets its own SOURCE and MATERIALIZE inside the stage of the join, so that
+ * rows of both sides meet in one task in order of time. Partition p of the stream must meet
+ * partition p of the table: the join key must be what the stream is keyed by, in the table's key
+ * format; else the stream is repartitioned first.
  */
 #include "sql/plan_stream_int.h"
 
@@ -126,6 +127,8 @@ static void used_of(struct tni_planner *pl, struct used *used)
     }
     if (query->where)
         tni_expr_walk(query->where, mark_used, used);
+    if (query->having)
+        tni_expr_walk(query->having, mark_used, used);
     for (uint32_t i = 0; i < query->groups_count; i++)
         tni_expr_walk(query->groups[i], mark_used, used);
     for (uint32_t i = 0; i < query->parts_count; i++)
@@ -149,18 +152,25 @@ static int carry(struct tni_planner *pl, struct carried *out, struct tn_expr *lo
     return (int)out->count++;
 }
 
-/* The value columns: everything of sources 0 … last that is still read. New places go to `columns`, `pseudo`. */
+/* The value columns: everything of sources 0 … last that is still read. New places go to `columns`,
+ * `pseudo`. */
 static void carry_values(struct tni_planner *pl, const struct used *used, struct carried *out,
-                         int *columns[], int pseudo[][TNI_PSEUDO_COUNT])
+                         struct tn_expr *const *keys, int *columns[],
+                         int pseudo[][TNI_PSEUDO_COUNT])
 {
     struct tni_build build = {pl->arena, TN_RULES_STREAM};
+    uint32_t keys_count = out->count;
     for (uint32_t s = 0; s < pl->query->sources_count && pl->columns[s]; s++) {
         uint32_t width = pl->query->sources[s].schema->fields_count;
         columns[s] = TN_ARENA_ARRAY(pl->arena, int, width + 1);
         for (uint32_t c = 0; c < width; c++) {
+            struct tn_expr *column = key_column(pl, s, c);
             columns[s][c] = -1;
-            if (pl->columns[s][c] >= 0 && used->columns[s][c])
-                columns[s][c] = carry(pl, out, tni_lower(pl, key_column(pl, s, c)));
+            for (uint32_t k = 0; k < keys_count; k++)
+                if (tn_expr_eq(keys[k], column))
+                    columns[s][c] = (int)k;
+            if (columns[s][c] < 0 && pl->columns[s][c] >= 0 && used->columns[s][c])
+                columns[s][c] = carry(pl, out, tni_lower(pl, column));
         }
         for (int p = 0; p < TNI_PSEUDO_COUNT; p++) {
             pseudo[s][p] = -1;
@@ -198,6 +208,28 @@ static const struct tn_topic_decl *repartition_decl(struct tni_planner *pl, cons
     return decl;
 }
 
+enum tn_status tni_flow_exchange(struct tni_planner *pl, struct tn_expr *const *exprs,
+                                 const struct tn_schema *schema, uint32_t keys_count,
+                                 const struct tn_format *format, char delimiter, int32_t partitions,
+                                 const char *step, struct tn_err *err)
+{
+    const struct tn_topic_decl *decl =
+        repartition_decl(pl, step, schema, keys_count, format, delimiter, partitions);
+    TN_TRY(tni_format_check(decl, true, err));
+    int at = tni_node_add(pl, TN_NODE_REPARTITION, pl->node, schema, err);
+    struct tn_node *node = tni_node_at(pl, at);
+    node->decl = decl;
+    node->exprs = exprs;
+    node->exprs_count = schema->fields_count;
+    node->is_table = pl->is_table;
+    if (pl->is_table)
+        tni_node_at(pl, pl->node)->needs_before = true;
+    tni_stage_add(pl, partitions);
+    pl->node = source_node(pl, decl, pl->is_table, err);
+    pl->schema = schema;
+    return TN_OK;
+}
+
 enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *const *keys,
                                     const struct tn_str *names, uint32_t keys_count,
                                     const struct tn_format *format, char delimiter,
@@ -217,21 +249,11 @@ enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *cons
     }
     int *columns[TNI_SOURCES_MAX] = {0};
     int pseudo[TNI_SOURCES_MAX][TNI_PSEUDO_COUNT];
-    carry_values(pl, &used, &out, columns, pseudo);
+    carry_values(pl, &used, &out, keys, columns, pseudo);
     struct tn_schema *schema = TN_ARENA_NEW(pl->arena, struct tn_schema);
     *schema = (struct tn_schema){out.count, out.fields};
-    const struct tn_topic_decl *decl =
-        repartition_decl(pl, step, schema, keys_count, format, delimiter, partitions);
-    TN_TRY(tni_format_check(decl, true, err));
-    int at = tni_node_add(pl, TN_NODE_REPARTITION, pl->node, schema, err);
-    struct tn_node *node = tni_node_at(pl, at);
-    node->decl = decl;
-    node->exprs = out.exprs;
-    node->exprs_count = out.count;
-    node->is_table = pl->is_table;
-    tni_stage_add(pl, partitions);
-    pl->node = source_node(pl, decl, pl->is_table, err);
-    pl->schema = schema;
+    TN_TRY(tni_flow_exchange(pl, out.exprs, schema, keys_count, format, delimiter, partitions, step,
+                             err));
     memcpy(pl->columns, columns, sizeof columns);
     memcpy(pl->pseudo, pseudo, sizeof pseudo);
     pl->key = (struct tni_key){keys_count, keys, NULL, format, delimiter, false};
@@ -252,7 +274,8 @@ static enum tn_status join_check(struct tni_planner *pl, const struct tni_join *
     struct tni_build build = {pl->arena, TN_RULES_STREAM};
     if (decl->window != TN_WINDOW_NONE)
         return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", right->line, right->col,
-                         "a join with the windowed table '%s' is not supported", right->object->name);
+                         "a join with the windowed table '%s' is not supported",
+                         right->object->name);
     if (decl->keys_count != 1)
         return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", join->line, join->col,
                          "table '%s' has %u key columns; a join needs a single one",
@@ -269,7 +292,8 @@ static enum tn_status join_check(struct tni_planner *pl, const struct tni_join *
     return TN_OK;
 }
 
-/* Make the stream keyed by the join expression with the table's partitioning, unless the table is global. */
+/* Make the stream keyed by the join expression with the table's partitioning, unless the table is
+ * global. */
 static enum tn_status join_partition(struct tni_planner *pl, uint32_t index,
                                      const struct tni_join *join, const struct tni_source *right,
                                      struct tn_err *err)
@@ -310,8 +334,8 @@ static const struct tn_schema *join_schema(struct tni_planner *pl, const struct 
     return schema;
 }
 
-/* The result is keyed by the left expression when it is a column, else by the right one. A GLOBAL table leaves the
- * stream's own key as it is. */
+/* The result is keyed by the left expression when it is a column, else by the right one. A GLOBAL
+ * table leaves the stream's own key as it is. */
 static void join_key(struct tni_planner *pl, const struct tni_join *join, bool is_global)
 {
     if (is_global && !(pl->key.count == 1 && tn_expr_eq(pl->key.exprs[0], join->left)))

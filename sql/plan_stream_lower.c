@@ -1,5 +1,5 @@
-/* Lowering: bound expressions over sources become expressions over one node's rows (rel 0), copied into the plan's
- * arena so that the plan outlives the statement. */
+/* Lowering: bound expressions over sources become expressions over one node's rows (rel 0), copied
+ * into the plan's arena so that the plan outlives the statement. */
 #include "sql/plan_stream_int.h"
 
 static struct tn_value value_copy(struct tn_arena *arena, const struct tn_value *from)
@@ -25,7 +25,8 @@ struct lowering {
     uint32_t count;
 };
 
-static struct tn_expr *flow_column(const struct lowering *lw, const struct tn_expr *expr, int column)
+static struct tn_expr *flow_column(const struct lowering *lw, const struct tn_expr *expr,
+                                   int column)
 {
     struct tni_planner *pl = lw->pl;
     struct tn_expr *copy = TN_ARENA_NEW(pl->arena, struct tn_expr);
@@ -76,8 +77,8 @@ struct tn_expr *tni_lower(struct tni_planner *pl, const struct tn_expr *expr)
     return tni_lower_with(pl, expr, NULL, NULL, 0);
 }
 
-void tni_expr_walk(const struct tn_expr *expr,
-                   bool (*each)(void *ctx, const struct tn_expr *expr), void *ctx)
+void tni_expr_walk(const struct tn_expr *expr, bool (*each)(void *ctx, const struct tn_expr *expr),
+                   void *ctx)
 {
     if (!each(ctx, expr))
         return;

@@ -265,6 +265,90 @@ bool tni_with_is_set(const struct tni_with *with, const char *name)
     return false;
 }
 
+enum tn_status tni_with_format(const struct tn_formats *formats, const char *name,
+                               const char *property, const struct tn_format **ret_format,
+                               struct tn_err *err)
+{
+    static const char *const registry[] = {"AVRO", "PROTOBUF", "PROTOBUF_NOSR", "JSON_SR"};
+    const struct tn_format *format = tn_format_find(formats, tn_str_of(name));
+    if (format) {
+        *ret_format = format;
+        return TN_OK;
+    }
+    for (size_t i = 0; i < sizeof registry / sizeof *registry; i++)
+        if (!strcasecmp(registry[i], name))
+            return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", 0, 0,
+                             "format %s is not supported: %s", registry[i], NO_REGISTRY);
+    const char *names[32];
+    size_t count = 0;
+    for (size_t i = 0; i < formats->count && count < 32; i++)
+        names[count++] = formats->items[i]->name;
+    const char *nearest = tn_str_nearest(tn_str_of(name), names, count);
+    tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+              "property %s: no format '%s'; there are JSON, DELIMITED, KAFKA, RAW and NONE",
+              property, name);
+    if (nearest)
+        tn_err_hint(err, "did you mean %s?", nearest);
+    return TN_E_INVALID;
+}
+
+static enum tn_status with_wrapping(const struct tni_with *with, struct tn_topic_decl *decl,
+                                    struct tn_err *err)
+{
+    uint32_t values = decl->schema->fields_count - decl->keys_count;
+    bool is_wrapped = strcmp(with->wrap_single_value, "false") != 0;
+    decl->is_value_bare = values == 1 && !(decl->value_format->flags & TN_FMT_WRAP);
+    if (!tni_with_is_set(with, "WRAP_SINGLE_VALUE"))
+        return TN_OK;
+    if (values != 1)
+        return tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+                         "WRAP_SINGLE_VALUE is for one value column, there are %u", values);
+    if (is_wrapped && !(decl->value_format->flags & TN_FMT_WRAP))
+        return tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+                         "format %s cannot wrap a value: WRAP_SINGLE_VALUE=true is refused",
+                         decl->value_format->name);
+    decl->is_value_bare = !is_wrapped;
+    return TN_OK;
+}
+
+static enum tn_status with_timestamp(const struct tni_with *with, struct tn_topic_decl *decl,
+                                     struct tn_arena *arena, struct tn_err *err)
+{
+    decl->timestamp_column = -1;
+    bool has_format = tni_with_is_set(with, "TIMESTAMP_FORMAT");
+    if (!tni_with_is_set(with, "TIMESTAMP")) {
+        if (has_format)
+            return tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+                             "TIMESTAMP_FORMAT needs TIMESTAMP");
+        return TN_OK;
+    }
+    int column = tn_schema_find(decl->schema, tn_str_of(with->timestamp));
+    if (column < 0)
+        return tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", 0, 0,
+                         "property TIMESTAMP: no column '%s'", with->timestamp);
+    enum tn_kind kind = decl->schema->fields[column].type->kind;
+    if (kind != TN_K_BIGINT && kind != TN_K_TIMESTAMP && kind != TN_K_VARCHAR)
+        return tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", 0, 0,
+                         "property TIMESTAMP: column '%s' must be BIGINT, TIMESTAMP or STRING",
+                         with->timestamp);
+    if ((kind == TN_K_VARCHAR) != has_format)
+        return tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+                         kind == TN_K_VARCHAR
+                             ? "a STRING column as TIMESTAMP needs TIMESTAMP_FORMAT"
+                             : "TIMESTAMP_FORMAT needs a STRING column as TIMESTAMP");
+    decl->timestamp_column = column;
+    if (has_format)
+        decl->timestamp_format = tn_arena_strdup(arena, with->timestamp_format);
+    return TN_OK;
+}
+
+enum tn_status tni_with_columns(const struct tni_with *with, struct tn_topic_decl *decl,
+                                struct tn_arena *arena, struct tn_err *err)
+{
+    TN_TRY(with_wrapping(with, decl, err));
+    return with_timestamp(with, decl, arena, err);
+}
+
 enum tn_status tni_with_delimiter(const char *property, const char *text, char *ret_delimiter,
                                   struct tn_err *err)
 {

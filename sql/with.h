@@ -54,6 +54,14 @@ enum tn_status tni_with_set(struct tni_with *with, unsigned where, struct tn_str
                             struct tn_str value, struct tn_arena *arena, struct tn_err *err);
 bool tni_with_is_set(const struct tni_with *with, const char *name);
 
+/* Format by name, or an error that lists them. */
+enum tn_status tni_with_format(const struct tn_formats *formats, const char *name,
+                               const char *property, const struct tn_format **ret_format,
+                               struct tn_err *err);
+/* What depends on the columns: WRAP_SINGLE_VALUE, TIMESTAMP, TIMESTAMP_FORMAT. decl has its schema
+ * and formats. */
+enum tn_status tni_with_columns(const struct tni_with *with, struct tn_topic_decl *decl,
+                                struct tn_arena *arena, struct tn_err *err);
 /* One character, or TAB, SPACE. */
 enum tn_status tni_with_delimiter(const char *property, const char *text, char *ret_delimiter,
                                   struct tn_err *err);
