@@ -29,10 +29,10 @@ struct tn_object {
     const struct tn_schema *schema; /* columns a SELECT * shows */
     struct tn_topic_decl decl;      /* STREAM, TABLE, KTABLE (its result topic) */
     bool is_source;                 /* CREATE SOURCE … */
-    const char *query_id;  /* query that fills it (CSAS, CTAS), NULL for declared ones; for a
-                              materialised  declared table the internal query that keeps its store */
-    const char *statement; /* text as given */
-    const char *text;      /* VIEW: the query */
+    const char *query_id;    /* query that fills it (CSAS, CTAS), NULL for declared ones; for a
+                                materialised  declared table the internal query that keeps its store */
+    const char *statement;   /* text as given */
+    const char *text;        /* VIEW: the query */
     const char *text_schema; /* VIEW: session schema its names are resolved in */
     const char *ingest_path, *ingest_text; /* HTTP; NULL = default */
     int ingest_status;                     /* 0 = 200 */
