@@ -25,7 +25,7 @@ char *tn_buf_grow(struct tn_buf *buf, size_t extra)
         return NULL;
     }
     size_t need = buf->len + extra;
-    if (need > buf->cap) {
+    if (need > buf->cap || !buf->ptr) {
         size_t cap = buf->cap ? buf->cap : 64;
         while (cap < need)
             cap *= 2;

@@ -28,7 +28,7 @@ char *tn_buf_grow(struct tn_buf *buf, size_t extra);
 
 static inline char *tn_buf_reserve(struct tn_buf *buf, size_t extra)
 {
-    if (TN_LIKELY(buf->cap - buf->len >= extra && !buf->is_over))
+    if (TN_LIKELY(buf->cap - buf->len >= extra && !buf->is_over && buf->ptr))
         return buf->ptr + buf->len;
     return tn_buf_grow(buf, extra);
 }
