@@ -107,7 +107,8 @@ void tn_buf_add_i64(struct tn_buf *buf, int64_t value)
 
 static void add_json_escape(struct tn_buf *buf, unsigned char c)
 {
-    static const char short_form[32] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    static const char short_form[32] = {
+        ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
     char e = c < 32 ? short_form[c] : (char)c;
     if (e) {
         char text[2] = {'\\', e};

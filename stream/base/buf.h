@@ -1,5 +1,5 @@
-/* Bounded growable byte buffer. The maximum is a mandatory argument; going over it sets `is_over`, drops
- * the bytes and makes every later append a no-op: check once at the end with tn_buf_over().
+/* Bounded growable byte buffer. The maximum is a mandatory argument; going over it sets `is_over`,
+ * drops the bytes and makes every later append a no-op: check once at the end with tn_buf_over().
  * Ownership: the buffer owns its bytes; tn_buf_detach hands them over (tn_free). One owner thread.
  */
 #ifndef TN_STREAM_BASE_BUF_H
@@ -22,8 +22,8 @@ static inline void tn_buf_reset(struct tn_buf *buf)
     buf->len = 0;
     buf->is_over = false;
 }
-/* Make room for `extra` more bytes; returns where they go, or NULL when over the maximum. The caller
- * writes at most `extra` bytes there and then adds to buf->len. */
+/* Make room for `extra` more bytes; returns where they go, or NULL when over the maximum. The
+ * caller writes at most `extra` bytes there and then adds to buf->len. */
 char *tn_buf_grow(struct tn_buf *buf, size_t extra);
 
 static inline char *tn_buf_reserve(struct tn_buf *buf, size_t extra)
@@ -83,7 +83,8 @@ static inline uint64_t tn_be64(const void *ptr)
 {
     return (uint64_t)tn_be32(ptr) << 32 | tn_be32((const char *)ptr + 4);
 }
-/* Read a LEB128 varint; returns the byte after it, or NULL when truncated or longer than 10 bytes. */
+/* Read a LEB128 varint; returns the byte after it, or NULL when truncated or longer than 10 bytes.
+ */
 const char *tn_varint_read(const char *ptr, const char *end, uint64_t *ret_value);
 
 #endif

@@ -1,5 +1,5 @@
-/* Fuzz target: the DELIMITED decoder and encoder: nothing crashes; what decodes encodes to a line that decodes to the
- * same line. The first byte of the input chooses the delimiter. */
+/* Fuzz target: the DELIMITED decoder and encoder: nothing crashes; what decodes encodes to a line
+ * that decodes to the same line. The first byte of the input chooses the delimiter. */
 #include "connectors/formats.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,6 @@
-/* Fuzz target: the JSON decoder and encoder. Whatever the bytes, nothing crashes; what decodes encodes to JSON that the
- * scanner accepts and that decodes to the same columns (print → parse → print is a fixed point). */
+/* Fuzz target: the JSON decoder and encoder. Whatever the bytes, nothing crashes; what decodes
+ * encodes to JSON that the scanner accepts and that decodes to the same columns (print → parse →
+ * print is a fixed point). */
 #include "connectors/formats.h"
 #include "connectors/json_scan.h"
 
