@@ -71,18 +71,32 @@ static bool fast_f64(struct tn_str text, double *ret_value)
     return true;
 }
 
+/* The words that the encoders write for what has no digits. */
+static bool special_f64(struct tn_str text, double *ret_value)
+{
+    if (tn_str_eq(text, TN_STR("NaN")))
+        *ret_value = NAN;
+    else if (tn_str_eq(text, TN_STR("Infinity")))
+        *ret_value = INFINITY;
+    else if (tn_str_eq(text, TN_STR("-Infinity")))
+        *ret_value = -INFINITY;
+    else
+        return false;
+    return true;
+}
+
 bool tni_text_f64(struct tn_str text, double *ret_value)
 {
     char copy[NUMBER_TEXT_MAX];
     char *end;
-    if (fast_f64(text, ret_value))
+    if (fast_f64(text, ret_value) || special_f64(text, ret_value))
         return true;
     if (!is_number_text(text) || text.len >= sizeof copy)
         return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = 0;
     double value = strtod(copy, &end);
-    if (*end)
+    if (*end || isinf(value))
         return false;
     *ret_value = value;
     return true;
@@ -129,7 +143,7 @@ const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str
     tn_int128 dec;
     if (cw->kind == TN_K_DOUBLE) {
         if (!tni_text_f64(text, &d))
-            return "expected a number";
+            return is_number_text(text) ? "number out of range" : "expected a number";
         tni_cw_f64(cw, row, d);
         return NULL;
     }

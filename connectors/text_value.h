@@ -11,7 +11,7 @@
 bool tni_text_i64(struct tn_str text, int64_t *ret_value);
 /* A JSON number with fraction or exponent, cut towards zero; false when out of the int64 range. */
 bool tni_text_number_i64(struct tn_str text, int64_t *ret_value);
-/* A number as JSON writes it (also "1", "-.5" is refused); correctly rounded. */
+/* Number text, correctly rounded; also NaN, Infinity, -Infinity. False when it overflows binary64. */
 bool tni_text_f64(struct tn_str text, double *ret_value);
 /* Store the text of a number into a numeric or time column: INTEGER (narrowed to 32 bits), BIGINT, DOUBLE, DECIMAL
  * (exact or false), DATE (epoch day), TIME (ms of day), TIMESTAMP (epoch ms). is_integer: the text is known to

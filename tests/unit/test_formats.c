@@ -85,6 +85,8 @@ static void test_json_values(void)
         {"{\"i\":true}", "bad: expected a number @9 i"},
         {"{\"l\":92233720368547758070}", "bad: number out of range @25 l"},
         {"{\"m\":1.234}", "bad: number does not fit the DECIMAL type exactly @10 m"},
+        {"{\"d\":\"NaN\"}", "{\"b\":null,\"i\":null,\"l\":null,\"d\":\"NaN\",\"m\":null,\"s\":null,\"t\":null}"},
+        {"{\"d\":1e400}", "bad: number out of range @10 d"},
         {"{\"m\":100}", "bad: number does not fit the DECIMAL type exactly @8 m"},
         {"{\"s\":\"\\ud800\"}", "bad: lone surrogate @6 "},
         {"{\"s\":\"\xff\"}", "bad: invalid UTF-8 @6 "},
