@@ -1,5 +1,6 @@
-/* Number, time and base64 text: see text_value.h. Doubles take the exact fast path (at most 15 digits and a power of
- * ten up to 22, both exact in binary64, one rounding: Clinger 1990), strtod otherwise. */
+/* Number, time and base64 text: see text_value.h. Doubles take the exact fast path (at most 15
+ * digits and a power of ten up to 22, both exact in binary64, one rounding: Clinger 1990), strtod
+ * otherwise. */
 #include "connectors/text_value.h"
 
 #include <math.h>

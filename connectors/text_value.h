@@ -11,14 +11,17 @@
 bool tni_text_i64(struct tn_str text, int64_t *ret_value);
 /* A JSON number with fraction or exponent, cut towards zero; false when out of the int64 range. */
 bool tni_text_number_i64(struct tn_str text, int64_t *ret_value);
-/* Number text, correctly rounded; also NaN, Infinity, -Infinity. False when it overflows binary64. */
+/* Number text, correctly rounded; also NaN, Infinity, -Infinity. False when it overflows binary64.
+ */
 bool tni_text_f64(struct tn_str text, double *ret_value);
-/* Store the text of a number into a numeric or time column: INTEGER (narrowed to 32 bits), BIGINT, DOUBLE, DECIMAL
- * (exact or false), DATE (epoch day), TIME (ms of day), TIMESTAMP (epoch ms). is_integer: the text is known to
- * be plain digits. Returns NULL, or static text saying what did not fit. */
+/* Store the text of a number into a numeric or time column: INTEGER (narrowed to 32 bits), BIGINT,
+ * DOUBLE, DECIMAL (exact or false), DATE (epoch day), TIME (ms of day), TIMESTAMP (epoch ms).
+ * is_integer: the text is known to be plain digits. Returns NULL, or static text saying what did
+ * not fit. */
 const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str text,
                                   bool is_integer);
-/* Standard base64 with padding (RFC 4648 §4) into `to` (at least len / 4 × 3 bytes); −1 when malformed. */
+/* Standard base64 with padding (RFC 4648 §4) into `to` (at least len / 4 × 3 bytes); −1 when
+ * malformed. */
 int64_t tni_base64_decode(struct tn_str text, unsigned char *to);
 void tni_base64_encode(struct tn_str bytes, struct tn_buf *buf);
 

@@ -1,5 +1,6 @@
-/* Covers connectors' formats: what JSON, DELIMITED, KAFKA, RAW and NONE read and write, strictness of the JSON
- * scanner, name matching, projection, bad rows with reason and position, canonical output. */
+/* Covers connectors' formats: what JSON, DELIMITED, KAFKA, RAW and NONE read and write, strictness
+ * of the JSON scanner, name matching, projection, bad rows with reason and position, canonical
+ * output. */
 #include <math.h>
 
 #include "connectors/formats.h"
@@ -61,21 +62,26 @@ static struct tn_str round_trip(const struct tn_format *format, struct tn_codec_
 
 static void test_json_values(void)
 {
-    struct tn_codec_spec spec = {
-        .schema = schema_of(7, "b", T(BOOLEAN), "i", T(INTEGER), "l", T(BIGINT), "d", T(DOUBLE),
-                            "m", tn_type_decimal(&arena, 4, 2), "s", T(VARCHAR), "t", T(TIMESTAMP))};
+    struct tn_codec_spec spec = {.schema =
+                                     schema_of(7, "b", T(BOOLEAN), "i", T(INTEGER), "l", T(BIGINT),
+                                               "d", T(DOUBLE), "m", tn_type_decimal(&arena, 4, 2),
+                                               "s", T(VARCHAR), "t", T(TIMESTAMP))};
     static const struct {
         const char *in, *out;
     } cases[] = {
         {"{}", "{\"b\":null,\"i\":null,\"l\":null,\"d\":null,\"m\":null,\"s\":null,\"t\":null}"},
-        {" { \"s\" : \"x\\u00e9\\n\" , \"b\":true, \"i\":-7,\"l\":9223372036854775807,\"d\":1e7,\"m\":10.1,"
+        {" { \"s\" : \"x\\u00e9\\n\" , \"b\":true, "
+         "\"i\":-7,\"l\":9223372036854775807,\"d\":1e7,\"m\":10.1,"
          "\"t\":1600000000123 } ",
-         "{\"b\":true,\"i\":-7,\"l\":9223372036854775807,\"d\":1.0E7,\"m\":10.10,\"s\":\"x\xc3\xa9\\n\","
+         "{\"b\":true,\"i\":-7,\"l\":9223372036854775807,\"d\":1.0E7,\"m\":10.10,\"s\":"
+         "\"x\xc3\xa9\\n\","
          "\"t\":1600000000123}"},
         {"{\"i\":\"12\",\"l\":3.9,\"d\":\"2.5\",\"m\":\"-0.50\",\"s\":{\"a\": [1, 2]},\"t\":-1}",
-         "{\"b\":null,\"i\":12,\"l\":3,\"d\":2.5,\"m\":-0.50,\"s\":\"{\\\"a\\\":[1,2]}\",\"t\":-1}"},
+         "{\"b\":null,\"i\":12,\"l\":3,\"d\":2.5,\"m\":-0.50,\"s\":\"{\\\"a\\\":[1,2]}\",\"t\":-"
+         "1}"},
         {"{\"S\":[1, \"a\", [true]],\"I\":4294967297}",
-         "{\"b\":null,\"i\":1,\"l\":null,\"d\":null,\"m\":null,\"s\":\"[1, a, [true]]\",\"t\":null}"},
+         "{\"b\":null,\"i\":1,\"l\":null,\"d\":null,\"m\":null,\"s\":\"[1, a, "
+         "[true]]\",\"t\":null}"},
         {"{\"s\":\"a\",\"S\":\"b\",\"i\":1,\"i\":2}",
          "{\"b\":null,\"i\":2,\"l\":null,\"d\":null,\"m\":null,\"s\":\"a\",\"t\":null}"},
         {"{\"s\":1.50,\"b\":null,\"x\":{\"y\":[{}]}}",
@@ -85,7 +91,8 @@ static void test_json_values(void)
         {"{\"i\":true}", "bad: expected a number @9 i"},
         {"{\"l\":92233720368547758070}", "bad: number out of range @25 l"},
         {"{\"m\":1.234}", "bad: number does not fit the DECIMAL type exactly @10 m"},
-        {"{\"d\":\"NaN\"}", "{\"b\":null,\"i\":null,\"l\":null,\"d\":\"NaN\",\"m\":null,\"s\":null,\"t\":null}"},
+        {"{\"d\":\"NaN\"}",
+         "{\"b\":null,\"i\":null,\"l\":null,\"d\":\"NaN\",\"m\":null,\"s\":null,\"t\":null}"},
         {"{\"d\":1e400}", "bad: number out of range @10 d"},
         {"{\"m\":100}", "bad: number does not fit the DECIMAL type exactly @8 m"},
         {"{\"s\":\"\\ud800\"}", "bad: lone surrogate @6 "},
@@ -126,12 +133,13 @@ static void test_json_nested(void)
 {
     const struct tn_type *list = tn_type_array(&arena, T(INTEGER));
     struct tn_field fields[2] = {{TN_STR("a"), T(INTEGER)}, {TN_STR("L"), list}};
-    struct tn_codec_spec spec = {
-        .schema = schema_of(3, "l", list, "m", tn_type_map(&arena, T(VARCHAR), T(DOUBLE)), "r",
-                            tn_type_struct(&arena, fields, 2))};
-    CHECK_STR(round_trip(&tn_format_json, spec,
-                         "{\"l\":[1, null, \"3\"],\"m\":{\"K\":1},\"r\":{\"A\":5,\"z\":0,\"l\":[]}}"),
-              "{\"l\":[1,null,3],\"m\":{\"K\":1.0},\"r\":{\"a\":5,\"L\":[]}}");
+    struct tn_codec_spec spec = {.schema = schema_of(3, "l", list, "m",
+                                                     tn_type_map(&arena, T(VARCHAR), T(DOUBLE)),
+                                                     "r", tn_type_struct(&arena, fields, 2))};
+    CHECK_STR(
+        round_trip(&tn_format_json, spec,
+                   "{\"l\":[1, null, \"3\"],\"m\":{\"K\":1},\"r\":{\"A\":5,\"z\":0,\"l\":[]}}"),
+        "{\"l\":[1,null,3],\"m\":{\"K\":1.0},\"r\":{\"a\":5,\"L\":[]}}");
     CHECK_STR(round_trip(&tn_format_json, spec, "{\"l\":{}}"), "bad: expected a JSON array @7 l");
     spec.schema = schema_of(1, "v", T(INTEGER));
     spec.is_bare = true;
@@ -153,11 +161,13 @@ static void test_json_depth(void)
 static void test_json_projection(void)
 {
     bool needed[3] = {false, true, false};
-    struct tn_codec_spec spec = {.schema = schema_of(3, "a", T(VARCHAR), "b", T(BIGINT), "c", T(VARCHAR)),
-                                 .needed = needed};
+    struct tn_codec_spec spec = {
+        .schema = schema_of(3, "a", T(VARCHAR), "b", T(BIGINT), "c", T(VARCHAR)), .needed = needed};
     struct tn_codec *codec = open_codec(&tn_format_json, spec);
-    struct tn_str inputs[4] = {TN_STR("{\"a\":\"x\",\"b\":1,\"c\":2}"), {0},
-                               TN_STR("{\"b\":2,\"a\":\"\xff\"}"), TN_STR("{\"c\":1}")};
+    struct tn_str inputs[4] = {TN_STR("{\"a\":\"x\",\"b\":1,\"c\":2}"),
+                               {0},
+                               TN_STR("{\"b\":2,\"a\":\"\xff\"}"),
+                               TN_STR("{\"c\":1}")};
     struct tn_decoded out;
     codec->format->decode(codec, inputs, 4, &arena, &out);
     CHECK(out.columns[0].is_absent && out.columns[2].is_absent);
@@ -171,8 +181,8 @@ static void test_json_projection(void)
 
 static void test_delimited(void)
 {
-    struct tn_codec_spec spec = {.schema = schema_of(4, "i", T(INTEGER), "s", T(VARCHAR), "b", T(BOOLEAN),
-                                                     "d", T(DOUBLE))};
+    struct tn_codec_spec spec = {
+        .schema = schema_of(4, "i", T(INTEGER), "s", T(VARCHAR), "b", T(BOOLEAN), "d", T(DOUBLE))};
     static const struct {
         const char *in, *out;
     } cases[] = {
@@ -223,10 +233,18 @@ static void test_numbers(void)
     static const struct {
         double value;
         const char *text;
-    } doubles[] = {{100, "100.0"}, {1e7, "1.0E7"}, {0.001, "0.001"}, {0.00099, "9.9E-4"},
-                   {-0.0, "-0.0"}, {0.1, "0.1"}, {1.0 / 3, "0.3333333333333333"},
-                   {123456.789, "123456.789"}, {1e300, "1.0E300"}, {4.9e-324, "4.9E-324"},
-                   {9999999.5, "9999999.5"}, {2.2250738585072014e-308, "2.2250738585072014E-308"}};
+    } doubles[] = {{100, "100.0"},
+                   {1e7, "1.0E7"},
+                   {0.001, "0.001"},
+                   {0.00099, "9.9E-4"},
+                   {-0.0, "-0.0"},
+                   {0.1, "0.1"},
+                   {1.0 / 3, "0.3333333333333333"},
+                   {123456.789, "123456.789"},
+                   {1e300, "1.0E300"},
+                   {4.9e-324, "4.9E-324"},
+                   {9999999.5, "9999999.5"},
+                   {2.2250738585072014e-308, "2.2250738585072014E-308"}};
     struct tn_buf buf;
     tn_buf_init(&buf, 1000);
     for (size_t i = 0; i < sizeof doubles / sizeof *doubles; i++) {
@@ -236,9 +254,11 @@ static void test_numbers(void)
     }
     static const struct {
         const char *text, *out; /* DECIMAL(6, 2); NULL = refused */
-    } decimals[] = {{"1", "1.00"}, {"-0.5", "-0.50"}, {"9999.99", "9999.99"}, {"10000", NULL},
-                    {"1.005", NULL}, {"1.5000", "1.50"}, {"12e1", "120.00"}, {"1e-2", "0.01"},
-                    {"1e-3", NULL}, {"", NULL}, {".", NULL}, {"0e999", "0.00"}, {"1x", NULL}};
+    } decimals[] = {{"1", "1.00"},      {"-0.5", "-0.50"}, {"9999.99", "9999.99"},
+                    {"10000", NULL},    {"1.005", NULL},   {"1.5000", "1.50"},
+                    {"12e1", "120.00"}, {"1e-2", "0.01"},  {"1e-3", NULL},
+                    {"", NULL},         {".", NULL},       {"0e999", "0.00"},
+                    {"1x", NULL}};
     for (size_t i = 0; i < sizeof decimals / sizeof *decimals; i++) {
         tn_int128 value = 0;
         bool is_ok = tn_decimal_parse_exact(tn_str_of(decimals[i].text), 6, 2, &value);
