@@ -428,7 +428,7 @@ void tn_colbuilder_add_null(struct tn_colbuilder *builder)
 static void add_bytes(struct tn_colbuilder *builder, struct tn_str text)
 {
     size_t need = builder->data_len + text.len;
-    if (need > builder->data_cap) {
+    if (need > builder->data_cap || !builder->data) {
         size_t cap = builder->data_cap ? builder->data_cap * 2 : 256;
         if (cap < need)
             cap = need;
@@ -484,7 +484,7 @@ void tn_colbuilder_finish(struct tn_colbuilder *builder, struct tn_column *ret_c
         ret_col->validity = builder->validity;
     ret_col->values = builder->values;
     ret_col->offsets = builder->offsets;
-    ret_col->data = builder->data;
+    ret_col->data = builder->data ? builder->data : tn_arena_alloc(builder->arena, 1);
     if (builder->type->children_count == 0)
         return;
     ret_col->children =
