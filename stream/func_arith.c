@@ -392,7 +392,7 @@ static void add_interval(struct tn_call *call)
             TNI_OUT(call, int32_t)[row] = (int32_t)(result / TN_US_PER_DAY);
         else
             TNI_OUT(call, int64_t)
-            [row] = call->type->kind == TN_K_TIME ? tn_floor_mod(result, TN_US_PER_DAY) : result;
+        [row] = call->type->kind == TN_K_TIME ? tn_floor_mod(result, TN_US_PER_DAY) : result;
     }
 }
 
