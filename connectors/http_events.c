@@ -97,7 +97,7 @@ static void stream_event(void *ctx)
 
 static void source_release(struct source *source)
 {
-    tni_stream_unref(source->stream);
+    tni_ingest_stream_unref(source->stream);
     tn_free(source->next);
 }
 
@@ -172,10 +172,11 @@ static void collect_stream(void *ctx, const char *name)
     struct collect *collect = ctx;
     struct tni_ingest_stream *stream;
     struct tn_err err = TN_ERR_INIT;
-    if (tni_stream_get(collect->events->ingest, tn_str_of(name), false, &stream, &err) != TN_OK)
+    if (tni_ingest_stream_get(collect->events->ingest, tn_str_of(name), false, &stream, &err) !=
+        TN_OK)
         return;
     if (has_source(collect->sub, stream))
-        tni_stream_unref(stream);
+        tni_ingest_stream_unref(stream);
     else
         (void)source_add(collect->sub, stream, false, &err);
 }
@@ -213,7 +214,7 @@ static enum tn_status subscribe(struct tni_events *events, struct subscription *
     return TN_OK;
 }
 
-enum tn_status tni_events_stream(void *ctx, struct tn_http_request *req, struct tn_err *err)
+enum tn_status tni_http_events_stream(void *ctx, struct tn_http_request *req, struct tn_err *err)
 {
     struct tni_events *events = ctx;
     struct tni_ingest_stream *stream;
@@ -222,22 +223,22 @@ enum tn_status tni_events_stream(void *ctx, struct tn_http_request *req, struct 
     if (from.ptr && !is_earliest && !tn_str_eq_nocase(from, TN_STR("latest")))
         return tn_err_set(err, TN_E_INVALID, "from must be earliest or latest");
     enum tn_status st =
-        tni_stream_get(events->ingest, tn_http_param(req, "name"), false, &stream, err);
-    if (st == TN_NOT_FOUND)
+        tni_ingest_stream_get(events->ingest, tn_http_param(req, "name"), false, &stream, err);
+    if (st == TN_E_NAME)
         tn_http_reply(req, 404, NULL);
     if (st != TN_OK)
-        return st == TN_NOT_FOUND ? TN_E_NAME : st;
+        return st;
     struct subscription *sub = tn_alloc(sizeof *sub);
     st = source_add(sub, stream, is_earliest, err);
     if (st != TN_OK || sub->sources_count == 0) {
         subscription_free(sub);
-        return st == TN_NOT_FOUND ? TN_E_NAME : st;
+        return tn_failed(st) ? st : tn_err_set(err, TN_E_NAME, "the stream's topic is gone");
     }
     source_seek(&sub->sources[0], tn_http_header(req, "Last-Event-ID"));
     return subscribe(events, sub, req, err);
 }
 
-enum tn_status tni_events_all(void *ctx, struct tn_http_request *req, struct tn_err *err)
+enum tn_status tni_http_events_all(void *ctx, struct tn_http_request *req, struct tn_err *err)
 {
     struct tni_events *events = ctx;
     struct subscription *sub = tn_alloc(sizeof *sub);
@@ -499,7 +500,7 @@ static void *pump_main(void *arg)
     return NULL;
 }
 
-enum tn_status tni_events_open(struct tn_ingest *ingest, struct tn_err *err)
+enum tn_status tni_http_events_open(struct tn_ingest *ingest, struct tn_err *err)
 {
     struct tn_log *log = ingest->config.log;
     struct tni_events *events = tn_alloc(sizeof *events);
@@ -519,7 +520,7 @@ enum tn_status tni_events_open(struct tn_ingest *ingest, struct tn_err *err)
     return TN_OK;
 }
 
-void tni_events_close(struct tni_events *events)
+void tni_http_events_close(struct tni_events *events)
 {
     if (!events)
         return;

@@ -40,14 +40,14 @@ static void stream_free(struct tni_ingest_stream *stream)
     struct tn_ingest_resolver *resolver = stream->ingest->config.resolver;
     for (struct tni_encoder *e = stream->encoders, *next; e; e = next) {
         next = e->next;
-        tni_encoder_free(e);
+        tni_ingest_encoder_free(e);
     }
     resolver->release(resolver, &stream->target);
     pthread_mutex_destroy(&stream->lock);
     tn_free(stream);
 }
 
-void tni_stream_unref(struct tni_ingest_stream *stream)
+void tni_ingest_stream_unref(struct tni_ingest_stream *stream)
 {
     if (stream && atomic_fetch_sub(&stream->refs, 1) == 1)
         stream_free(stream);
@@ -71,8 +71,8 @@ static enum tn_status stream_new(struct tn_ingest *ingest, struct tn_str name, b
     pthread_mutex_init(&stream->lock, NULL);
     st = log->type->topic_find(log, target.decl->topic, &stream->topic, err);
     if (st == TN_NOT_FOUND)
-        (void)tn_err_set(err, TN_NOT_FOUND, "the topic '%s' of stream '%s' does not exist",
-                         target.decl->topic, target.name);
+        st = tn_err_set(err, TN_E_NAME, "the topic '%s' of stream '%s' does not exist",
+                        target.decl->topic, target.name);
     if (st != TN_OK)
         goto fail;
     if (target.decl->window != TN_WINDOW_NONE) {
@@ -81,9 +81,10 @@ static enum tn_status stream_new(struct tn_ingest *ingest, struct tn_str name, b
         goto fail;
     }
     if (target.defaults)
-        TN_GOTO(tni_defaults_parse(target.defaults, &stream->defaults, err));
-    TN_GOTO(tni_encoder_new(target.decl, &encoder, err)); /* refuses what cannot be encoded */
-    tni_encoder_give(stream, encoder);
+        TN_GOTO(tni_ingest_defaults_parse(target.defaults, &stream->defaults, err));
+    TN_GOTO(
+        tni_ingest_encoder_new(target.decl, &encoder, err)); /* refuses what cannot be encoded */
+    tni_ingest_encoder_give(stream, encoder);
     *ret_stream = stream;
     return TN_OK;
 fail:
@@ -103,7 +104,7 @@ static struct tni_stream_entry *entry_find(struct tn_ingest *ingest, struct tn_s
 
 static void entry_drop(struct tn_ingest *ingest, uint32_t at)
 {
-    tni_stream_unref(ingest->entries[at].stream);
+    tni_ingest_stream_unref(ingest->entries[at].stream);
     tn_free(ingest->entries[at].name);
     ingest->entries[at] = ingest->entries[--ingest->entries_count];
 }
@@ -114,7 +115,7 @@ static void entry_put(struct tn_ingest *ingest, struct tn_str name, bool is_path
 {
     struct tni_stream_entry *entry = entry_find(ingest, name, is_path);
     if (entry) {
-        tni_stream_unref(entry->stream);
+        tni_ingest_stream_unref(entry->stream);
         entry->stream = stream;
         entry->version = version;
         return;
@@ -125,8 +126,8 @@ static void entry_put(struct tn_ingest *ingest, struct tn_str name, bool is_path
         (struct tni_stream_entry){tn_strndup(name.ptr, name.len), is_path, version, stream};
 }
 
-enum tn_status tni_stream_get(struct tn_ingest *ingest, struct tn_str name, bool is_path,
-                              struct tni_ingest_stream **ret_stream, struct tn_err *err)
+enum tn_status tni_ingest_stream_get(struct tn_ingest *ingest, struct tn_str name, bool is_path,
+                                     struct tni_ingest_stream **ret_stream, struct tn_err *err)
 {
     int64_t version = ingest->config.resolver->version(ingest->config.resolver);
     struct tni_ingest_stream *stream = NULL;
@@ -150,7 +151,7 @@ enum tn_status tni_stream_get(struct tn_ingest *ingest, struct tn_str name, bool
     return TN_OK;
 }
 
-void tni_stream_forget(struct tn_ingest *ingest)
+void tni_ingest_stream_forget(struct tn_ingest *ingest)
 {
     pthread_rwlock_wrlock(&ingest->lock);
     while (ingest->entries_count)
@@ -158,8 +159,8 @@ void tni_stream_forget(struct tn_ingest *ingest)
     pthread_rwlock_unlock(&ingest->lock);
 }
 
-enum tn_status tni_encoder_take(struct tni_ingest_stream *stream, struct tni_encoder **ret_encoder,
-                                struct tn_err *err)
+enum tn_status tni_ingest_encoder_take(struct tni_ingest_stream *stream,
+                                       struct tni_encoder **ret_encoder, struct tn_err *err)
 {
     pthread_mutex_lock(&stream->lock);
     struct tni_encoder *encoder = stream->encoders;
@@ -170,10 +171,10 @@ enum tn_status tni_encoder_take(struct tni_ingest_stream *stream, struct tni_enc
         *ret_encoder = encoder;
         return TN_OK;
     }
-    return tni_encoder_new(stream->target.decl, ret_encoder, err);
+    return tni_ingest_encoder_new(stream->target.decl, ret_encoder, err);
 }
 
-void tni_encoder_give(struct tni_ingest_stream *stream, struct tni_encoder *encoder)
+void tni_ingest_encoder_give(struct tni_ingest_stream *stream, struct tni_encoder *encoder)
 {
     pthread_mutex_lock(&stream->lock);
     encoder->next = stream->encoders;
@@ -188,26 +189,27 @@ static enum tn_status path_begin(void *ctx, struct tn_http_request *req, struct 
 {
     struct tn_ingest *ingest = ctx;
     struct tni_ingest_stream *stream;
-    enum tn_status st = tni_stream_get(ingest, tn_http_path(req), true, &stream, err);
+    enum tn_status st = tni_ingest_stream_get(ingest, tn_http_path(req), true, &stream, err);
     if (st == TN_OK) {
-        tni_stream_unref(stream);
+        tni_ingest_stream_unref(stream);
         return TN_OK;
     }
-    tn_http_reply(req, st == TN_NOT_FOUND ? 404 : tn_status_http(st), NULL);
-    return st == TN_NOT_FOUND ? TN_E_NAME : st;
+    tn_http_reply(req, st == TN_E_NAME ? 404 : tn_status_http(st), NULL);
+    return st;
 }
 
 static enum tn_status name_begin(void *ctx, struct tn_http_request *req, struct tn_err *err)
 {
     struct tn_ingest *ingest = ctx;
     struct tni_ingest_stream *stream;
-    enum tn_status st = tni_stream_get(ingest, tn_http_param(req, "name"), false, &stream, err);
+    enum tn_status st =
+        tni_ingest_stream_get(ingest, tn_http_param(req, "name"), false, &stream, err);
     if (st == TN_OK) {
-        tni_stream_unref(stream);
+        tni_ingest_stream_unref(stream);
         return TN_OK;
     }
-    tn_http_reply(req, st == TN_NOT_FOUND ? 404 : tn_status_http(st), NULL);
-    return st == TN_NOT_FOUND ? TN_E_NAME : st;
+    tn_http_reply(req, st == TN_E_NAME ? 404 : tn_status_http(st), NULL);
+    return st;
 }
 
 static bool type_is(struct tn_str type, const char *name)
@@ -224,7 +226,7 @@ static bool type_is_lines(struct tn_str type)
            type_is(type, "application/jsonl") || type_is(type, "application/json-lines");
 }
 
-static enum tn_status build_body(struct tni_batch *batch, struct tn_err *err)
+static enum tn_status build_body(struct tni_ingest_batch *batch, struct tn_err *err)
 {
     struct tn_http_request *req = batch->req;
     struct tn_str type = tn_http_header(req, "Content-Type");
@@ -239,21 +241,21 @@ static enum tn_status build_body(struct tni_batch *batch, struct tn_err *err)
                           (int)(encoding.len < 40 ? encoding.len : 40), encoding.ptr);
     }
     if (type.ptr && type_is(type, "application/octet-stream"))
-        return tni_batch_build_raw(batch, body, key, err);
+        return tni_ingest_batch_build_raw(batch, body, key, err);
     struct tni_elements elements = {0};
     enum tni_ingest_form form = type.ptr && type_is_lines(type) ? TNI_FORM_LINES : TNI_FORM_AUTO;
     bool is_checked_later = batch->stream->target.decl->keys_count > 0 && !key.ptr &&
                             batch->stream->defaults.count == 0;
     enum tn_status st = tni_ingest_split(body, form, is_checked_later, &elements, err);
     if (!tn_failed(st))
-        st = tni_batch_build(batch, &elements, body, key.ptr != NULL, key, err);
-    tni_elements_release(&elements);
+        st = tni_ingest_batch_build(batch, &elements, body, key.ptr != NULL, key, err);
+    tni_ingest_elements_release(&elements);
     return st;
 }
 
 /* Finds out what the Idempotency-Key means for this request. TN_END: the answer is there already.
  */
-static enum tn_status claim_key(struct tni_batch *batch, struct tn_err *err)
+static enum tn_status claim_key(struct tni_ingest_batch *batch, struct tn_err *err)
 {
     struct tn_http_request *req = batch->req;
     struct tn_ingest *ingest = batch->ingest;
@@ -294,7 +296,7 @@ static enum tn_status claim_key(struct tni_batch *batch, struct tn_err *err)
     }
 }
 
-static enum tn_status prepare(struct tni_batch *batch, bool is_delete, struct tn_err *err)
+static enum tn_status prepare(struct tni_ingest_batch *batch, bool is_delete, struct tn_err *err)
 {
     struct tn_str key = tn_http_header(batch->req, "X-Tarn-Key");
     enum tn_status st = claim_key(batch, err);
@@ -303,13 +305,13 @@ static enum tn_status prepare(struct tni_batch *batch, bool is_delete, struct tn
     if (is_delete && !key.ptr)
         st = tn_err_set(err, TN_E_INVALID, "which record? give its key in X-Tarn-Key");
     else if (is_delete)
-        st = tni_batch_build_raw(batch, (struct tn_str){NULL, 0}, key, err);
+        st = tni_ingest_batch_build_raw(batch, (struct tn_str){NULL, 0}, key, err);
     else
         st = build_body(batch, err);
     if (!tn_failed(st) && batch->is_resumed) {
         st = tni_idempotency_resume(batch->idem, &batch->parts, err);
         if (tn_failed(st))
-            tni_batch_release(batch);
+            tni_ingest_batch_release(batch);
     }
     if (tn_failed(st) && batch->idem)
         tni_idempotency_release(batch->ingest->idempotency, batch->idem, NULL);
@@ -320,22 +322,22 @@ static enum tn_status ingest_request(struct tn_ingest *ingest, struct tn_http_re
                                      struct tn_str name, bool is_path, bool is_delete,
                                      struct tn_err *err)
 {
-    struct tni_batch *batch = TN_ARENA_NEW(tn_http_arena(req), struct tni_batch);
+    struct tni_ingest_batch *batch = TN_ARENA_NEW(tn_http_arena(req), struct tni_ingest_batch);
     batch->ingest = ingest;
     batch->req = req;
     batch->started_ns = tn_mono_ns(ingest->config.clock);
     tn_metric_add(ingest->m.requests, 1);
-    enum tn_status st = tni_stream_get(ingest, name, is_path, &batch->stream, err);
+    enum tn_status st = tni_ingest_stream_get(ingest, name, is_path, &batch->stream, err);
     if (st == TN_OK)
         st = prepare(batch, is_delete, err);
     if (st != TN_OK) {
         tn_metric_add(ingest->m.refused, st != TN_END);
-        tni_stream_unref(batch->stream);
-        if (st == TN_NOT_FOUND)
+        tni_ingest_stream_unref(batch->stream);
+        if (st == TN_E_NAME)
             tn_http_reply(req, 404, NULL);
-        return st == TN_END ? TN_OK : st == TN_NOT_FOUND ? TN_E_NAME : st;
+        return st == TN_END ? TN_OK : st;
     }
-    tni_batch_start(batch);
+    tni_ingest_batch_start(batch);
     return TN_AGAIN;
 }
 
@@ -379,7 +381,7 @@ enum tn_status tn_ingest_open(const struct tn_ingest_config *config, struct tn_i
     ingest->entries = tn_alloc_array(TNI_INGEST_STREAMS_MAX, sizeof *ingest->entries);
     metrics_open(ingest);
     TN_GOTO(tni_idempotency_open(ingest, err));
-    TN_GOTO(tni_events_open(ingest, err));
+    TN_GOTO(tni_http_events_open(ingest, err));
     *ret_ingest = ingest;
     return TN_OK;
 fail:
@@ -395,9 +397,9 @@ void tn_ingest_close(struct tn_ingest *ingest)
     struct timespec pause = {.tv_nsec = 1000000};
     while (atomic_load(&ingest->appends_open) > 0)
         nanosleep(&pause, NULL);
-    tni_events_close(ingest->events);
+    tni_http_events_close(ingest->events);
     tni_idempotency_close(ingest->idempotency);
-    tni_stream_forget(ingest);
+    tni_ingest_stream_forget(ingest);
     tn_free(ingest->entries);
     pthread_rwlock_destroy(&ingest->lock);
     tn_free(ingest);
@@ -417,9 +419,9 @@ void tn_ingest_routes(struct tn_ingest *ingest, struct tn_http_server *server)
         {.method = "DELETE", .path = "/streams/{name}", .handler = delete_name, .ctx = ingest},
         {.method = "GET",
          .path = "/streams/{name}/events",
-         .handler = tni_events_stream,
+         .handler = tni_http_events_stream,
          .ctx = ingest->events},
-        {.method = "GET", .path = "/events", .handler = tni_events_all, .ctx = ingest->events},
+        {.method = "GET", .path = "/events", .handler = tni_http_events_all, .ctx = ingest->events},
         {.method = "POST",
          .handler = post_path,
          .begin = path_begin,

@@ -32,7 +32,7 @@ struct tn_ingest_target {
 struct tn_ingest_resolver {
     /* Changes whenever any target may have changed. Cheap. */
     int64_t (*version)(struct tn_ingest_resolver *resolver);
-    /* By stream name, or by declared path. TN_NOT_FOUND fills err with the nearest name. */
+    /* By stream name, or by declared path. TN_E_NAME: there is none. */
     enum tn_status (*find)(struct tn_ingest_resolver *resolver, struct tn_str name, bool is_path,
                            struct tn_ingest_target *ret_target, struct tn_err *err);
     void (*release)(struct tn_ingest_resolver *resolver, struct tn_ingest_target *target);

@@ -23,7 +23,7 @@ struct slot {
 };
 
 struct build {
-    struct tni_batch *batch;
+    struct tni_ingest_batch *batch;
     struct tn_arena *arena;
     int64_t now_ms;
     int32_t keyless;        /* partition of records without key */
@@ -32,7 +32,7 @@ struct build {
     uint32_t slots_count, slots_cap;
 };
 
-static void build_init(struct build *build, struct tni_batch *batch)
+static void build_init(struct build *build, struct tni_ingest_batch *batch)
 {
     struct tni_ingest_stream *stream = batch->stream;
     int32_t partitions = stream->topic.partitions_count;
@@ -125,10 +125,10 @@ static void build_finish(struct build *build, bool is_ok)
         for (struct tni_chunk *chunk = parts->items[i].chunks; chunk; chunk = chunk->next)
             chunk->part = &parts->items[i];
     if (!is_ok)
-        tni_batch_release(build->batch);
+        tni_ingest_batch_release(build->batch);
 }
 
-void tni_batch_release(struct tni_batch *batch)
+void tni_ingest_batch_release(struct tni_ingest_batch *batch)
 {
     for (uint32_t i = 0; i < batch->parts.count; i++)
         for (struct tni_chunk *chunk = batch->parts.items[i].chunks; chunk; chunk = chunk->next) {
@@ -146,7 +146,7 @@ static void apply_defaults(const struct tni_ingest_stream *stream, struct tn_str
     tn_buf_reset(text);
     size_t *ends = tn_arena_alloc(arena, count * sizeof *ends);
     for (uint32_t i = 0; i < count; i++) {
-        tni_defaults_apply(&stream->defaults, items[i], text);
+        tni_ingest_defaults_apply(&stream->defaults, items[i], text);
         ends[i] = text->len;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -171,7 +171,7 @@ static enum tn_status build_elements(struct build *build, struct tni_encoder *en
             apply_defaults(stream, items, count, &text, build->arena);
             checked = tn_buf_str(&text);
         }
-        st = tni_encoder_run(encoder, checked, items, count, is_key_given, key, err);
+        st = tni_ingest_encoder_run(encoder, checked, items, count, is_key_given, key, err);
         for (uint32_t i = 0; i < count && !tn_failed(st); i++)
             build_add(build, encoder->keys[i], encoder->values[i]);
         at += count;
@@ -180,43 +180,43 @@ static enum tn_status build_elements(struct build *build, struct tni_encoder *en
     return st;
 }
 
-enum tn_status tni_batch_build(struct tni_batch *batch, const struct tni_elements *elements,
-                               struct tn_str body, bool is_key_given, struct tn_str key_text,
-                               struct tn_err *err)
+enum tn_status tni_ingest_batch_build(struct tni_ingest_batch *batch,
+                                      const struct tni_elements *elements, struct tn_str body,
+                                      bool is_key_given, struct tn_str key_text, struct tn_err *err)
 {
     struct tni_encoder *encoder;
     struct build build;
     struct tn_str key = {NULL, 0};
-    TN_TRY(tni_encoder_take(batch->stream, &encoder, err));
+    TN_TRY(tni_ingest_encoder_take(batch->stream, &encoder, err));
     build_init(&build, batch);
     enum tn_status st = TN_OK;
     if (is_key_given) {
-        st = tni_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);
+        st = tni_ingest_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);
         key = tn_arena_str(build.arena, key);
     }
     if (!tn_failed(st))
         st = build_elements(&build, encoder, elements, body, is_key_given, key, err);
     build_finish(&build, !tn_failed(st));
-    tni_encoder_give(batch->stream, encoder);
+    tni_ingest_encoder_give(batch->stream, encoder);
     batch->elements_count = elements->count;
     return st;
 }
 
-enum tn_status tni_batch_build_raw(struct tni_batch *batch, struct tn_str value,
-                                   struct tn_str key_text, struct tn_err *err)
+enum tn_status tni_ingest_batch_build_raw(struct tni_ingest_batch *batch, struct tn_str value,
+                                          struct tn_str key_text, struct tn_err *err)
 {
     struct tni_encoder *encoder;
     struct build build;
     struct tn_str key = {NULL, 0};
-    TN_TRY(tni_encoder_take(batch->stream, &encoder, err));
+    TN_TRY(tni_ingest_encoder_take(batch->stream, &encoder, err));
     build_init(&build, batch);
     enum tn_status st = TN_OK;
     if (key_text.ptr)
-        st = tni_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);
+        st = tni_ingest_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);
     if (!tn_failed(st))
         build_add(&build, key, value);
     build_finish(&build, !tn_failed(st));
-    tni_encoder_give(batch->stream, encoder);
+    tni_ingest_encoder_give(batch->stream, encoder);
     batch->elements_count = 1;
     return st;
 }
@@ -231,7 +231,7 @@ static uint32_t parts_done(const struct tni_parts *parts)
     return done;
 }
 
-static void reply_accepted(struct tni_batch *batch, int *ret_status)
+static void reply_accepted(struct tni_ingest_batch *batch, int *ret_status)
 {
     const struct tn_ingest_target *target = &batch->stream->target;
     struct tn_buf *out = tn_http_out(batch->req);
@@ -249,7 +249,7 @@ static void reply_accepted(struct tni_batch *batch, int *ret_status)
     tn_http_reply(batch->req, *ret_status, "application/json");
 }
 
-static void reply_failed(struct tni_batch *batch)
+static void reply_failed(struct tni_ingest_batch *batch)
 {
     struct tn_err err = batch->err;
     uint32_t done = parts_done(&batch->parts);
@@ -270,7 +270,7 @@ static void reply_failed(struct tni_batch *batch)
 }
 
 /* Last part is durable, or an error is known and nothing is in flight. */
-static void batch_finish(struct tni_batch *batch)
+static void batch_finish(struct tni_ingest_batch *batch)
 {
     struct tn_ingest *ingest = batch->ingest;
     struct tni_ingest_stream *stream = batch->stream;
@@ -279,7 +279,7 @@ static void batch_finish(struct tni_batch *batch)
     if (tn_failed(batch->status) || batch->status == TN_NOT_FOUND) {
         tn_metric_add(ingest->m.failed, 1);
         if (batch->status == TN_NOT_FOUND)
-            tni_stream_forget(ingest);
+            tni_ingest_stream_forget(ingest);
         reply_failed(batch);
         if (batch->idem)
             tni_idempotency_release(ingest->idempotency, batch->idem, &batch->parts);
@@ -292,20 +292,20 @@ static void batch_finish(struct tni_batch *batch)
             tni_idempotency_settle(ingest->idempotency, batch->idem, status,
                                    tn_buf_str(tn_http_out(req)));
     }
-    tni_batch_release(batch);
+    tni_ingest_batch_release(batch);
     pthread_mutex_destroy(&batch->lock);
     tn_http_complete(req); /* the batch was in its arena */
-    tni_stream_unref(stream);
+    tni_ingest_stream_unref(stream);
     atomic_fetch_sub(&ingest->appends_open, 1);
 }
 
-static void batch_step(struct tni_batch *batch)
+static void batch_step(struct tni_ingest_batch *batch)
 {
     if (atomic_fetch_sub(&batch->pending, 1) == 1)
         batch_finish(batch);
 }
 
-static void batch_fail(struct tni_batch *batch, enum tn_status st, const struct tn_err *err)
+static void batch_fail(struct tni_ingest_batch *batch, enum tn_status st, const struct tn_err *err)
 {
     pthread_mutex_lock(&batch->lock);
     if (batch->status == TN_OK) {
@@ -313,8 +313,9 @@ static void batch_fail(struct tni_batch *batch, enum tn_status st, const struct 
         if (err && err->message[0])
             batch->err = *err;
         else
-            (void)tn_err_set(&batch->err, st, "the events could not be stored");
-        batch->err.code = st;
+            (void)tn_err_set(&batch->err, tn_failed(st) ? st : TN_E_IO,
+                             st == TN_NOT_FOUND ? "the stream's topic is gone"
+                                                : "the events could not be stored");
     }
     pthread_mutex_unlock(&batch->lock);
 }
@@ -322,7 +323,7 @@ static void batch_fail(struct tni_batch *batch, enum tn_status st, const struct 
 static void append_done(void *ctx, enum tn_status st, int64_t base_offset, const struct tn_err *err)
 {
     struct tni_chunk *chunk = ctx;
-    struct tni_batch *batch = chunk->batch;
+    struct tni_ingest_batch *batch = chunk->batch;
     if (st == TN_OK) {
         pthread_mutex_lock(&batch->lock);
         chunk->part->done += chunk->records->count;
@@ -357,7 +358,7 @@ static struct tni_chunk *skip_done(const struct tni_part *part)
     return chunk;
 }
 
-static void batch_append(struct tni_batch *batch)
+static void batch_append(struct tni_ingest_batch *batch)
 {
     struct tn_log *log = batch->ingest->config.log;
     for (uint32_t i = 0; i < batch->parts.count; i++) {
@@ -375,7 +376,7 @@ static void batch_append(struct tni_batch *batch)
 
 static void batch_begun(void *ctx, enum tn_status st, int64_t base_offset, const struct tn_err *err)
 {
-    struct tni_batch *batch = ctx;
+    struct tni_ingest_batch *batch = ctx;
     (void)base_offset;
     if (st == TN_OK) {
         batch_append(batch);
@@ -385,7 +386,7 @@ static void batch_begun(void *ctx, enum tn_status st, int64_t base_offset, const
     batch_step(batch);
 }
 
-void tni_batch_start(struct tni_batch *batch)
+void tni_ingest_batch_start(struct tni_ingest_batch *batch)
 {
     pthread_mutex_init(&batch->lock, NULL);
     atomic_fetch_add(&batch->ingest->appends_open, 1);

@@ -63,8 +63,8 @@ static enum tn_status encoder_open_value(struct tni_encoder *enc, const struct t
     return codec_open(decl->value_format, &value, &enc->value, err);
 }
 
-enum tn_status tni_encoder_new(const struct tn_topic_decl *decl, struct tni_encoder **ret_encoder,
-                               struct tn_err *err)
+enum tn_status tni_ingest_encoder_new(const struct tn_topic_decl *decl,
+                                      struct tni_encoder **ret_encoder, struct tn_err *err)
 {
     struct tni_encoder *enc = tn_alloc(sizeof *enc);
     enum tn_status st;
@@ -80,11 +80,11 @@ enum tn_status tni_encoder_new(const struct tn_topic_decl *decl, struct tni_enco
     *ret_encoder = enc;
     return TN_OK;
 fail:
-    tni_encoder_free(enc);
+    tni_ingest_encoder_free(enc);
     return st;
 }
 
-void tni_encoder_free(struct tni_encoder *enc)
+void tni_ingest_encoder_free(struct tni_encoder *enc)
 {
     if (!enc)
         return;
@@ -188,9 +188,10 @@ static enum tn_status encode_values(struct tni_encoder *enc, struct tn_str body,
     return TN_OK;
 }
 
-enum tn_status tni_encoder_run(struct tni_encoder *enc, struct tn_str body,
-                               const struct tn_str *elements, uint32_t count, bool is_key_given,
-                               struct tn_str given_key, struct tn_err *err)
+enum tn_status tni_ingest_encoder_run(struct tni_encoder *enc, struct tn_str body,
+                                      const struct tn_str *elements, uint32_t count,
+                                      bool is_key_given, struct tn_str given_key,
+                                      struct tn_err *err)
 {
     TN_ASSERT(count <= TNI_INGEST_CHUNK_ROWS);
     tn_arena_reset(&enc->arena);
@@ -225,8 +226,9 @@ static void key_object(const struct tn_topic_decl *decl, struct tn_str text, str
     tn_buf_add_byte(buf, '}');
 }
 
-enum tn_status tni_encoder_key_text(struct tni_encoder *enc, const struct tn_topic_decl *decl,
-                                    struct tn_str text, struct tn_str *ret_key, struct tn_err *err)
+enum tn_status tni_ingest_encoder_key_text(struct tni_encoder *enc,
+                                           const struct tn_topic_decl *decl, struct tn_str text,
+                                           struct tn_str *ret_key, struct tn_err *err)
 {
     struct tn_schema schema = {decl->keys_count, decl->schema->fields};
     struct tn_codec_spec spec = {

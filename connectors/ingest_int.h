@@ -41,7 +41,7 @@ struct tni_elements {
 enum tn_status tni_ingest_split(struct tn_str body, enum tni_ingest_form form,
                                 bool is_checked_later, struct tni_elements *elements,
                                 struct tn_err *err);
-void tni_elements_release(struct tni_elements *elements);
+void tni_ingest_elements_release(struct tni_elements *elements);
 /* Syntax error at `at` within `body`. */
 enum tn_status tni_ingest_syntax(struct tn_str body, const char *at, const char *reason,
                                  struct tn_err *err);
@@ -53,11 +53,11 @@ struct tni_defaults {
     struct tn_str members[TNI_INGEST_DEFAULTS_MAX]; /* `"op":"ADD"` */
 };
 /* Slices of `text`. */
-enum tn_status tni_defaults_parse(const char *text, struct tni_defaults *ret_defaults,
-                                  struct tn_err *err);
+enum tn_status tni_ingest_defaults_parse(const char *text, struct tni_defaults *ret_defaults,
+                                         struct tn_err *err);
 /* Appends `element` with the missing members to `buf`. */
-void tni_defaults_apply(const struct tni_defaults *defaults, struct tn_str element,
-                        struct tn_buf *buf);
+void tni_ingest_defaults_apply(const struct tni_defaults *defaults, struct tn_str element,
+                               struct tn_buf *buf);
 /* Value of a top-level member (case-blind name), as text: strings unescaped into `buf`, others raw.
  * False: absent. */
 bool tni_json_member_text(struct tn_str object, struct tn_str name, struct tn_buf *buf);
@@ -80,19 +80,21 @@ struct tni_encoder {
     struct tn_str *keys, *values;
 };
 
-enum tn_status tni_encoder_new(const struct tn_topic_decl *decl, struct tni_encoder **ret_encoder,
-                               struct tn_err *err);
-void tni_encoder_free(struct tni_encoder *encoder);
+enum tn_status tni_ingest_encoder_new(const struct tn_topic_decl *decl,
+                                      struct tni_encoder **ret_encoder, struct tn_err *err);
+void tni_ingest_encoder_free(struct tni_encoder *encoder);
 /* Keys and values of `count` (≤ TNI_INGEST_CHUNK_ROWS) elements, in encoder->keys and values until
  * the next call. fixed_key: used for all instead of the members (ptr NULL = from the members;
  * is_key_given tells). */
-enum tn_status tni_encoder_run(struct tni_encoder *encoder, struct tn_str body,
-                               const struct tn_str *elements, uint32_t count, bool is_key_given,
-                               struct tn_str given_key, struct tn_err *err);
+enum tn_status tni_ingest_encoder_run(struct tni_encoder *encoder, struct tn_str body,
+                                      const struct tn_str *elements, uint32_t count,
+                                      bool is_key_given, struct tn_str given_key,
+                                      struct tn_err *err);
 /* Key bytes of X-Tarn-Key: the column's value as text, or a JSON object of the key columns. In
  * encoder->key_bytes until the next call. */
-enum tn_status tni_encoder_key_text(struct tni_encoder *encoder, const struct tn_topic_decl *decl,
-                                    struct tn_str text, struct tn_str *ret_key, struct tn_err *err);
+enum tn_status tni_ingest_encoder_key_text(struct tni_encoder *encoder,
+                                           const struct tn_topic_decl *decl, struct tn_str text,
+                                           struct tn_str *ret_key, struct tn_err *err);
 
 /* ---- streams ---- */
 
@@ -132,15 +134,15 @@ struct tn_ingest {
     _Atomic int appends_open; /* batches whose last part is not durable yet */
 };
 
-/* A reference on the stream; tni_stream_unref gives it back. TN_NOT_FOUND: err says so. */
-enum tn_status tni_stream_get(struct tn_ingest *ingest, struct tn_str name, bool is_path,
-                              struct tni_ingest_stream **ret_stream, struct tn_err *err);
-void tni_stream_unref(struct tni_ingest_stream *stream);
-void tni_stream_forget(
+/* A reference on the stream; tni_ingest_stream_unref gives it back. TN_E_NAME: there is none. */
+enum tn_status tni_ingest_stream_get(struct tn_ingest *ingest, struct tn_str name, bool is_path,
+                                     struct tni_ingest_stream **ret_stream, struct tn_err *err);
+void tni_ingest_stream_unref(struct tni_ingest_stream *stream);
+void tni_ingest_stream_forget(
     struct tn_ingest *ingest); /* after TN_NOT_FOUND from the log: look up again */
-enum tn_status tni_encoder_take(struct tni_ingest_stream *stream, struct tni_encoder **ret_encoder,
-                                struct tn_err *err);
-void tni_encoder_give(struct tni_ingest_stream *stream, struct tni_encoder *encoder);
+enum tn_status tni_ingest_encoder_take(struct tni_ingest_stream *stream,
+                                       struct tni_encoder **ret_encoder, struct tn_err *err);
+void tni_ingest_encoder_give(struct tni_ingest_stream *stream, struct tni_encoder *encoder);
 
 /* ---- idempotency (ingest_keys.c) ---- */
 
@@ -198,13 +200,13 @@ void tni_idempotency_release(struct tni_idempotency *idem, struct tni_idem_entry
 
 /* Records of one append. */
 struct tni_chunk {
-    struct tni_batch *batch;
+    struct tni_ingest_batch *batch;
     struct tni_part *part;
     struct tn_records *records;
     struct tni_chunk *next;
 };
 
-struct tni_batch {
+struct tni_ingest_batch {
     struct tn_ingest *ingest;
     struct tni_ingest_stream *stream;
     struct tn_http_request *req; /* held */
@@ -222,23 +224,24 @@ struct tni_batch {
 };
 
 /* Builds records from elements; appends nothing. `batch` is zeroed and in the request's arena. */
-enum tn_status tni_batch_build(struct tni_batch *batch, const struct tni_elements *elements,
-                               struct tn_str body, bool is_key_given, struct tn_str key_text,
-                               struct tn_err *err);
+enum tn_status tni_ingest_batch_build(struct tni_ingest_batch *batch,
+                                      const struct tni_elements *elements, struct tn_str body,
+                                      bool is_key_given, struct tn_str key_text,
+                                      struct tn_err *err);
 /* One record of raw bytes (value ptr NULL = tombstone). */
-enum tn_status tni_batch_build_raw(struct tni_batch *batch, struct tn_str value,
-                                   struct tn_str key_text, struct tn_err *err);
+enum tn_status tni_ingest_batch_build_raw(struct tni_ingest_batch *batch, struct tn_str value,
+                                          struct tn_str key_text, struct tn_err *err);
 /* Starts it; the request is completed from the log's thread (or before return). Takes over the
  * batch. */
-void tni_batch_start(struct tni_batch *batch);
-void tni_batch_release(struct tni_batch *batch); /* of one that was not started */
+void tni_ingest_batch_start(struct tni_ingest_batch *batch);
+void tni_ingest_batch_release(struct tni_ingest_batch *batch); /* of one that was not started */
 
 /* ---- events (http_events.c) ---- */
 
 struct tni_events;
-enum tn_status tni_events_open(struct tn_ingest *ingest, struct tn_err *err);
-void tni_events_close(struct tni_events *events); /* NULL is a no-op */
-enum tn_status tni_events_stream(void *ctx, struct tn_http_request *req, struct tn_err *err);
-enum tn_status tni_events_all(void *ctx, struct tn_http_request *req, struct tn_err *err);
+enum tn_status tni_http_events_open(struct tn_ingest *ingest, struct tn_err *err);
+void tni_http_events_close(struct tni_events *events); /* NULL is a no-op */
+enum tn_status tni_http_events_stream(void *ctx, struct tn_http_request *req, struct tn_err *err);
+enum tn_status tni_http_events_all(void *ctx, struct tn_http_request *req, struct tn_err *err);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "stream/base/mem.h"
 
-void tni_elements_release(struct tni_elements *elements)
+void tni_ingest_elements_release(struct tni_elements *elements)
 {
     tn_free(elements->items);
     *elements = (struct tni_elements){0};
@@ -125,8 +125,8 @@ enum tn_status tni_ingest_split(struct tn_str body, enum tni_ingest_form form,
 
 /* ---- default members ---- */
 
-enum tn_status tni_defaults_parse(const char *text, struct tni_defaults *ret_defaults,
-                                  struct tn_err *err)
+enum tn_status tni_ingest_defaults_parse(const char *text, struct tni_defaults *ret_defaults,
+                                         struct tn_err *err)
 {
     struct tn_json json = {text, text + strlen(text), NULL, TNI_INGEST_DEPTH_MAX};
     struct tni_defaults defaults = {0};
@@ -182,8 +182,8 @@ static const char *members_present(const struct tni_defaults *defaults, struct t
     return json.p - 1;
 }
 
-void tni_defaults_apply(const struct tni_defaults *defaults, struct tn_str element,
-                        struct tn_buf *buf)
+void tni_ingest_defaults_apply(const struct tni_defaults *defaults, struct tn_str element,
+                               struct tn_buf *buf)
 {
     uint32_t present;
     bool is_empty;
