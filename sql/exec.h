@@ -24,6 +24,7 @@ enum tni_executor {
 };
 
 struct tni_sqlite_pool; /* sql/exec_sqlite.h */
+struct tni_log_end;     /* sql/scan_log.c */
 
 /* One filled option struct and its table, for system.options. */
 struct tni_option_set {
@@ -49,6 +50,7 @@ struct tni_exec_ctx {
     bool is_pushdown_off;                  /* tests: no predicate leaves the executor for the scan */
     /* Filled while running. */
     struct tn_pin *pin;                    /* taken by the first scan of a KTable; all scans share it */
+    struct tni_log_end *log_ends;          /* visible ends, fixed when the statement first opens a topic */
     int64_t rows_bad;                      /* undecodable log records skipped by scans */
     int64_t rows_count;                    /* result rows pushed */
 };

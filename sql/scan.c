@@ -1,0 +1,311 @@
+/* Table scans: dispatch by kind of object, scan schema, KTable scans. Contract: sql/scan.h.
+ *
+ * A KTable scan asks the engine for full keys when the predicates name them all, for a range of the first key column
+ * otherwise, and wraps the engine's batches without copying: columns are re-ordered by pointer.
+ *
+ * Ownership: see scan.h. @thread one statement, one thread */
+#include "sql/scan_int.h"
+
+#include <inttypes.h>
+
+#include "stream/base/mem.h"
+
+enum tn_status tni_charge_to(struct tni_exec_ctx *ctx, int64_t bytes, int64_t *charged,
+                             struct tn_err *err)
+{
+    int64_t delta = bytes - *charged;
+    if (delta == 0)
+        return TN_OK;
+    *charged = bytes;
+    return tn_budget_charge(ctx->budget, delta, err);
+}
+
+/* ---- schema ---- */
+
+static const struct tn_type *headers_type(struct tn_arena *arena)
+{
+    const struct tn_field fields[] = {{TN_STR("KEY"), tn_type_of(TN_K_VARCHAR)},
+                                      {TN_STR("VALUE"), tn_type_of(TN_K_BYTES)}};
+    return tn_type_array(arena, tn_type_struct(arena, fields, 2));
+}
+
+const struct tn_schema *tni_tscan_schema(const struct tn_object *object, struct tn_arena *arena)
+{
+    static const struct tn_str names[TNI_TSCAN_PSEUDOS] = {
+        [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},
+        [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
+        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9},
+        [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
+        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9},
+        [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
+    };
+    uint32_t count = object->schema->fields_count;
+    struct tn_field *fields = TN_ARENA_ARRAY(arena, struct tn_field, count + TNI_TSCAN_PSEUDOS);
+    if (count)
+        memcpy(fields, object->schema->fields, count * sizeof *fields);
+    for (uint32_t i = 0; i < TNI_TSCAN_PSEUDOS; i++)
+        fields[count + i] = (struct tn_field){names[i], tn_type_of(TN_K_BIGINT)};
+    fields[count + TN_PSEUDO_ROWPARTITION].type = tn_type_of(TN_K_INTEGER);
+    if (object->kind == TN_OBJ_STREAM)
+        fields[count + TN_PSEUDO_HEADERS].type = headers_type(arena);
+    struct tn_schema *schema = TN_ARENA_NEW(arena, struct tn_schema);
+    *schema = (struct tn_schema){count + TNI_TSCAN_PSEUDOS, fields};
+    return schema;
+}
+
+void tni_column_fill_i64(struct tn_column *col, enum tn_kind kind, int64_t value,
+                         uint32_t rows_count, struct tn_arena *arena)
+{
+    tn_column_init(col, tn_type_of(kind), rows_count, false, arena);
+    for (uint32_t i = 0; i < rows_count; i++) {
+        if (kind == TN_K_INTEGER)
+            ((int32_t *)col->values)[i] = (int32_t)value;
+        else
+            ((int64_t *)col->values)[i] = value;
+    }
+}
+
+/* ---- KTables ---- */
+
+struct table_scan {
+    struct tni_tscan base;
+    struct tn_arena arena;
+    struct tn_table_scan *scan;
+    int *map;                /* scan column → engine column, −1 = none */
+    bool needs_rowtime;
+    uint32_t rowtime_column;
+    struct tn_batch batch;
+    bool is_empty;           /* the predicates exclude every row */
+};
+
+static enum tn_status table_next(struct tni_tscan *base, struct tn_batch **ret_batch,
+                                 struct tn_err *err)
+{
+    struct table_scan *scan = (struct table_scan *)base;
+    struct tn_batch *in;
+    if (scan->is_empty)
+        return TN_END;
+    enum tn_status st = tn_table_scan_next(scan->scan, &in, err);
+    if (st != TN_OK)
+        return st;
+    struct tn_batch *out = &scan->batch;
+    out->rows_count = in->rows_count;
+    out->rowtime_ms = in->rowtime_ms;
+    for (uint32_t i = 0; i < base->schema->fields_count; i++) {
+        struct tn_column *col = &out->columns[i];
+        if (scan->map[i] >= 0)
+            *col = in->columns[scan->map[i]];
+        else
+            *col = (struct tn_column){.type = base->schema->fields[i].type,
+                                      .rows_count = in->rows_count,
+                                      .is_absent = true};
+    }
+    if (scan->needs_rowtime && in->rowtime_ms) {
+        struct tn_column *col = &out->columns[scan->rowtime_column];
+        col->values = in->rowtime_ms;
+        col->is_absent = false;
+    }
+    *ret_batch = out;
+    return TN_OK;
+}
+
+static void table_close(struct tni_tscan *base)
+{
+    struct table_scan *scan = (struct table_scan *)base;
+    tn_table_scan_close(scan->scan);
+    tn_arena_release(&scan->arena);
+    tn_free(scan);
+}
+
+/* Engine columns are the declared ones (key, value), then WINDOWSTART and WINDOWEND of windowed tables. */
+static int engine_column(const struct tn_object *object, uint32_t column)
+{
+    const struct tn_topic_decl *decl = &object->decl;
+    int declared = (int)decl->schema->fields_count;
+    bool is_windowed = decl->window != TN_WINDOW_NONE;
+    if (column >= object->schema->fields_count) {
+        int pseudo = (int)(column - object->schema->fields_count);
+        if (is_windowed && pseudo == TN_PSEUDO_WINDOWSTART)
+            return declared;
+        return is_windowed && pseudo == TN_PSEUDO_WINDOWEND ? declared + 1 : -1;
+    }
+    struct tn_str name = object->schema->fields[column].name;
+    if (column < decl->schema->fields_count &&
+        tn_str_eq(decl->schema->fields[column].name, name))
+        return (int)column;
+    for (int i = 0; i < declared; i++)
+        if (tn_str_eq(decl->schema->fields[i].name, name))
+            return i;
+    if (is_windowed && tn_str_eq_nocase(name, TN_STR("WINDOWSTART")))
+        return declared;
+    return is_windowed && tn_str_eq_nocase(name, TN_STR("WINDOWEND")) ? declared + 1 : -1;
+}
+
+static const struct tni_tscan_type table_type = {.next = table_next, .close = table_close};
+
+enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
+                                    const struct tn_schema *schema, struct tni_tscan **ret_scan,
+                                    struct tn_err *err)
+{
+    const struct tn_object *object = spec->object;
+    struct table_scan *scan = tn_alloc(sizeof *scan);
+    scan->base = (struct tni_tscan){&table_type, ctx, schema};
+    tn_arena_init(&scan->arena, 0);
+    uint32_t count = schema->fields_count;
+    scan->map = TN_ARENA_ARRAY(&scan->arena, int, count);
+    bool *needed = TN_ARENA_ARRAY(&scan->arena, bool, object->decl.schema->fields_count + 2);
+    for (uint32_t i = 0; i < count; i++) {
+        scan->map[i] = tni_tscan_needs(spec, i) ? engine_column(object, i) : -1;
+        if (scan->map[i] >= 0)
+            needed[scan->map[i]] = true;
+    }
+    scan->rowtime_column = (uint32_t)tni_tscan_pseudo(object, TN_PSEUDO_ROWTIME);
+    scan->needs_rowtime = tni_tscan_needs(spec, scan->rowtime_column);
+    scan->batch = (struct tn_batch){
+        .schema = schema,
+        .columns = TN_ARENA_ARRAY(&scan->arena, struct tn_column, count),
+        .arena = &scan->arena,
+    };
+    struct tn_key_filter filter;
+    scan->is_empty = !tni_tscan_key_filter(spec, &scan->arena, &filter);
+    enum tn_status st = TN_OK;
+    struct tn_pin *pin;
+    if (!scan->is_empty) {
+        TN_GOTO(tni_exec_pin(ctx, &pin, err));
+        TN_GOTO(tn_table_scan_open(ctx->engine, pin, object->query_id, &filter, needed,
+                                   &scan->scan, err));
+    }
+    *ret_scan = &scan->base;
+    return TN_OK;
+fail:
+    table_close(&scan->base);
+    return st;
+}
+
+/* ---- dispatch ---- */
+
+enum tn_status tni_tscan_open(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
+                              struct tni_tscan **ret_scan, struct tn_err *err)
+{
+    const struct tn_object *object = spec->object;
+    const struct tn_schema *schema = tni_tscan_schema(object, ctx->arena);
+    switch (object->kind) {
+    case TN_OBJ_SYSTEM: return tni_tscan_system_open(ctx, spec, schema, ret_scan, err);
+    case TN_OBJ_STREAM: return tni_tscan_log_open(ctx, spec, schema, ret_scan, err);
+    case TN_OBJ_TABLE:
+    case TN_OBJ_KTABLE:
+        if (tni_object_has_store(object))
+            return tni_tscan_table_open(ctx, spec, schema, ret_scan, err);
+        return tni_tscan_log_open(ctx, spec, schema, ret_scan, err);
+    case TN_OBJ_VIEW: break;
+    }
+    return tn_err_set(err, TN_E_INTERNAL, "view '%s' was not expanded", object->name);
+}
+
+enum tn_status tni_tscan_next(struct tni_tscan *scan, struct tn_batch **ret_batch,
+                              struct tn_err *err)
+{
+    enum tn_status st;
+    do {
+        TN_TRY(tn_budget_check(scan->ctx->budget, err));
+        st = scan->type->next(scan, ret_batch, err);
+    } while (st == TN_OK && (*ret_batch)->rows_count == 0);
+    return st;
+}
+
+void tni_tscan_close(struct tni_tscan *scan)
+{
+    if (scan)
+        scan->type->close(scan);
+}
+
+int64_t tni_tscan_rows_estimate(struct tni_exec_ctx *ctx, const struct tn_object *object)
+{
+    if (tni_object_has_store(object) && ctx->engine)
+        return tn_engine_table_rows(ctx->engine, object->query_id);
+    if (object->kind == TN_OBJ_SYSTEM || !ctx->log)
+        return 200;
+    struct tn_topic topic;
+    int64_t rows = 0;
+    if (ctx->log->type->topic_find(ctx->log, object->decl.topic, &topic, NULL) != TN_OK)
+        return 0;
+    for (int32_t p = 0; p < topic.partitions_count; p++) {
+        struct tn_offsets offsets;
+        if (ctx->log->type->offsets(ctx->log, &topic, p, &offsets, NULL) == TN_OK)
+            rows += offsets.end_visible - offsets.start;
+    }
+    return rows;
+}
+
+bool tni_tscan_is_lookup(const struct tni_tscan_spec *spec)
+{
+    if (!tni_object_has_store(spec->object))
+        return false;
+    struct tn_arena arena;
+    struct tn_key_filter filter;
+    tn_arena_init(&arena, 0);
+    bool is_lookup =
+        !tni_tscan_key_filter(spec, &arena, &filter) || filter.keys_count > 0;
+    tn_arena_release(&arena);
+    return is_lookup;
+}
+
+static void explain_needed(const struct tni_tscan_spec *spec, struct tn_buf *buf)
+{
+    const struct tn_schema *schema = spec->object->schema;
+    const char *separator = ", columns ";
+    for (uint32_t i = 0; i < schema->fields_count; i++) {
+        if (!tni_tscan_needs(spec, i))
+            continue;
+        tn_buf_add_text(buf, separator);
+        tn_buf_add_str(buf, schema->fields[i].name);
+        separator = " ";
+    }
+    if (separator[0] == ',')
+        tn_buf_add_text(buf, ", no columns");
+}
+
+static void explain_table(const struct tni_tscan_spec *spec, struct tn_buf *buf)
+{
+    struct tn_arena arena;
+    struct tn_key_filter filter;
+    tn_arena_init(&arena, 0);
+    if (!tni_tscan_key_filter(spec, &arena, &filter))
+        tn_buf_add_text(buf, ": no row can match");
+    else if (filter.keys_count)
+        tn_buf_printf(buf, ": key look-up (%" PRIu32 " %s)", filter.keys_count,
+                      filter.keys_count == 1 ? "key" : "keys");
+    else if (filter.low || filter.high)
+        tn_buf_add_text(buf, ": key range");
+    else
+        tn_buf_add_text(buf, ": full scan");
+    if (filter.window_from_ms != INT64_MIN || filter.window_to_ms != INT64_MAX)
+        tn_buf_add_text(buf, ", window range");
+    tn_arena_release(&arena);
+}
+
+void tni_tscan_explain(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
+                       struct tn_buf *buf)
+{
+    const struct tn_object *object = spec->object;
+    (void)ctx;
+    if (object->kind == TN_OBJ_SYSTEM) {
+        tn_buf_printf(buf, "system table %s.%s", object->schema_name, object->name);
+    } else if (tni_object_has_store(object)) {
+        tn_buf_printf(buf, "KTable %s", object->name);
+        explain_table(spec, buf);
+    } else {
+        tn_buf_printf(buf, "%s %s: topic %s", object->decl.is_table ? "table" : "stream",
+                      object->name, object->decl.topic);
+        for (uint32_t i = 0; i < spec->preds_count; i++) {
+            int pseudo = spec->preds[i].column - (int)object->schema->fields_count;
+            if (pseudo == TN_PSEUDO_ROWPARTITION)
+                tn_buf_add_text(buf, ", partition range");
+            else if (pseudo == TN_PSEUDO_ROWOFFSET)
+                tn_buf_add_text(buf, ", offset range");
+            else if (pseudo == TN_PSEUDO_ROWTIME && !object->decl.is_table)
+                tn_buf_add_text(buf, ", from time");
+        }
+    }
+    explain_needed(spec, buf);
+}
