@@ -117,6 +117,20 @@ static void table_close(struct tni_tscan *base)
     tn_free(scan);
 }
 
+int tni_decl_column(const struct tn_object *object, uint32_t column)
+{
+    const struct tn_schema *schema = object->schema, *declared = object->decl.schema;
+    if (column >= schema->fields_count)
+        return -1;
+    struct tn_str name = schema->fields[column].name;
+    if (column < declared->fields_count && tn_str_eq(declared->fields[column].name, name))
+        return (int)column;
+    for (uint32_t i = 0; i < declared->fields_count; i++)
+        if (tn_str_eq(declared->fields[i].name, name))
+            return (int)i;
+    return -1;
+}
+
 /* Engine columns are the declared ones (key, value), then WINDOWSTART and WINDOWEND of windowed tables. */
 static int engine_column(const struct tn_object *object, uint32_t column)
 {
@@ -129,13 +143,10 @@ static int engine_column(const struct tn_object *object, uint32_t column)
             return declared;
         return is_windowed && pseudo == TN_PSEUDO_WINDOWEND ? declared + 1 : -1;
     }
+    int at = tni_decl_column(object, column);
+    if (at >= 0)
+        return at;
     struct tn_str name = object->schema->fields[column].name;
-    if (column < decl->schema->fields_count &&
-        tn_str_eq(decl->schema->fields[column].name, name))
-        return (int)column;
-    for (int i = 0; i < declared; i++)
-        if (tn_str_eq(decl->schema->fields[i].name, name))
-            return i;
     if (is_windowed && tn_str_eq_nocase(name, TN_STR("WINDOWSTART")))
         return declared;
     return is_windowed && tn_str_eq_nocase(name, TN_STR("WINDOWEND")) ? declared + 1 : -1;

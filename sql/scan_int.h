@@ -27,6 +27,8 @@ static inline bool tni_object_has_store(const struct tn_object *object)
     return object->kind == TN_OBJ_KTABLE ||
            (object->kind == TN_OBJ_TABLE && object->query_id != NULL);
 }
+/* Column of the object's topic declaration that shows as scan column `column`; −1 = none. */
+int tni_decl_column(const struct tn_object *object, uint32_t column);
 static inline bool tni_tscan_needs(const struct tni_tscan_spec *spec, uint32_t column)
 {
     return !spec->needed || spec->needed[column];

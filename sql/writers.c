@@ -9,10 +9,10 @@
 
 #include <math.h>
 
-#include "sql/cell_text.h"
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
+#include "stream/base/time.h"
 
 #define FLUSH_BYTES   ((size_t)32 << 10)
 #define ROW_BYTES_MAX ((size_t)256 << 20) /* one printed row */
@@ -31,20 +31,45 @@ struct tn_writer {
 
 /* ---- cells ---- */
 
-static void add_quoted(struct tn_buf *buf, void (*print)(int64_t value, struct tn_buf *buf),
-                       int64_t value, bool is_json)
+/* Time kinds: text of at most TN_TIME_TEXT_MAX bytes; fractions have three digits, six when they need them. */
+static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t row, bool is_json)
 {
+    char text[TN_TIME_TEXT_MAX];
+    size_t len = 0;
+    enum tn_kind kind = col->type->kind;
+    int64_t value = kind == TN_K_DATE ? tn_column_i32(col, row) : tn_column_i64(col, row);
+    int precision = value % 1000 ? 6 : 3;
+    switch (kind) {
+    case TN_K_DATE: len = tn_date_text((int32_t)value, text); break;
+    case TN_K_TIME: len = tn_time_text(value, precision, text); break;
+    case TN_K_INTERVAL_DAY: len = tn_interval_day_text(value, text); break;
+    case TN_K_INTERVAL_YEAR: len = tn_interval_year_text(value, text); break;
+    default: len = tn_timestamp_text(value, precision, ' ', text); break;
+    }
     if (is_json)
         tn_buf_add_byte(buf, '"');
-    print(value, buf);
+    tn_buf_add(buf, text, len);
+    if (kind == TN_K_TIMESTAMP_TZ)
+        tn_buf_add_text(buf, " UTC");
     if (is_json)
         tn_buf_add_byte(buf, '"');
 }
 
-static void print_timestamp_tz(int64_t us, struct tn_buf *buf)
+static void add_base64(struct tn_buf *buf, struct tn_str bytes)
 {
-    tni_timestamp_print(us, buf);
-    tn_buf_add_text(buf, " UTC");
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = (const unsigned char *)bytes.ptr;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = bytes.len - i;
+        uint32_t bits = (uint32_t)p[i] << 16;
+        if (left > 1)
+            bits |= (uint32_t)p[i + 1] << 8;
+        if (left > 2)
+            bits |= p[i + 2];
+        char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                        left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+        tn_buf_add(buf, four, 4);
+    }
 }
 
 static void print_list(struct tn_buf *buf, const struct tn_column *col, uint32_t row)
@@ -112,7 +137,7 @@ static void print_bytes(struct tn_buf *buf, const struct tn_column *col, uint32_
 {
     if (is_json)
         tn_buf_add_byte(buf, '"');
-    tni_base64_print(tn_column_str(col, row), buf);
+    add_base64(buf, tn_column_str(col, row));
     if (is_json)
         tn_buf_add_byte(buf, '"');
 }
@@ -130,20 +155,12 @@ static void print_cell(struct tn_buf *buf, const struct tn_column *col, uint32_t
     case TN_K_VARCHAR: print_text(buf, col, row, is_json); break;
     case TN_K_JSON: tn_buf_add_str(buf, tn_column_str(col, row)); break;
     case TN_K_BYTES: print_bytes(buf, col, row, is_json); break;
-    case TN_K_DATE: add_quoted(buf, tni_date_print, tn_column_i32(col, row), is_json); break;
-    case TN_K_TIME: add_quoted(buf, tni_time_print, tn_column_i64(col, row), is_json); break;
+    case TN_K_DATE:
+    case TN_K_TIME:
     case TN_K_TIMESTAMP:
-        add_quoted(buf, tni_timestamp_print, tn_column_i64(col, row), is_json);
-        break;
     case TN_K_TIMESTAMP_TZ:
-        add_quoted(buf, print_timestamp_tz, tn_column_i64(col, row), is_json);
-        break;
     case TN_K_INTERVAL_DAY:
-        add_quoted(buf, tni_interval_day_print, tn_column_i64(col, row), is_json);
-        break;
-    case TN_K_INTERVAL_YEAR:
-        add_quoted(buf, tni_interval_year_print, tn_column_i64(col, row), is_json);
-        break;
+    case TN_K_INTERVAL_YEAR: print_time(buf, col, row, is_json); break;
     case TN_K_ARRAY: print_list(buf, col, row); break;
     case TN_K_MAP: print_map(buf, col, row); break;
     case TN_K_STRUCT: print_struct(buf, col, row); break;

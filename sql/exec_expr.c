@@ -1,0 +1,165 @@
+/* See exec_expr.h. */
+#include "sql/exec_expr.h"
+
+#include "stream/func.h"
+
+enum tn_status tni_expr_map(const struct tn_expr *expr, tni_map_fn map, void *ctx,
+                            struct tn_arena *arena, struct tn_expr **ret_expr)
+{
+    enum tn_status st = TN_OK;
+    struct tn_expr *other = map(ctx, expr, &st);
+    TN_TRY(st);
+    if (other) {
+        *ret_expr = other;
+        return TN_OK;
+    }
+    struct tn_expr *copy = NULL;
+    for (uint32_t i = 0; i < expr->args_count; i++) {
+        struct tn_expr *arg;
+        TN_TRY(tni_expr_map(expr->args[i], map, ctx, arena, &arg));
+        if (arg == expr->args[i] && !copy)
+            continue;
+        if (!copy) {
+            copy = TN_ARENA_NEW(arena, struct tn_expr);
+            *copy = *expr;
+            copy->args = TN_ARENA_ARRAY(arena, struct tn_expr *, expr->args_count);
+            memcpy(copy->args, expr->args, expr->args_count * sizeof *copy->args);
+        }
+        copy->args[i] = arg;
+    }
+    if (expr->filter) {
+        struct tn_expr *filter;
+        TN_TRY(tni_expr_map(expr->filter, map, ctx, arena, &filter));
+        if (filter != expr->filter && !copy) {
+            copy = TN_ARENA_NEW(arena, struct tn_expr);
+            *copy = *expr;
+        }
+        if (copy)
+            copy->filter = filter;
+    }
+    union {
+        const struct tn_expr *in;
+        struct tn_expr *out;
+    } same = {.in = expr}; /* shared, never written */
+    *ret_expr = copy ? copy : same.out;
+    return TN_OK;
+}
+
+const struct tn_expr *tni_expr_find(const struct tn_expr *expr,
+                                    bool (*test)(const struct tn_expr *expr))
+{
+    if (!expr)
+        return NULL;
+    if (test(expr))
+        return expr;
+    for (uint32_t i = 0; i < expr->args_count; i++) {
+        const struct tn_expr *found = tni_expr_find(expr->args[i], test);
+        if (found)
+            return found;
+    }
+    return tni_expr_find(expr->filter, test);
+}
+
+struct tn_expr *tni_expr_column(struct tn_arena *arena, uint32_t column,
+                                const struct tn_type *type, const struct tn_expr *like)
+{
+    struct tn_expr *expr = TN_ARENA_NEW(arena, struct tn_expr);
+    expr->kind = TN_E_COLUMN;
+    expr->type = type;
+    expr->column = (int)column;
+    if (like) {
+        expr->line = like->line;
+        expr->col = like->col;
+        expr->name = like->name;
+        expr->rules = like->rules;
+    }
+    return expr;
+}
+
+static bool is_volatile(const struct tn_expr *expr)
+{
+    return expr->kind == TN_E_CALL && (expr->func->flags & TN_FN_VOLATILE);
+}
+
+bool tni_expr_is_volatile(const struct tn_expr *expr)
+{
+    return tni_expr_find(expr, is_volatile) != NULL;
+}
+
+/* ---- evaluation ---- */
+
+enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
+                             struct tn_arena *arena, struct tn_err *err)
+{
+    *eval = (struct tni_eval){.expr = expr, .column = -1};
+    if (expr->kind == TN_E_COLUMN) {
+        TN_ASSERT(expr->rel == 0);
+        eval->column = expr->column;
+        return TN_OK;
+    }
+    return tn_expr_compile(expr, arena, &eval->program, err);
+}
+
+enum tn_status tni_row_error(const struct tn_row_error *error, struct tn_err *err)
+{
+    return tn_err_at(err, error->code, error->name, error->line, error->col, "%s",
+                     error->message);
+}
+
+enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *batch,
+                            struct tn_arena *arena, struct tn_column *ret_col, struct tn_err *err)
+{
+    if (eval->column >= 0) {
+        *ret_col = batch->columns[eval->column];
+        if (!ret_col->is_absent)
+            return TN_OK;
+        tn_column_init(ret_col, eval->expr->type, batch->rows_count, true, arena);
+        memset(ret_col->validity, 0, tn_bits_bytes(batch->rows_count));
+        return TN_OK;
+    }
+    struct tn_result result;
+    tn_program_run(eval->program, batch, arena, &result);
+    if (result.errors_count)
+        return tni_row_error(&result.error, err);
+    *ret_col = result.col;
+    return TN_OK;
+}
+
+enum tn_status tni_eval_select(const struct tni_eval *eval, const struct tn_batch *batch,
+                               struct tn_arena *arena, uint32_t *rows, uint32_t *ret_count,
+                               struct tn_err *err)
+{
+    struct tn_result result = {.errors_count = 0};
+    TN_TRY(tni_eval_run(eval, batch, arena, &result.col, err));
+    *ret_count = tn_result_select(&result, rows);
+    return TN_OK;
+}
+
+/* ---- aggregates ---- */
+
+enum tn_status tni_agg_call_init(struct tn_agg_call *call, const struct tn_expr *expr,
+                                 struct tn_arena *arena, struct tn_err *err)
+{
+    *call = (struct tn_agg_call){.agg = expr->agg,
+                                 .type = expr->type,
+                                 .rules = expr->rules,
+                                 .is_distinct = expr->kind == TN_E_AGG && expr->is_flag};
+    uint32_t columns = expr->args_count;
+    while (columns > expr->agg->args_max && expr->args[columns - 1]->kind == TN_E_CONST)
+        columns--;
+    if (columns > 4 || expr->args_count - columns > 3)
+        return tn_err_at(err, TN_E_UNSUPPORTED, NULL, expr->line, expr->col,
+                         "too many arguments of %s", expr->agg->name);
+    call->args_count = columns;
+    call->params_count = expr->args_count - columns;
+    for (uint32_t i = 0; i < columns; i++)
+        call->arg_types[i] = expr->args[i]->type;
+    for (uint32_t i = 0; i < call->params_count; i++)
+        call->params[i] = expr->args[columns + i]->value;
+    enum tn_status st = expr->agg->bind(call, arena, err);
+    if (tn_failed(st) && err && !err->line) {
+        err->line = expr->line;
+        err->col = expr->col;
+    }
+    return st;
+}
