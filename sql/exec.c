@@ -1,7 +1,8 @@
 /* Choosing and running an executor. Contract: sql/exec.h.
  *
- * The native planner is asked first: it either gives a tree of operators or says why the query is outside its shape;
- * then the SQLite path takes it. Result rows are counted here, so both keep the same row limit.
+ * The native planner is asked first: it either gives a tree of operators or says why the query is
+ * outside its shape; then the SQLite path takes it. Result rows are counted here, so both keep the
+ * same row limit.
  *
  * Ownership, threads: see exec.h */
 #include "sql/exec.h"

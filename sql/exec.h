@@ -1,10 +1,13 @@
-/* Execution of bound queries: chooses the executor, runs it, pushes result batches into a struct tn_rows.
+/* Execution of bound queries: chooses the executor, runs it, pushes result batches into a struct
+ * tn_rows.
  *
- * Native: vectorised filter, projection, hash aggregation, sort and top-N over one scan or a stack of derived tables.
- * SQLite: every other tree, as SQL generated from the bound tree over virtual tables (sql/README.md "SQLite path").
- * Both evaluate expressions with the same kernels, so they agree in values, NULLs, types and order.
+ * Native: vectorised filter, projection, hash aggregation, sort and top-N over one scan or a stack
+ * of derived tables. SQLite: every other tree, as SQL generated from the bound tree over virtual
+ * tables (sql/README.md "SQLite path"). Both evaluate expressions with the same kernels, so they
+ * agree in values, NULLs, types and order.
  *
- * Ownership: the context is the statement's; tni_exec_release gives back the pin. @thread one statement, one thread
+ * Ownership: the context is the statement's; tni_exec_release gives back the pin. @thread one
+ * statement, one thread
  */
 #ifndef TN_SQL_EXEC_H
 #define TN_SQL_EXEC_H
@@ -36,30 +39,31 @@ struct tni_exec_ctx {
     /* Given by the caller. */
     struct tn_engine *engine;
     struct tn_log *log;
-    const struct tn_catalog *catalog;      /* snapshot the query was bound against; NULL in tests without one */
+    const struct tn_catalog
+        *catalog; /* snapshot the query was bound against; NULL in tests without one */
     struct tn_clock *clock;
-    struct tn_metrics *metrics;            /* may be NULL */
+    struct tn_metrics *metrics; /* may be NULL */
     const struct tn_formats *formats;
     const char *application_id;
-    struct tni_sqlite_pool *pool;          /* shared by all statements of the database */
+    struct tni_sqlite_pool *pool; /* shared by all statements of the database */
     struct tn_budget *budget;
-    struct tn_arena *arena;                /* the statement's */
-    const struct tni_option_set *options;  /* may be NULL */
+    struct tn_arena *arena;               /* the statement's */
+    const struct tni_option_set *options; /* may be NULL */
     size_t options_count;
     enum tni_executor executor;
-    bool is_pushdown_off;                  /* tests: no predicate leaves the executor for the scan */
+    bool is_pushdown_off; /* tests: no predicate leaves the executor for the scan */
     /* Filled while running. */
-    struct tn_pin *pin;                    /* taken by the first scan of a KTable; all scans share it */
-    struct tni_log_end *log_ends;          /* visible ends, fixed when the statement first opens a topic */
-    int64_t rows_bad;                      /* undecodable log records skipped by scans */
-    int64_t rows_count;                    /* result rows pushed */
+    struct tn_pin *pin;           /* taken by the first scan of a KTable; all scans share it */
+    struct tni_log_end *log_ends; /* visible ends, fixed when the statement first opens a topic */
+    int64_t rows_bad;             /* undecodable log records skipped by scans */
+    int64_t rows_count;           /* result rows pushed */
 };
 
 /* Run `query` and push its rows. The columns of `rows` are query->schema. */
 enum tn_status tni_exec_query(struct tni_exec_ctx *ctx, const struct tn_query *query,
                               struct tn_rows *rows, struct tn_err *err);
-/* Which executor would run it and why, the operators with pushed-down predicates, and for SQLite the generated SQL:
- * lines of text. Nothing is read. */
+/* Which executor would run it and why, the operators with pushed-down predicates, and for SQLite
+ * the generated SQL: lines of text. Nothing is read. */
 enum tn_status tni_exec_explain(struct tni_exec_ctx *ctx, const struct tn_query *query,
                                 struct tn_buf *buf, struct tn_err *err);
 /* The pin of the statement, taken on first use. */

@@ -60,8 +60,8 @@ const struct tn_expr *tni_expr_find(const struct tn_expr *expr,
     return tni_expr_find(expr->filter, test);
 }
 
-struct tn_expr *tni_expr_column(struct tn_arena *arena, uint32_t column,
-                                const struct tn_type *type, const struct tn_expr *like)
+struct tn_expr *tni_expr_column(struct tn_arena *arena, uint32_t column, const struct tn_type *type,
+                                const struct tn_expr *like)
 {
     struct tn_expr *expr = TN_ARENA_NEW(arena, struct tn_expr);
     expr->kind = TN_E_COLUMN;
@@ -102,8 +102,7 @@ enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
 
 enum tn_status tni_row_error(const struct tn_row_error *error, struct tn_err *err)
 {
-    return tn_err_at(err, error->code, error->name, error->line, error->col, "%s",
-                     error->message);
+    return tn_err_at(err, error->code, error->name, error->line, error->col, "%s", error->message);
 }
 
 enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *batch,
@@ -133,33 +132,4 @@ enum tn_status tni_eval_select(const struct tni_eval *eval, const struct tn_batc
     TN_TRY(tni_eval_run(eval, batch, arena, &result.col, err));
     *ret_count = tn_result_select(&result, rows);
     return TN_OK;
-}
-
-/* ---- aggregates ---- */
-
-enum tn_status tni_agg_call_init(struct tn_agg_call *call, const struct tn_expr *expr,
-                                 struct tn_arena *arena, struct tn_err *err)
-{
-    *call = (struct tn_agg_call){.agg = expr->agg,
-                                 .type = expr->type,
-                                 .rules = expr->rules,
-                                 .is_distinct = expr->kind == TN_E_AGG && expr->is_flag};
-    uint32_t columns = expr->args_count;
-    while (columns > expr->agg->args_max && expr->args[columns - 1]->kind == TN_E_CONST)
-        columns--;
-    if (columns > 4 || expr->args_count - columns > 3)
-        return tn_err_at(err, TN_E_UNSUPPORTED, NULL, expr->line, expr->col,
-                         "too many arguments of %s", expr->agg->name);
-    call->args_count = columns;
-    call->params_count = expr->args_count - columns;
-    for (uint32_t i = 0; i < columns; i++)
-        call->arg_types[i] = expr->args[i]->type;
-    for (uint32_t i = 0; i < call->params_count; i++)
-        call->params[i] = expr->args[columns + i]->value;
-    enum tn_status st = expr->agg->bind(call, arena, err);
-    if (tn_failed(st) && err && !err->line) {
-        err->line = expr->line;
-        err->col = expr->col;
-    }
-    return st;
 }

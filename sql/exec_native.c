@@ -1,27 +1,31 @@
-/* Planner of the native executor: a bound query becomes a tree of operators, or is refused with the reason.
+/* Planner of the native executor: a bound query becomes a tree of operators, or is refused with the
+ * reason.
  *
- * SHAPE (sql/README.md "Native"). Every FROM is a single relation: a table, VALUES, nothing, or a derived table
- * (recursively). Plain derived tables are flattened, so predicates reach the scan; others are run as they stand.
- * UNION [ALL] is a concatenation. Refused: joins, subqueries in expressions, window functions, correlated references,
- * INTERSECT and EXCEPT.
+ * SHAPE (sql/README.md "Native"). Every FROM is a single relation: a table, VALUES, nothing, or a
+ * derived table (recursively). Plain derived tables are flattened, so predicates reach the scan;
+ * others are run as they stand. UNION [ALL] is a concatenation. Refused: joins, subqueries in
+ * expressions, window functions, correlated references, INTERSECT and EXCEPT.
  *
- * A grouped select is lowered in two steps: compute(groups, arguments, filters) → aggregate → compute(items), where
- * each part of an item that equals a group or an aggregate has become a column of the aggregate's output.
+ * A grouped select is lowered in two steps: compute(groups, arguments, filters) → aggregate →
+ * compute(items), where each part of an item that equals a group or an aggregate has become a
+ * column of the aggregate's output.
  *
  * Ownership: see exec_op.h. @thread one statement, one thread */
+#include "sql/bind_build.h"
 #include "sql/exec_op.h"
 
 #define QUERY_DEPTH_MAX 100
 
-/* One FROM: rows of an operator or of a scan yet to be made, and what the relation's columns mean over them. */
+/* One FROM: rows of an operator or of a scan yet to be made, and what the relation's columns mean
+ * over them. */
 struct source {
     int rel;
-    const struct tn_schema *schema;  /* of the rows */
-    struct tni_op *op;               /* owned; NULL = scan of object */
+    const struct tn_schema *schema; /* of the rows */
+    struct tni_op *op;              /* owned; NULL = scan of object */
     const struct tn_object *object;
-    struct tn_expr *where;           /* of flattened relations, over the rows */
+    struct tn_expr *where; /* of flattened relations, over the rows */
     uint32_t items_count;
-    struct tn_expr **items;          /* flattened: meaning of each column; NULL = the row's column */
+    struct tn_expr **items; /* flattened: meaning of each column; NULL = the row's column */
 };
 
 struct planner {
@@ -110,13 +114,13 @@ static struct tn_expr *both(struct planner *pl, struct tn_expr *a, struct tn_exp
 
 /* ---- FROM ---- */
 
-/* A derived table that only filters and computes: its items can stand where its columns are named. An ORDER BY
- * without LIMIT in a derived table means nothing. */
+/* A derived table that only filters and computes: its items can stand where its columns are named.
+ * An ORDER BY without LIMIT in a derived table means nothing. */
 static bool can_flatten(const struct tn_query *query)
 {
     const struct tn_select *select = query->select;
-    if (query->op != TN_SET_NONE || query->limit >= 0 || query->offset > 0 ||
-        select->is_distinct || select->is_grouped || select->from->kind == TN_REL_JOIN)
+    if (query->op != TN_SET_NONE || query->limit >= 0 || query->offset > 0 || select->is_distinct ||
+        select->is_grouped || select->from->kind == TN_REL_JOIN)
         return false;
     for (uint32_t i = 0; i < select->items_count; i++)
         if (tni_expr_is_volatile(select->items[i].expr))
@@ -181,7 +185,8 @@ static enum tn_status plan_source(struct planner *pl, const struct tn_rel *rel,
     return refuse(pl, "unknown relation");
 }
 
-/* The operator of a source whose rows `where` and `exprs` read: makes the scan, with its predicates and columns. */
+/* The operator of a source whose rows `where` and `exprs` read: makes the scan, with its predicates
+ * and columns. */
 static struct tni_op *source_op(struct planner *pl, const struct source *source,
                                 const struct tn_expr *where, struct tn_expr *const *exprs,
                                 uint32_t exprs_count)
@@ -222,8 +227,7 @@ static enum tn_status output_sort(struct planner *pl, const struct tn_query *que
 {
     const struct tn_sort_item *sort = &query->sorts[i];
     struct tni_sort_key *key = &out->keys[i];
-    *key = (struct tni_sort_key){.is_desc = sort->is_desc,
-                                 .is_nulls_first = sort->is_nulls_first};
+    *key = (struct tni_sort_key){.is_desc = sort->is_desc, .is_nulls_first = sort->is_nulls_first};
     if (!expr) {
         TN_ASSERT(sort->output >= 0 && (uint32_t)sort->output < out->items_count);
         key->column = (uint32_t)sort->output;
@@ -233,8 +237,7 @@ static enum tn_status output_sort(struct planner *pl, const struct tn_query *que
         if (tn_expr_eq(out->exprs[key->column], expr))
             return TN_OK;
     if (query->select->is_distinct)
-        return tn_err_at(pl->err, TN_E_INVALID, "EXPRESSION_NOT_IN_DISTINCT", expr->line,
-                         expr->col,
+        return tn_err_at(pl->err, TN_E_INVALID, "EXPRESSION_NOT_IN_DISTINCT", expr->line, expr->col,
                          "for SELECT DISTINCT, ORDER BY expressions must appear in select list");
     out->exprs[out->count] = expr;
     out->fields[out->count] = (struct tn_field){TN_STR("sort"), expr->type};
@@ -289,8 +292,8 @@ static enum tn_status plan_plain(struct planner *pl, const struct tn_query *quer
     }
     struct tni_op *op = source_op(pl, source, where, out.exprs, out.count);
     source->op = NULL; /* handed over */
-    TN_TRY(tni_op_compute(op, where, new_schema(pl, out.fields, out.count), out.exprs, &op,
-                          pl->err));
+    TN_TRY(
+        tni_op_compute(op, where, new_schema(pl, out.fields, out.count), out.exprs, &op, pl->err));
     *ret_op = finish(query, select->is_distinct, out.keys, op);
     return TN_OK;
 }
@@ -300,9 +303,9 @@ static enum tn_status plan_plain(struct planner *pl, const struct tn_query *quer
 struct grouped {
     struct planner *pl;
     uint32_t groups_count;
-    struct tn_expr **groups;    /* over the source's rows */
+    struct tn_expr **groups; /* over the source's rows */
     uint32_t aggs_count, aggs_cap;
-    struct tn_expr **aggs;      /* TN_E_AGG nodes, each once */
+    struct tn_expr **aggs; /* TN_E_AGG nodes, each once */
 };
 
 static uint32_t find_agg(struct grouped *gr, const struct tn_expr *expr)
@@ -337,10 +340,10 @@ static struct tn_expr *group_node(void *ctx, const struct tn_expr *expr, enum tn
         return tni_expr_column(gr->pl->arena, gr->groups_count + i, expr->type, expr);
     }
     if (expr->kind == TN_E_COLUMN && expr->rel != TN_REL_LAMBDA)
-        *ret_st = tn_err_at(gr->pl->err, TN_E_INVALID, "EXPRESSION_NOT_AGGREGATE", expr->line,
-                            expr->col,
-                            "'%.*s' must be an aggregate expression or appear in GROUP BY clause",
-                            TN_STR_FMT(expr->name));
+        *ret_st =
+            tn_err_at(gr->pl->err, TN_E_INVALID, "EXPRESSION_NOT_AGGREGATE", expr->line, expr->col,
+                      "'%.*s' must be an aggregate expression or appear in GROUP BY clause",
+                      TN_STR_FMT(expr->name));
     return NULL;
 }
 
@@ -366,15 +369,14 @@ static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
     struct tn_field *in = TN_ARENA_ARRAY(pl->arena, struct tn_field, room);
     struct tn_field *out =
         TN_ARENA_ARRAY(pl->arena, struct tn_field, gr->groups_count + gr->aggs_count + 1);
-    struct tni_agg_spec *specs =
-        TN_ARENA_ARRAY(pl->arena, struct tni_agg_spec, gr->aggs_count + 1);
+    struct tni_agg_spec *specs = TN_ARENA_ARRAY(pl->arena, struct tni_agg_spec, gr->aggs_count + 1);
     for (uint32_t i = 0; i < gr->groups_count; i++) {
         exprs[i] = gr->groups[i];
         out[i] = (struct tn_field){gr->groups[i]->name, gr->groups[i]->type};
     }
     for (uint32_t a = 0; a < gr->aggs_count; a++) {
         const struct tn_expr *agg = gr->aggs[a];
-        TN_TRY(tni_agg_call_init(&specs[a].call, agg, pl->arena, pl->err));
+        TN_TRY(tni_agg_call(agg, pl->arena, &specs[a].call, pl->err));
         for (uint32_t i = 0; i < specs[a].call.args_count; i++)
             exprs[count++] = agg->args[i];
         specs[a].has_filter = agg->filter != NULL;
@@ -416,8 +418,8 @@ static enum tn_status plan_grouped(struct planner *pl, const struct tn_query *qu
     }
     struct tni_op *op;
     TN_TRY(plan_aggregate(&gr, source, where, &op));
-    TN_TRY(tni_op_compute(op, having, new_schema(pl, out.fields, out.count), out.exprs, &op,
-                          pl->err));
+    TN_TRY(
+        tni_op_compute(op, having, new_schema(pl, out.fields, out.count), out.exprs, &op, pl->err));
     *ret_op = finish(query, select->is_distinct, out.keys, op);
     return TN_OK;
 }
@@ -440,8 +442,8 @@ static enum tn_status plan_set(struct planner *pl, const struct tn_query *query,
     }
     pl->depth--;
     struct tni_op *op = tni_op_union(left, right, query->schema);
-    struct tni_sort_key *keys = TN_ARENA_ARRAY(pl->arena, struct tni_sort_key,
-                                               query->sorts_count + 1);
+    struct tni_sort_key *keys =
+        TN_ARENA_ARRAY(pl->arena, struct tni_sort_key, query->sorts_count + 1);
     for (uint32_t i = 0; i < query->sorts_count; i++) {
         const struct tn_sort_item *sort = &query->sorts[i];
         int column = sort->output;

@@ -1,7 +1,7 @@
 /* Simple operators: scan, values, compute, limit, rename, union. Contract: sql/exec_op.h.
  *
- * Compute filters first, gathers only the columns its expressions read, then evaluates them: a filter that keeps
- * all rows copies nothing.
+ * Compute filters first, gathers only the columns its expressions read, then evaluates them: a
+ * filter that keeps all rows copies nothing.
  *
  * Ownership, threads: see exec_op.h */
 #include "sql/exec_op.h"
@@ -137,8 +137,7 @@ static enum tn_status values_next(struct tni_op *base, struct tn_batch **ret_bat
     tn_arena_reset(&op->arena);
     struct tn_batch *batch = tn_batch_new(base->schema, count, &op->arena);
     for (uint32_t c = 0; c < base->schema->fields_count; c++) {
-        struct tn_colbuilder *builder =
-            tn_colbuilder_new(base->schema->fields[c].type, &op->arena);
+        struct tn_colbuilder *builder = tn_colbuilder_new(base->schema->fields[c].type, &op->arena);
         for (uint32_t i = 0; i < count; i++)
             TN_TRY(values_cell(op, op->rows[op->next + i][c], builder, err));
         tn_colbuilder_finish(builder, &batch->columns[c]);
@@ -160,8 +159,7 @@ static void values_explain(const struct tni_op *base, struct tn_buf *buf)
     tn_buf_printf(buf, "values (%" PRIu32 " %s)", count, count == 1 ? "row" : "rows");
 }
 
-static const struct tni_op_type values_type = {"values", values_next, values_close,
-                                               values_explain};
+static const struct tni_op_type values_type = {"values", values_next, values_close, values_explain};
 
 enum tn_status tni_op_values(struct tni_exec_ctx *ctx, const struct tn_schema *schema,
                              uint32_t rows_count, struct tn_expr *const *const *rows,

@@ -2,10 +2,11 @@
  *
  *   scan → compute (filter, then expressions) → aggregate → compute → distinct → sort → limit
  *
- * A batch is valid until the next call of the operator that gave it. Every operator takes ownership of its inputs.
+ * A batch is valid until the next call of the operator that gave it. Every operator takes ownership
+ * of its inputs.
  *
- * Ownership: operators are heap memory, descriptions live in the statement's arena. What an operator keeps is
- * charged to the budget. @thread one statement, one thread */
+ * Ownership: operators are heap memory, descriptions live in the statement's arena. What an
+ * operator keeps is charged to the budget. @thread one statement, one thread */
 #ifndef TN_SQL_EXEC_OP_H
 #define TN_SQL_EXEC_OP_H
 
@@ -48,8 +49,8 @@ enum tn_status tni_op_values(struct tni_exec_ctx *ctx, const struct tn_schema *s
 enum tn_status tni_op_compute(struct tni_op *input, const struct tn_expr *filter,
                               const struct tn_schema *schema, struct tn_expr *const *exprs,
                               struct tni_op **ret_op, struct tn_err *err);
-/* Input: keys_count key columns, then for each call its arguments, then its filter if it has one. Output: keys, then
- * one column a call. Without keys there is always one row. */
+/* Input: keys_count key columns, then for each call its arguments, then its filter if it has one.
+ * Output: keys, then one column a call. Without keys there is always one row. */
 struct tni_agg_spec {
     struct tn_agg_call call;
     bool has_filter;
@@ -74,7 +75,8 @@ struct tni_op *tni_op_rename(struct tni_op *input, const struct tn_schema *schem
 struct tni_op *tni_op_union(struct tni_op *left, struct tni_op *right,
                             const struct tn_schema *schema);
 
-/* Plan a query for the native executor. TN_E_UNSUPPORTED: outside its shape, *ret_why says what (static text). */
+/* Plan a query for the native executor. TN_E_UNSUPPORTED: outside its shape, *ret_why says what
+ * (static text). */
 enum tn_status tni_native_plan(struct tni_exec_ctx *ctx, const struct tn_query *query,
                                struct tni_op **ret_op, const char **ret_why, struct tn_err *err);
 

@@ -1,7 +1,8 @@
 /* Aggregation and DISTINCT on the hash grouping of stream/hashagg.h. Contract: sql/exec_op.h.
  *
- * Aggregate reads its whole input, then hands out groups in the order in which they were first seen. Distinct is
- * grouping without aggregates that passes on the first row of each group at once, so LIMIT stops it early.
+ * Aggregate reads its whole input, then hands out groups in the order in which they were first
+ * seen. Distinct is grouping without aggregates that passes on the first row of each group at once,
+ * so LIMIT stops it early.
  *
  * Ownership, threads: see exec_op.h */
 #include "sql/exec_op.h"
@@ -45,8 +46,8 @@ static enum tn_status aggregate_batch(struct op_aggregate *op, const struct tn_b
         op->filters[a] = op->aggs[a].has_filter ? &in->columns[at++] : NULL;
     }
     TN_TRY(tn_hashagg_groups(op->hash, in->columns, NULL, in->rows_count, op->groups, err));
-    TN_TRY(tn_hashagg_update(op->hash, op->groups, NULL, in->rows_count, op->args, op->filters,
-                             err));
+    TN_TRY(
+        tn_hashagg_update(op->hash, op->groups, NULL, in->rows_count, op->args, op->filters, err));
     return tni_op_charge(&op->base, tn_hashagg_bytes(op->hash), err);
 }
 
@@ -155,8 +156,7 @@ static enum tn_status distinct_next(struct tni_op *base, struct tn_batch **ret_b
         TN_TRY(tni_op_charge(base, tn_hashagg_bytes(op->hash) + op->arena.bytes_total, err));
         if (kept == 0)
             continue;
-        *ret_batch =
-            kept == in->rows_count ? in : tn_batch_gather(in, op->rows, kept, &op->arena);
+        *ret_batch = kept == in->rows_count ? in : tn_batch_gather(in, op->rows, kept, &op->arena);
         return TN_OK;
     }
 }

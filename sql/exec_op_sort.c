@@ -1,13 +1,15 @@
 /* Sort and top-N. Contract: sql/exec_op.h.
  *
- * HOW IT WORKS. Input batches are copied as chunks; each row gets a 16-byte entry: the first sort key as an unsigned
- * number whose order is the wanted one (descending keys are complemented), a rank that puts NULLs first or last, and
- * the row's place. Entries are compared by rank and number first; only ties look at the columns, and equal rows keep
- * their order of arrival. When the first key is a number and the only one, no comparison touches a column.
+ * HOW IT WORKS. Input batches are copied as chunks; each row gets a 16-byte entry: the first sort
+ * key as an unsigned number whose order is the wanted one (descending keys are complemented), a
+ * rank that puts NULLs first or last, and the row's place. Entries are compared by rank and number
+ * first; only ties look at the columns, and equal rows keep their order of arrival. When the first
+ * key is a number and the only one, no comparison touches a column.
  *
- * With a row limit, entries are cut back to the best rows_max by quickselect as soon as twice as many (and some) are
- * held, their rows copied together; from then on rows worse than the worst kept one are dropped on arrival. So
- * memory is bounded by the limit and a row that cannot win costs one comparison.
+ * With a row limit, entries are cut back to the best rows_max by quickselect as soon as twice as
+ * many (and some) are held, their rows copied together; from then on rows worse than the worst kept
+ * one are dropped on arrival. So memory is bounded by the limit and a row that cannot win costs one
+ * comparison.
  *
  * Ownership, threads: see exec_op.h */
 #include "sql/exec_op.h"
@@ -35,16 +37,16 @@ struct op_sort {
     uint32_t keys_count;
     const struct tni_sort_key *keys;
     int64_t rows_max;
-    bool is_number_exact;    /* number and rank decide the whole first key */
+    bool is_number_exact; /* number and rank decide the whole first key */
     bool is_filled;
-    struct tn_arena arena;   /* chunks */
-    struct tn_arena out;     /* the batch handed out */
+    struct tn_arena arena; /* chunks */
+    struct tn_arena out;   /* the batch handed out */
     struct tn_batch **chunks;
     uint32_t chunks_count, chunks_cap;
     struct entry *entries;
     uint32_t count, cap, next;
     bool has_worst;
-    struct entry worst;      /* a row must be before it to be kept; its row is entry count − 1 */
+    struct entry worst; /* a row must be before it to be kept; its row is entry count − 1 */
 };
 
 /* ---- keys as numbers ---- */
@@ -156,10 +158,9 @@ static inline int compare_entries(const struct op_sort *op, const struct entry *
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
     if (!op->is_number_exact || op->keys_count > 1) {
-        int order = compare_rows(op, op->chunks[a->place >> CHUNK_SHIFT],
-                                 a->place & (CHUNK_ROWS - 1),
-                                 op->chunks[b->place >> CHUNK_SHIFT],
-                                 b->place & (CHUNK_ROWS - 1));
+        int order =
+            compare_rows(op, op->chunks[a->place >> CHUNK_SHIFT], a->place & (CHUNK_ROWS - 1),
+                         op->chunks[b->place >> CHUNK_SHIFT], b->place & (CHUNK_ROWS - 1));
         if (order)
             return order;
     }
@@ -181,7 +182,8 @@ static void insertion_sort(const struct op_sort *op, struct entry *items, uint32
     }
 }
 
-/* Bottom-up merge sort: places are unique, so any correct sort is stable; this one is never quadratic. */
+/* Bottom-up merge sort: places are unique, so any correct sort is stable; this one is never
+ * quadratic. */
 static void sort_entries(const struct op_sort *op, struct entry *items, uint32_t count)
 {
     enum { RUN = 12 };
@@ -197,8 +199,7 @@ static void sort_entries(const struct op_sort *op, struct entry *items, uint32_t
             size_t high = low + 2 * width < count ? low + 2 * width : count;
             size_t a = low, b = mid, out = low;
             while (a < mid && b < high)
-                to[out++] =
-                    compare_entries(op, &from[b], &from[a]) < 0 ? from[b++] : from[a++];
+                to[out++] = compare_entries(op, &from[b], &from[a]) < 0 ? from[b++] : from[a++];
             while (a < mid)
                 to[out++] = from[a++];
             while (b < high)
@@ -268,8 +269,7 @@ static void collect_fixed(struct op_sort *op, const struct entry *entries, uint3
 {
     size_t width = tn_kind_width(out->type->kind);
     for (uint32_t i = 0; i < count; i++) {
-        const struct tn_column *in =
-            &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
+        const struct tn_column *in = &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
         uint32_t row = entries[i].place & (CHUNK_ROWS - 1);
         if (tn_column_is_null(in, row))
             tn_bit_clear(out->validity, i);
@@ -287,8 +287,7 @@ static void collect_text(struct op_sort *op, const struct entry *entries, uint32
 {
     size_t total = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct tn_column *in =
-            &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
+        const struct tn_column *in = &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
         uint32_t row = entries[i].place & (CHUNK_ROWS - 1);
         if (tn_column_is_null(in, row))
             tn_bit_clear(out->validity, i);
@@ -299,8 +298,7 @@ static void collect_text(struct op_sort *op, const struct entry *entries, uint32
     }
     out->data = tn_arena_alloc(arena, total);
     for (uint32_t i = 0; i < count; i++) {
-        const struct tn_column *in =
-            &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
+        const struct tn_column *in = &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
         size_t len = (size_t)(out->offsets[i + 1] - out->offsets[i]);
         if (len)
             memcpy(out->data + out->offsets[i],
@@ -313,10 +311,8 @@ static void collect_nested(struct op_sort *op, const struct entry *entries, uint
 {
     struct tn_colbuilder *builder = tn_colbuilder_new(out->type, arena);
     for (uint32_t i = 0; i < count; i++) {
-        const struct tn_column *in =
-            &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
-        struct tn_value value =
-            tn_column_value(in, entries[i].place & (CHUNK_ROWS - 1), arena);
+        const struct tn_column *in = &op->chunks[entries[i].place >> CHUNK_SHIFT]->columns[column];
+        struct tn_value value = tn_column_value(in, entries[i].place & (CHUNK_ROWS - 1), arena);
         tn_colbuilder_add(builder, &value);
     }
     tn_colbuilder_finish(builder, out);
@@ -371,8 +367,7 @@ static void cut_back(struct op_sort *op)
     struct tn_arena arena;
     tn_arena_init(&arena, 0);
     uint32_t chunks = 0;
-    struct tn_batch **fresh =
-        tn_alloc_array(keep / CHUNK_ROWS + 1, sizeof(struct tn_batch *));
+    struct tn_batch **fresh = tn_alloc_array(keep / CHUNK_ROWS + 1, sizeof(struct tn_batch *));
     for (uint32_t from = 0; from < keep; from += CHUNK_ROWS) {
         uint32_t count = keep - from < CHUNK_ROWS ? keep - from : CHUNK_ROWS;
         fresh[chunks++] = collect(op, op->entries + from, count, &arena);

@@ -1,12 +1,13 @@
 /* SQLite path: connection pool, settings, running a generated statement, typed results.
  *
- * Settings follow from two rules: only generated text is run, and no statement can touch anything but its slots. So the
- * connections are in-memory, defensive, untrusting of the schema, without double-quoted strings, without files
- * (temporary data stays in memory, charged to the statement), and an authorizer lets nothing pass but SELECT, reading
- * columns and calling functions. Limits and the progress handler end what does not end by itself.
+ * Settings follow from two rules: only generated text is run, and no statement can touch anything
+ * but its slots. So the connections are in-memory, defensive, untrusting of the schema, without
+ * double-quoted strings, without files (temporary data stays in memory, charged to the statement),
+ * and an authorizer lets nothing pass but SELECT, reading columns and calling functions. Limits and
+ * the progress handler end what does not end by itself.
  *
- * Results are read back as the types of the bound schema; a value of another kind fails the query rather than being
- * shown as something else.
+ * Results are read back as the types of the bound schema; a value of another kind fails the query
+ * rather than being shown as something else.
  *
  * Ownership: see exec_sqlite.h, exec_sqlite_int.h. @thread pool: any */
 #include "sql/exec_sqlite.h"
@@ -51,12 +52,18 @@ static int set_limits(sqlite3 *db)
     static const struct {
         int id, value;
     } limits[] = {
-        {SQLITE_LIMIT_LENGTH, 64 << 20},      {SQLITE_LIMIT_SQL_LENGTH, 4 << 20},
-        {SQLITE_LIMIT_COLUMN, 512},           {SQLITE_LIMIT_EXPR_DEPTH, 1000},
-        {SQLITE_LIMIT_COMPOUND_SELECT, 50},   {SQLITE_LIMIT_VDBE_OP, 250000},
-        {SQLITE_LIMIT_FUNCTION_ARG, 100},     {SQLITE_LIMIT_ATTACHED, 0},
-        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, {SQLITE_LIMIT_VARIABLE_NUMBER, 32766},
-        {SQLITE_LIMIT_TRIGGER_DEPTH, 0},      {SQLITE_LIMIT_WORKER_THREADS, 0},
+        {SQLITE_LIMIT_LENGTH, 64 << 20},
+        {SQLITE_LIMIT_SQL_LENGTH, 4 << 20},
+        {SQLITE_LIMIT_COLUMN, 512},
+        {SQLITE_LIMIT_EXPR_DEPTH, 1000},
+        {SQLITE_LIMIT_COMPOUND_SELECT, 50},
+        {SQLITE_LIMIT_VDBE_OP, 250000},
+        {SQLITE_LIMIT_FUNCTION_ARG, 100},
+        {SQLITE_LIMIT_ATTACHED, 0},
+        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+        {SQLITE_LIMIT_VARIABLE_NUMBER, 32766},
+        {SQLITE_LIMIT_TRIGGER_DEPTH, 0},
+        {SQLITE_LIMIT_WORKER_THREADS, 0},
     };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         sqlite3_limit(db, limits[i].id, limits[i].value);
@@ -101,8 +108,8 @@ static enum tn_status conn_open(struct tni_conn **ret_conn, struct tn_err *err)
     if (rc == SQLITE_OK)
         rc = set_config(conn->db);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(conn->db, "PRAGMA case_sensitive_like=ON; PRAGMA temp_store=MEMORY",
-                          NULL, NULL, NULL);
+        rc = sqlite3_exec(conn->db, "PRAGMA case_sensitive_like=ON; PRAGMA temp_store=MEMORY", NULL,
+                          NULL, NULL);
     if (rc == SQLITE_OK)
         rc = tni_vtab_register(conn);
     if (rc == SQLITE_OK)
@@ -305,8 +312,8 @@ static enum tn_status prepare(struct tni_statement *stmt, sqlite3_stmt **ret_sql
     TN_TRY(tni_sq_functions(stmt, err));
     TN_TRY(tni_vtab_prepare(stmt, err));
     sqlite3_progress_handler(stmt->conn->db, PROGRESS_OPS, on_progress, stmt);
-    int rc = sqlite3_prepare_v2(stmt->conn->db, stmt->gen.sql.ptr, (int)stmt->gen.sql.len,
-                                ret_sql, NULL);
+    int rc = sqlite3_prepare_v2(stmt->conn->db, stmt->gen.sql.ptr, (int)stmt->gen.sql.len, ret_sql,
+                                NULL);
     for (uint32_t i = 0; rc == SQLITE_OK && i < stmt->gen.binds_count; i++)
         rc = tni_sq_bind(*ret_sql, (int)i + 1, &stmt->gen.binds[i]);
     return rc == SQLITE_OK ? TN_OK : sqlite_failure(stmt, rc, err);

@@ -1,11 +1,13 @@
-/* Functions of the generated SQL: f<site>, x<site> (scalar; x may differ between calls), a<site> (aggregates, usable as
- * window functions), single (scalar subqueries).
+/* Functions of the generated SQL: f<site>, x<site> (scalar; x may differ between calls), a<site>
+ * (aggregates, usable as window functions), single (scalar subqueries).
  *
- * A scalar call fills one row of argument columns and runs the site's program: the same kernels as everywhere. An
- * aggregate keeps the state of its descriptor in SQLite's aggregate context; where a window's start moves and the
- * descriptor cannot retract, its rows are kept and the state is made again when it is asked for.
+ * A scalar call fills one row of argument columns and runs the site's program: the same kernels as
+ * everywhere. An aggregate keeps the state of its descriptor in SQLite's aggregate context; where a
+ * window's start moves and the descriptor cannot retract, its rows are kept and the state is made
+ * again when it is asked for.
  *
- * A connection registers the names once and keeps them; what a name means is looked up in the running statement.
+ * A connection registers the names once and keeps them; what a name means is looked up in the
+ * running statement.
  *
  * Ownership, threads: see exec_sqlite_int.h */
 #include "sql/exec_sqlite_int.h"
@@ -72,8 +74,7 @@ static void call_site(sqlite3_context *context, int argc, sqlite3_value **argv)
     tni_sq_result(context, &result.col, 0, false);
 }
 
-static enum tn_status prepare_site(struct tni_statement *stmt, uint32_t number,
-                                   struct tn_err *err)
+static enum tn_status prepare_site(struct tni_statement *stmt, uint32_t number, struct tn_err *err)
 {
     struct tn_arena *arena = stmt->ctx->arena;
     struct tni_call_site *call = &stmt->sites[number];
@@ -146,8 +147,7 @@ static bool agg_args(sqlite3_context *context, struct accumulator *acc, sqlite3_
     for (uint32_t i = 0; i < call->args_count; i++) {
         if (!(call->agg->flags & TN_AGG_NULLS) && sqlite3_value_type(argv[i]) == SQLITE_NULL)
             return false;
-        if (!tni_sq_column(argv[i], call->arg_types[i], &acc->stmt->scratch, &cells[i],
-                           &cols[i])) {
+        if (!tni_sq_column(argv[i], call->arg_types[i], &acc->stmt->scratch, &cells[i], &cols[i])) {
             fail_kind(context, acc->stmt);
             return false;
         }
@@ -170,7 +170,8 @@ static void charge_state(sqlite3_context *context, struct accumulator *acc)
         fail_call(context, acc->stmt, st, &err);
 }
 
-/* Rows keep copies of their text; nested values are kept as their bytes would be too rare to tune for. */
+/* Rows keep copies of their text; nested values are kept as their bytes would be too rare to tune
+ * for. */
 static struct tn_value copy_value(const struct tn_value *value)
 {
     struct tn_value copy = *value;
@@ -258,12 +259,10 @@ static void refresh(struct accumulator *acc)
     tn_arena_reset(&acc->stmt->scratch);
     struct tn_column cols[4];
     for (uint32_t i = 0; i < call->args_count; i++) {
-        struct tn_colbuilder *builder =
-            tn_colbuilder_new(call->arg_types[i], &acc->stmt->scratch);
+        struct tn_colbuilder *builder = tn_colbuilder_new(call->arg_types[i], &acc->stmt->scratch);
         for (uint32_t k = 0; k < acc->rows.count; k++)
             tn_colbuilder_add(
-                builder,
-                &acc->rows.values[(size_t)(acc->rows.first + k) * call->args_count + i]);
+                builder, &acc->rows.values[(size_t)(acc->rows.first + k) * call->args_count + i]);
         tn_colbuilder_finish(builder, &cols[i]);
     }
     void **states = TN_ARENA_ARRAY(&acc->stmt->scratch, void *, (size_t)acc->rows.count + 1);
@@ -343,7 +342,8 @@ static void agg_value(sqlite3_context *context)
         sqlite3_result_error_nomem(context);
 }
 
-/* Also called to clean up after a failure: then no statement error may be added for a second time. */
+/* Also called to clean up after a failure: then no statement error may be added for a second time.
+ */
 static void agg_final(sqlite3_context *context)
 {
     struct accumulator *acc = accumulator(context, true);
@@ -432,8 +432,8 @@ int tni_sq_register(struct tni_conn *conn)
 {
     struct handle *handle = tn_alloc(sizeof *handle);
     handle->conn = conn;
-    return sqlite3_create_function_v2(conn->db, "single", 1, FUNC_FLAGS, handle, NULL,
-                                      single_step, single_final, tn_free);
+    return sqlite3_create_function_v2(conn->db, "single", 1, FUNC_FLAGS, handle, NULL, single_step,
+                                      single_final, tn_free);
 }
 
 enum tn_status tni_sq_functions(struct tni_statement *stmt, struct tn_err *err)
@@ -448,8 +448,8 @@ enum tn_status tni_sq_functions(struct tni_statement *stmt, struct tn_err *err)
     if (rc != SQLITE_OK)
         return tn_err_set(err, TN_E_INTERNAL, "cannot register a function: %s",
                           sqlite3_errmsg(conn->db));
-    stmt->sites = TN_ARENA_ARRAY(stmt->ctx->arena, struct tni_call_site,
-                                 (size_t)stmt->gen.sites_count + 1);
+    stmt->sites =
+        TN_ARENA_ARRAY(stmt->ctx->arena, struct tni_call_site, (size_t)stmt->gen.sites_count + 1);
     for (uint32_t i = 0; i < stmt->gen.sites_count; i++)
         TN_TRY(prepare_site(stmt, i, err));
     return TN_OK;

@@ -1,10 +1,11 @@
-/* Parts of the SQLite path: connections, running statements, values, functions, virtual tables. Folder-private; the only
- * files that include sqlite3.h are exec_sqlite*.c and vtab.c.
+/* Parts of the SQLite path: connections, running statements, values, functions, virtual tables.
+ * Folder-private; the only files that include sqlite3.h are exec_sqlite*.c and vtab.c.
  *
- * Representation of values inside SQLite, chosen so that its comparisons, sorting and grouping are ours:
- *   BOOLEAN 0/1 · INTEGER, BIGINT, DATE (days), TIME, TIMESTAMP (µs), intervals: integer · DOUBLE: real, NaN the blob
- *   'NaN' (blobs sort after numbers and equal themselves) · DECIMAL of up to 18 digits: scaled integer, of more: 16
- *   bytes big-endian with the sign flipped · VARCHAR, JSON: text · BYTES: blob · ARRAY, MAP, STRUCT: our bytes.
+ * Representation of values inside SQLite, chosen so that its comparisons, sorting and grouping are
+ * ours: BOOLEAN 0/1 · INTEGER, BIGINT, DATE (days), TIME, TIMESTAMP (µs), intervals: integer ·
+ * DOUBLE: real, NaN the blob 'NaN' (blobs sort after numbers and equal themselves) · DECIMAL of up
+ * to 18 digits: scaled integer, of more: 16 bytes big-endian with the sign flipped · VARCHAR, JSON:
+ * text · BYTES: blob · ARRAY, MAP, STRUCT: our bytes.
  *
  * Ownership: a connection belongs to one statement at a time. @thread the statement's */
 #ifndef TN_SQL_EXEC_SQLITE_INT_H
@@ -21,12 +22,12 @@ struct tni_statement;
 
 struct tni_conn {
     sqlite3 *db;
-    struct tni_conn *next;          /* idle list */
-    struct tni_statement *stmt;     /* running */
-    bool is_setup;                  /* the authorizer lets our own DDL pass */
-    uint32_t functions_count;       /* f0 … and x0 … */
-    uint32_t aggs_count;            /* a0 … */
-    uint32_t tables_count[3];       /* v0_<width> … by width class */
+    struct tni_conn *next;      /* idle list */
+    struct tni_statement *stmt; /* running */
+    bool is_setup;              /* the authorizer lets our own DDL pass */
+    uint32_t functions_count;   /* f0 … and x0 … */
+    uint32_t aggs_count;        /* a0 … */
+    uint32_t tables_count[3];   /* v0_<width> … by width class */
 };
 
 /* A scalar site ready to run: one row of argument columns. */
@@ -58,8 +59,8 @@ struct tni_statement {
     struct tni_gen gen;
     struct tni_call_site *sites;
     struct tni_vslot *slots;
-    struct tn_arena scratch;        /* one function call */
-    struct tn_err err;              /* first failure inside a callback; code TN_OK = none */
+    struct tn_arena scratch; /* one function call */
+    struct tn_err err;       /* first failure inside a callback; code TN_OK = none */
 };
 
 /* Keep the first failure of a callback; SQLite only gets "tarn". */
@@ -67,18 +68,21 @@ int tni_statement_fail(struct tni_statement *stmt, enum tn_status st, const stru
 
 /* ---- memory (exec_sqlite_mem.c) ---- */
 
-/* Install the allocator; before anything else of SQLite. Once a process; later calls return the first result. */
+/* Install the allocator; before anything else of SQLite. Once a process; later calls return the
+ * first result. */
 int tni_sqlite_mem_install(void);
-/* Allocations of this thread are charged to `budget` from now; NULL = to none. Returns the one before. */
+/* Allocations of this thread are charged to `budget` from now; NULL = to none. Returns the one
+ * before. */
 struct tn_budget *tni_sqlite_mem_charge(struct tn_budget *budget);
 
 /* ---- values (exec_sqlite_value.c) ---- */
 
-/* Row of a column as the result of a function or virtual table. Text and blobs are copied unless is_static. */
+/* Row of a column as the result of a function or virtual table. Text and blobs are copied unless
+ * is_static. */
 void tni_sq_result(sqlite3_context *context, const struct tn_column *col, uint32_t row,
                    bool is_static);
-/* Any SQLite value as a value of `type`; text is borrowed from it, nested items go to `arena`. False: the value is of
- * another kind. */
+/* Any SQLite value as a value of `type`; text is borrowed from it, nested items go to `arena`.
+ * False: the value is of another kind. */
 bool tni_sq_value(sqlite3_value *in, const struct tn_type *type, struct tn_arena *arena,
                   struct tn_value *ret_value);
 /* The same into a one-row column over `cell`. */

@@ -1,8 +1,10 @@
-/* SQLite's allocator: every allocation is charged to the budget of the statement that runs on this thread.
+/* SQLite's allocator: every allocation is charged to the budget of the statement that runs on this
+ * thread.
  *
- * A block has a header of 16 bytes: its size and the serial number of the charge it was made under. A block freed
- * later, when another statement runs (a pooled connection keeps some memory), gives nothing back to that one.
- * Over the limit the allocation fails; SQLite answers SQLITE_NOMEM and the statement ends with the budget's error.
+ * A block has a header of 16 bytes: its size and the serial number of the charge it was made under.
+ * A block freed later, when another statement runs (a pooled connection keeps some memory), gives
+ * nothing back to that one. Over the limit the allocation fails; SQLite answers SQLITE_NOMEM and
+ * the statement ends with the budget's error.
  *
  * @thread any; the current budget is thread-local */
 #include "sql/exec_sqlite_int.h"
@@ -13,7 +15,7 @@
 #include "stream/base/mem.h"
 
 struct header {
-    int64_t size;   /* as asked for, rounded up to 8 */
+    int64_t size;    /* as asked for, rounded up to 8 */
     uint64_t serial; /* 0 = not charged */
 };
 

@@ -1,7 +1,8 @@
 /* Values between columns and SQLite. The representation is tabulated in exec_sqlite_int.h.
  *
- * Nested values travel as bytes: one tag byte a value (0 NULL, 1 value), scalars as fixed 8 or 16 bytes, text and lists
- * with a 4-byte length in front. Equal values have equal bytes, so grouping by them works.
+ * Nested values travel as bytes: one tag byte a value (0 NULL, 1 value), scalars as fixed 8 or 16
+ * bytes, text and lists with a 4-byte length in front. Equal values have equal bytes, so grouping
+ * by them works.
  *
  * @thread the statement's */
 #include "sql/exec_sqlite_int.h"
@@ -93,9 +94,9 @@ static const unsigned char *read_nested(const unsigned char *p, const unsigned c
     if (ret_value->is_null)
         return p;
     size_t left = (size_t)(end - p);
-    size_t need = type->kind == TN_K_DECIMAL                                           ? 16
+    size_t need = type->kind == TN_K_DECIMAL                                       ? 16
                   : tn_kind_is_varlen(type->kind) || tn_kind_is_nested(type->kind) ? 4
-                                                                                       : 8;
+                                                                                   : 8;
     if (left < need)
         return NULL;
     if (tn_kind_is_nested(type->kind))
@@ -304,9 +305,7 @@ bool tni_sq_value(sqlite3_value *in, const struct tn_type *type, struct tn_arena
     }
     case TN_K_NULL:
     case TN_K_COUNT: return false;
-    default:
-        ret_value->i = sqlite3_value_int64(in);
-        return storage == SQLITE_INTEGER;
+    default: ret_value->i = sqlite3_value_int64(in); return storage == SQLITE_INTEGER;
     }
 }
 

@@ -1,11 +1,14 @@
-/* Generator, queries: SELECT, FROM, joins, set operations, and moving conditions to the relation they concern.
+/* Generator, queries: SELECT, FROM, joins, set operations, and moving conditions to the relation
+ * they concern.
  *
- * A grouped select becomes two: SELECT groups, aggregates … GROUP BY 1, 2 …, and around it the items, HAVING and ORDER
- * BY over its columns. FROM is written last (ropes), when the columns that anything reads are known, so derived
- * tables give NULL for the others and slots do not produce them.
+ * A grouped select becomes two: SELECT groups, aggregates … GROUP BY 1, 2 …, and around it the
+ * items, HAVING and ORDER BY over its columns. FROM is written last (ropes), when the columns that
+ * anything reads are known, so derived tables give NULL for the others and slots do not produce
+ * them.
  *
- * Conditions move to a relation when they concern it alone and no outer join above may add rows of NULLs for it: from
- * WHERE through inner joins and to the preserved side of outer joins, from ON of a LEFT JOIN to its right side.
+ * Conditions move to a relation when they concern it alone and no outer join above may add rows of
+ * NULLs for it: from WHERE through inner joins and to the preserved side of outer joins, from ON of
+ * a LEFT JOIN to its right side.
  *
  * Ownership, threads: see gen_sqlite.h */
 #include "sql/gen_sqlite_int.h"
@@ -166,7 +169,8 @@ static bool is_unmovable(const struct tn_expr *expr)
     return expr->kind == TN_E_SUBQUERY || expr->kind == TN_E_WINDOW || expr->kind == TN_E_AGG;
 }
 
-/* The relation a condition reads, when it is a single one and the condition can run over its batches. */
+/* The relation a condition reads, when it is a single one and the condition can run over its
+ * batches. */
 static int rel_of(const struct tn_expr *expr)
 {
     struct one_rel one = {-1};
@@ -184,8 +188,7 @@ static struct tn_expr *to_slot_node(void *ctx, const struct tn_expr *expr, enum 
         return NULL;
     int column = expr->column;
     if (expr->kind == TN_E_PSEUDO)
-        column =
-            tni_tscan_pseudo(gen->rels[expr->rel].rel->object, (enum tn_pseudo)expr->column);
+        column = tni_tscan_pseudo(gen->rels[expr->rel].rel->object, (enum tn_pseudo)expr->column);
     return tni_expr_column(gen->arena, (uint32_t)column, expr->type, expr);
 }
 
@@ -232,8 +235,9 @@ static bool is_one_rel(struct tn_expr *const *terms, uint32_t count)
     return true;
 }
 
-/* Terms that stay in the text. When all concern one relation and some can fail, AND must choose whose errors
- * survive: they are evaluated as one expression, and those that the planner can use stand in front once more. */
+/* Terms that stay in the text. When all concern one relation and some can fail, AND must choose
+ * whose errors survive: they are evaluated as one expression, and those that the planner can use
+ * stand in front once more. */
 static enum tn_status gen_kept(struct tni_gen *gen, struct tn_expr *const *terms, uint32_t count,
                                const char *prefix, struct tni_rope *rope)
 {
@@ -305,8 +309,7 @@ static bool is_native(struct tni_gen *gen, const struct tn_query *query)
     struct tni_op *op;
     const char *why;
     struct tn_err ignored = TN_ERR_INIT;
-    if (!gen->is_native_derived ||
-        tn_failed(tni_native_plan(gen->ctx, query, &op, &why, &ignored)))
+    if (!gen->is_native_derived || tn_failed(tni_native_plan(gen->ctx, query, &op, &why, &ignored)))
         return false;
     tni_op_close(op);
     return true;
@@ -334,8 +337,8 @@ static enum tn_status gen_slot(struct tni_gen *gen, const struct tni_slot *slot,
         return tn_err_at(gen->err, TN_E_LIMIT, "EXCEEDED_COLUMNS_LIMIT", 0, 0,
                          "relation has more than %d columns", 300 - TNI_TSCAN_PSEUDOS);
     if (gen->slots_count == gen->slots_cap)
-        gen->slots = tni_gen_grow(gen, gen->slots, gen->slots_count, &gen->slots_cap,
-                                  sizeof *gen->slots);
+        gen->slots =
+            tni_gen_grow(gen, gen->slots, gen->slots_count, &gen->slots_cap, sizeof *gen->slots);
     *ret_slot = gen->slots_count;
     gen->slots[gen->slots_count++] = *slot;
     return TN_OK;
@@ -383,18 +386,14 @@ static enum tn_status gen_values(struct tni_gen *gen, const struct tn_rel *rel,
     return TN_OK;
 }
 
-static enum tn_status gen_rel(struct tni_gen *gen, const struct tn_rel *rel,
-                              struct tni_rope *rope);
+static enum tn_status gen_rel(struct tni_gen *gen, const struct tn_rel *rel, struct tni_rope *rope);
 
-static enum tn_status gen_join(struct tni_gen *gen, const struct tn_rel *rel,
-                               struct tni_rope *rope)
+static enum tn_status gen_join(struct tni_gen *gen, const struct tn_rel *rel, struct tni_rope *rope)
 {
     static const char *const spellings[] = {
-        [TN_RJ_INNER] = " JOIN ",
-        [TN_RJ_LEFT] = " LEFT JOIN ",
-        [TN_RJ_RIGHT] = " RIGHT JOIN ",
-        [TN_RJ_FULL] = " FULL JOIN ",
-        [TN_RJ_CROSS] = " JOIN ", /* SQLite's CROSS JOIN would forbid another order */
+        [TN_RJ_INNER] = " JOIN ",     [TN_RJ_LEFT] = " LEFT JOIN ", [TN_RJ_RIGHT] = " RIGHT JOIN ",
+        [TN_RJ_FULL] = " FULL JOIN ", [TN_RJ_CROSS] = " JOIN ", /* SQLite's CROSS JOIN would forbid
+                                                                   another order */
     };
     const struct tn_rel *below[2] = {rel->left, rel->right};
     uint32_t first = 0, count = 2;
@@ -443,8 +442,7 @@ static enum tn_status gen_query_rel(struct tni_gen *gen, const struct tn_rel *re
     return TN_OK;
 }
 
-static enum tn_status gen_rel(struct tni_gen *gen, const struct tn_rel *rel,
-                              struct tni_rope *rope)
+static enum tn_status gen_rel(struct tni_gen *gen, const struct tn_rel *rel, struct tni_rope *rope)
 {
     enum tn_status st;
     TN_TRY(tni_gen_enter(gen));
@@ -459,8 +457,7 @@ static enum tn_status gen_rel(struct tni_gen *gen, const struct tn_rel *rel,
     return st;
 }
 
-static enum tn_status gen_from(struct tni_gen *gen, const struct tn_rel *rel,
-                               struct tni_rope *rope)
+static enum tn_status gen_from(struct tni_gen *gen, const struct tn_rel *rel, struct tni_rope *rope)
 {
     if (rel->kind == TN_REL_NONE)
         return TN_OK;
@@ -495,8 +492,8 @@ static int find_item(const struct tn_select *select, const struct tn_expr *expr)
     return -1;
 }
 
-static enum tn_status gen_order(struct tni_gen *gen, const struct tn_query *query,
-                                const bool *used, struct tni_rope *rope)
+static enum tn_status gen_order(struct tni_gen *gen, const struct tn_query *query, const bool *used,
+                                struct tni_rope *rope)
 {
     const struct tn_select *select = query->select;
     for (uint32_t i = 0; i < query->sorts_count; i++) {
@@ -509,8 +506,7 @@ static enum tn_status gen_order(struct tni_gen *gen, const struct tn_query *quer
         if (is_there)
             tni_rope_printf(gen, rope, "%d", output + 1);
         else
-            TN_TRY(tni_gen_expr(gen, output >= 0 ? select->items[output].expr : sort->expr,
-                                rope));
+            TN_TRY(tni_gen_expr(gen, output >= 0 ? select->items[output].expr : sort->expr, rope));
         tni_gen_direction(gen, sort, rope);
     }
     return TN_OK;
@@ -534,8 +530,8 @@ static enum tn_status gen_where(struct tni_gen *gen, const struct tn_select *sel
     return gen_terms(gen, select->where, below, count, " WHERE ", rope);
 }
 
-static enum tn_status gen_plain(struct tni_gen *gen, const struct tn_query *query,
-                                const bool *used, struct tni_rope *rope)
+static enum tn_status gen_plain(struct tni_gen *gen, const struct tn_query *query, const bool *used,
+                                struct tni_rope *rope)
 {
     const struct tn_select *select = query->select;
     struct tni_rope *from = new_rope(gen), *where = new_rope(gen);

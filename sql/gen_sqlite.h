@@ -1,16 +1,17 @@
-/* SQL generator: bound trees → SQL text that SQLite runs as Trino would. Folder-private; contract with
- * sql/exec_sqlite*.c and sql/vtab.c.
+/* SQL generator: bound trees → SQL text that SQLite runs as Trino would. Folder-private; contract
+ * with sql/exec_sqlite*.c and sql/vtab.c.
  *
- * Names. No user text reaches SQLite as a name: relations are r<number>, their columns c<index>, grouped selects
- * q<n>, tables v<slot>_<width>.
+ * Names. No user text reaches SQLite as a name: relations are r<number>, their columns c<index>,
+ * grouped selects q<n>, tables v<slot>_<width>.
  *
- * Expressions. A subtree is written in SQL only where SQLite means the same (comparisons of equal kinds other than
- * DOUBLE, AND, OR, NOT, CASE, COALESCE, IS NULL, IN). Everything else becomes one call f<site>(leaves…): the whole subtree
- * is compiled to a program of our kernels over its leaves (x<site> when it is volatile). Aggregates are calls
- * a<site>(arguments…), except count.
+ * Expressions. A subtree is written in SQL only where SQLite means the same (comparisons of equal
+ * kinds other than DOUBLE, AND, OR, NOT, CASE, COALESCE, IS NULL, IN). Everything else becomes one
+ * call f<site>(leaves…): the whole subtree is compiled to a program of our kernels over its leaves
+ * (x<site> when it is volatile). Aggregates are calls a<site>(arguments…), except count.
  *
- * Tables. Every table of a FROM is a slot: a virtual table whose rows come from a native operator tree. Conditions on
- * one relation alone move into it. In AUTO mode whole uncorrelated derived tables become slots too.
+ * Tables. Every table of a FROM is a slot: a virtual table whose rows come from a native operator
+ * tree. Conditions on one relation alone move into it. In AUTO mode whole uncorrelated derived
+ * tables become slots too.
  *
  * Ownership: everything lives in the statement's arena. @thread one statement, one thread */
 #ifndef TN_SQL_GEN_SQLITE_H
@@ -18,7 +19,7 @@
 
 #include "sql/exec_op.h"
 
-#define TNI_GEN_ARGS_MAX  96   /* leaves of one site; SQLite's limit is set to 100 */
+#define TNI_GEN_ARGS_MAX  96 /* leaves of one site; SQLite's limit is set to 100 */
 #define TNI_GEN_DEPTH_MAX 200
 
 /* A scalar function call: `expr` over relation 0, whose columns are the arguments. */
@@ -30,20 +31,20 @@ struct tni_site {
 };
 
 struct tni_agg_site {
-    const struct tn_expr *expr;   /* for the position */
-    struct tn_agg_call call;      /* is_distinct is off: SQLite drops repeats */
-    bool is_moving;               /* window whose start moves: rows leave again */
+    const struct tn_expr *expr; /* for the position */
+    struct tn_agg_call call;    /* is_distinct is off: SQLite drops repeats */
+    bool is_moving;             /* window whose start moves: rows leave again */
 };
 
 /* Rows of one table or derived table. */
 struct tni_slot {
     int rel;
-    const struct tn_object *object;  /* a table: columns are the scan's */
-    const struct tn_query *query;    /* else a derived table for the native executor */
+    const struct tn_object *object; /* a table: columns are the scan's */
+    const struct tn_query *query;   /* else a derived table for the native executor */
     const struct tn_schema *schema;
-    bool *used;                      /* columns that the SQL text reads */
-    struct tn_expr *filter;          /* over relation 0 = the columns; NULL = none */
-    bool is_stable;                  /* row numbers must be the same at each pass (RIGHT and FULL JOIN) */
+    bool *used;             /* columns that the SQL text reads */
+    struct tn_expr *filter; /* over relation 0 = the columns; NULL = none */
+    bool is_stable;         /* row numbers must be the same at each pass (RIGHT and FULL JOIN) */
     int64_t rows_estimate;
 };
 
@@ -51,7 +52,7 @@ struct tni_slot {
 struct tni_gen_rel {
     const struct tn_rel *rel;
     bool *used;
-    struct tn_expr *filter;          /* of slots, over relation 0 */
+    struct tn_expr *filter; /* of slots, over relation 0 */
     bool is_slot;
     bool is_stable;
 };
@@ -70,16 +71,17 @@ struct tni_gen {
     uint32_t aggs_count, aggs_cap;
     struct tni_agg_site *aggs;
     uint32_t binds_count, binds_cap;
-    struct tn_value *binds;          /* ?1, ?2, … */
+    struct tn_value *binds; /* ?1, ?2, … */
     /* while generating */
     int rels_count;
     struct tni_gen_rel *rels;
     struct tni_gen_scope *scope;
     int queries_count, depth;
-    bool is_native_derived;          /* derived tables may become slots */
+    bool is_native_derived; /* derived tables may become slots */
 };
 
-/* Generate `query`; columns of the text are query->schema's. Release with tni_gen_release also after failure. */
+/* Generate `query`; columns of the text are query->schema's. Release with tni_gen_release also
+ * after failure. */
 enum tn_status tni_gen_query(struct tni_exec_ctx *ctx, const struct tn_query *query,
                              struct tni_gen *gen, struct tn_err *err);
 void tni_gen_release(struct tni_gen *gen);

@@ -1,9 +1,9 @@
 /* Generator, expressions: which parts SQLite may compute itself, which become calls of our kernels.
  *
  * "Exact" below means: SQLite's operator gives what the kernel gives, on the representation of
- * sql/exec_sqlite_value.c, and cannot fail. Only such nodes are written as SQL operators. A node that holds a
- * subquery or window function cannot be compiled; it is written structurally (AND, CASE …) or has that part as an
- * argument of its site.
+ * sql/exec_sqlite_value.c, and cannot fail. Only such nodes are written as SQL operators. A node
+ * that holds a subquery or window function cannot be compiled; it is written structurally (AND,
+ * CASE …) or has that part as an argument of its site.
  *
  * Ownership, threads: see gen_sqlite.h */
 #include "sql/gen_sqlite_int.h"
@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "sql/bind_build.h"
 #include "stream/func.h"
 
 /* ---- scopes ---- */
@@ -75,8 +76,7 @@ static bool is_leaf(const struct tni_gen *gen, const struct tn_expr *expr)
     uint32_t column;
     if (expr->kind == TN_E_COLUMN)
         return expr->rel != TN_REL_LAMBDA;
-    return expr->kind == TN_E_PSEUDO || is_complex(expr) ||
-           find_scoped(gen, expr, &scope, &column);
+    return expr->kind == TN_E_PSEUDO || is_complex(expr) || find_scoped(gen, expr, &scope, &column);
 }
 
 /* Does the tree hold a subquery or window function that no scope replaces? */
@@ -115,8 +115,8 @@ static enum tn_status gen_column(struct tni_gen *gen, const struct tn_expr *expr
 static void gen_bind(struct tni_gen *gen, const struct tn_value *value, struct tni_rope *rope)
 {
     if (gen->binds_count == gen->binds_cap)
-        gen->binds = tni_gen_grow(gen, gen->binds, gen->binds_count, &gen->binds_cap,
-                                  sizeof *gen->binds);
+        gen->binds =
+            tni_gen_grow(gen, gen->binds, gen->binds_count, &gen->binds_cap, sizeof *gen->binds);
     gen->binds[gen->binds_count++] = *value;
     tni_rope_printf(gen, rope, "?%" PRIu32, gen->binds_count);
 }
@@ -329,8 +329,7 @@ static enum tn_status gen_exact(struct tni_gen *gen, const struct tn_expr *expr,
         TN_TRY(gen_list(gen, expr->args, expr->args_count, separator, rope));
         if (is_null_test(expr))
             tni_rope_text(gen, rope,
-                          strcmp(expr->func->name, "is_null") == 0 ? " IS NULL"
-                                                                   : " IS NOT NULL");
+                          strcmp(expr->func->name, "is_null") == 0 ? " IS NULL" : " IS NOT NULL");
     }
     tni_rope_text(gen, rope, ")");
     return TN_OK;
@@ -371,12 +370,11 @@ static uint32_t add_site(struct tni_gen *gen, const struct tn_expr *expr, const 
 {
     bool is_volatile = tni_expr_is_volatile(expr);
     for (uint32_t i = 0; i < gen->sites_count && !is_volatile; i++)
-        if (gen->sites[i].args_count == cut->leaves_count &&
-            tn_expr_eq(gen->sites[i].expr, expr))
+        if (gen->sites[i].args_count == cut->leaves_count && tn_expr_eq(gen->sites[i].expr, expr))
             return i;
     if (gen->sites_count == gen->sites_cap)
-        gen->sites = tni_gen_grow(gen, gen->sites, gen->sites_count, &gen->sites_cap,
-                                  sizeof *gen->sites);
+        gen->sites =
+            tni_gen_grow(gen, gen->sites, gen->sites_count, &gen->sites_cap, sizeof *gen->sites);
     struct tni_site *site = &gen->sites[gen->sites_count];
     *site = (struct tni_site){
         .expr = expr, .is_volatile = is_volatile, .args_count = cut->leaves_count};
@@ -394,8 +392,8 @@ static enum tn_status gen_site(struct tni_gen *gen, const struct tn_expr *expr,
     struct tn_expr *inner;
     TN_TRY(tni_expr_map(expr, cut_node, &cut, gen->arena, &inner));
     if (cut.leaves_count > TNI_GEN_ARGS_MAX)
-        return tn_err_at(gen->err, TN_E_LIMIT, "EXCEEDED_FUNCTION_ARGUMENTS", expr->line,
-                         expr->col, "expression reads more than %d columns", TNI_GEN_ARGS_MAX);
+        return tn_err_at(gen->err, TN_E_LIMIT, "EXCEEDED_FUNCTION_ARGUMENTS", expr->line, expr->col,
+                         "expression reads more than %d columns", TNI_GEN_ARGS_MAX);
     uint32_t site = add_site(gen, inner, &cut);
     tni_rope_printf(gen, rope, "%c%" PRIu32 "(", gen->sites[site].is_volatile ? 'x' : 'f', site);
     for (uint32_t i = 0; i < cut.leaves_count; i++) {
@@ -414,11 +412,11 @@ static bool is_count(const struct tn_expr *expr)
     return strcmp(expr->agg->name, "count") == 0 && expr->args_count <= 1;
 }
 
-static enum tn_status gen_agg_call(struct tni_gen *gen, const struct tn_expr *expr,
-                                   bool is_moving, struct tni_rope *rope)
+static enum tn_status gen_agg_call(struct tni_gen *gen, const struct tn_expr *expr, bool is_moving,
+                                   struct tni_rope *rope)
 {
     struct tn_agg_call call;
-    TN_TRY(tni_agg_call_init(&call, expr, gen->arena, gen->err));
+    TN_TRY(tni_agg_call(expr, gen->arena, &call, gen->err));
     if (call.is_distinct && call.args_count != 1)
         return tn_err_at(gen->err, TN_E_UNSUPPORTED, NULL, expr->line, expr->col,
                          "DISTINCT with several arguments in %s", expr->agg->name);
@@ -426,8 +424,8 @@ static enum tn_status gen_agg_call(struct tni_gen *gen, const struct tn_expr *ex
         tni_rope_text(gen, rope, "count(");
     } else {
         if (gen->aggs_count == gen->aggs_cap)
-            gen->aggs = tni_gen_grow(gen, gen->aggs, gen->aggs_count, &gen->aggs_cap,
-                                     sizeof *gen->aggs);
+            gen->aggs =
+                tni_gen_grow(gen, gen->aggs, gen->aggs_count, &gen->aggs_cap, sizeof *gen->aggs);
         tni_rope_printf(gen, rope, "a%" PRIu32 "(", gen->aggs_count);
         struct tni_agg_site *site = &gen->aggs[gen->aggs_count++];
         *site = (struct tni_agg_site){.expr = expr, .call = call, .is_moving = is_moving};
@@ -501,8 +499,8 @@ static enum tn_status gen_window(struct tni_gen *gen, const struct tn_expr *expr
 {
     const struct tn_window_spec *window = expr->sub;
     if (expr->agg) {
-        bool is_moving = window->unit != TN_FRAME_DEFAULT &&
-                         window->start != TN_BOUND_UNBOUNDED_PRECEDING;
+        bool is_moving =
+            window->unit != TN_FRAME_DEFAULT && window->start != TN_BOUND_UNBOUNDED_PRECEDING;
         TN_TRY(gen_agg_call(gen, expr, is_moving, rope));
     } else {
         tni_rope_printf(gen, rope, "%.*s(", TN_STR_FMT(expr->name));
@@ -599,13 +597,13 @@ enum tn_status tni_gen_expr(struct tni_gen *gen, const struct tn_expr *expr, str
     return st;
 }
 
-/* a = b of DOUBLEs: SQLite's equality holds for every pair that ours holds for (not the other way: NaN), so it may
- * stand in front to let the planner use a hash. */
+/* a = b of DOUBLEs: SQLite's equality holds for every pair that ours holds for (not the other way:
+ * NaN), so it may stand in front to let the planner use a hash. */
 static bool is_double_equality(const struct tn_expr *expr)
 {
     const char *spelling = compare_spelling(expr);
-    return spelling && strcmp(spelling, " = ") == 0 &&
-           expr->args[0]->type->kind == TN_K_DOUBLE && expr->args[1]->type->kind == TN_K_DOUBLE;
+    return spelling && strcmp(spelling, " = ") == 0 && expr->args[0]->type->kind == TN_K_DOUBLE &&
+           expr->args[1]->type->kind == TN_K_DOUBLE;
 }
 
 enum tn_status tni_gen_cond(struct tni_gen *gen, const struct tn_expr *expr, struct tni_rope *rope)

@@ -1,7 +1,8 @@
 /* Table scans: dispatch by kind of object, scan schema, KTable scans. Contract: sql/scan.h.
  *
- * A KTable scan asks the engine for full keys when the predicates name them all, for a range of the first key column
- * otherwise, and wraps the engine's batches without copying: columns are re-ordered by pointer.
+ * A KTable scan asks the engine for full keys when the predicates name them all, for a range of the
+ * first key column otherwise, and wraps the engine's batches without copying: columns are
+ * re-ordered by pointer.
  *
  * Ownership: see scan.h. @thread one statement, one thread */
 #include "sql/scan_int.h"
@@ -32,12 +33,9 @@ static const struct tn_type *headers_type(struct tn_arena *arena)
 const struct tn_schema *tni_tscan_schema(const struct tn_object *object, struct tn_arena *arena)
 {
     static const struct tn_str names[TNI_TSCAN_PSEUDOS] = {
-        [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},
-        [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
-        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9},
-        [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
-        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9},
-        [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
+        [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},     [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
+        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9}, [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
+        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9}, [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
     };
     uint32_t count = object->schema->fields_count;
     struct tn_field *fields = TN_ARENA_ARRAY(arena, struct tn_field, count + TNI_TSCAN_PSEUDOS);
@@ -71,11 +69,11 @@ struct table_scan {
     struct tni_tscan base;
     struct tn_arena arena;
     struct tn_table_scan *scan;
-    int *map;                /* scan column → engine column, −1 = none */
+    int *map; /* scan column → engine column, −1 = none */
     bool needs_rowtime;
     uint32_t rowtime_column;
     struct tn_batch batch;
-    bool is_empty;           /* the predicates exclude every row */
+    bool is_empty; /* the predicates exclude every row */
 };
 
 static enum tn_status table_next(struct tni_tscan *base, struct tn_batch **ret_batch,
@@ -131,7 +129,8 @@ int tni_decl_column(const struct tn_object *object, uint32_t column)
     return -1;
 }
 
-/* Engine columns are the declared ones (key, value), then WINDOWSTART and WINDOWEND of windowed tables. */
+/* Engine columns are the declared ones (key, value), then WINDOWSTART and WINDOWEND of windowed
+ * tables. */
 static int engine_column(const struct tn_object *object, uint32_t column)
 {
     const struct tn_topic_decl *decl = &object->decl;
@@ -183,8 +182,8 @@ enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_t
     struct tn_pin *pin;
     if (!scan->is_empty) {
         TN_GOTO(tni_exec_pin(ctx, &pin, err));
-        TN_GOTO(tn_table_scan_open(ctx->engine, pin, object->query_id, &filter, needed,
-                                   &scan->scan, err));
+        TN_GOTO(tn_table_scan_open(ctx->engine, pin, object->query_id, &filter, needed, &scan->scan,
+                                   err));
     }
     *ret_scan = &scan->base;
     return TN_OK;
@@ -255,8 +254,7 @@ bool tni_tscan_is_lookup(const struct tni_tscan_spec *spec)
     struct tn_arena arena;
     struct tn_key_filter filter;
     tn_arena_init(&arena, 0);
-    bool is_lookup =
-        !tni_tscan_key_filter(spec, &arena, &filter) || filter.keys_count > 0;
+    bool is_lookup = !tni_tscan_key_filter(spec, &arena, &filter) || filter.keys_count > 0;
     tn_arena_release(&arena);
     return is_lookup;
 }

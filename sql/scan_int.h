@@ -1,6 +1,7 @@
 /* Parts of the table scan shared by its kinds. Folder-private.
  *
- * Ownership: a scan is heap memory with its own arena; closing releases it and what it charged to the budget.
+ * Ownership: a scan is heap memory with its own arena; closing releases it and what it charged to
+ * the budget.
  * @thread one statement, one thread */
 #ifndef TN_SQL_SCAN_INT_H
 #define TN_SQL_SCAN_INT_H
@@ -35,7 +36,8 @@ static inline bool tni_tscan_needs(const struct tni_tscan_spec *spec, uint32_t c
 }
 const struct tni_pred *tni_pred_find(const struct tni_tscan_spec *spec, int column,
                                      const struct tni_pred *after);
-/* Full keys, ranges and window bounds that the predicates give for a KTable; in `arena`. False: no row can match. */
+/* Full keys, ranges and window bounds that the predicates give for a KTable; in `arena`. False: no
+ * row can match. */
 bool tni_tscan_key_filter(const struct tni_tscan_spec *spec, struct tn_arena *arena,
                           struct tn_key_filter *ret_filter);
 /* Inclusive bounds of an integer column. False: no row can match. */

@@ -1,13 +1,14 @@
-/* Scans of log topics: a stream is all records of all partitions; a declared table that no query materialises is its
- * topic folded by key.
+/* Scans of log topics: a stream is all records of all partitions; a declared table that no query
+ * materialises is its topic folded by key.
  *
- * The visible end of each partition is fixed when the statement first opens the topic, so a self-join sees one
- * state. ROWPARTITION and ROWOFFSET bounds skip partitions and offsets, a lower ROWTIME bound starts at the first
- * offset that can match (records before it are all older). Both sides of a record are always decoded: what the
- * codec refuses is left out and counted, whether or not its columns are wanted, so count(*) and SELECT * agree.
+ * The visible end of each partition is fixed when the statement first opens the topic, so a
+ * self-join sees one state. ROWPARTITION and ROWOFFSET bounds skip partitions and offsets, a lower
+ * ROWTIME bound starts at the first offset that can match (records before it are all older). Both
+ * sides of a record are always decoded: what the codec refuses is left out and counted, whether or
+ * not its columns are wanted, so count(*) and SELECT * agree.
  *
- * Folding a table reads a partition twice: first for the last offset of each key (only a 128-bit hash per key is
- * kept), then for the rows at exactly those offsets. A tombstone leaves nothing.
+ * Folding a table reads a partition twice: first for the last offset of each key (only a 128-bit
+ * hash per key is kept), then for the rows at exactly those offsets. A tombstone leaves nothing.
  *
  * Ownership: see scan.h. @thread one statement, one thread; the log's wake-up may come from any */
 #include "sql/scan_int.h"
@@ -40,26 +41,26 @@ struct fold_map {
     struct fold_slot {
         uint64_t low, high;
         int64_t offset;
-    } *slots;
+    } * slots;
     uint32_t count, mask;
 };
 
 struct log_scan {
     struct tni_tscan base;
     const struct tn_object *object;
-    struct tn_arena arena;       /* lives as long as the scan */
-    struct tn_arena rows;        /* one batch */
+    struct tn_arena arena; /* lives as long as the scan */
+    struct tn_arena rows;  /* one batch */
     struct tni_log_end *end;
     struct tn_log_reader *reader;
     struct waiter waiter;
     struct tn_codec *key_codec, *value_codec;
     struct tn_schema key_schema, value_schema;
-    struct tn_records *records;  /* behind the batch handed out */
-    bool *needed;                /* scan columns */
-    int *map;                    /* scan column → declared column, −1 = none */
+    struct tn_records *records; /* behind the batch handed out */
+    bool *needed;               /* scan columns */
+    int *map;                   /* scan column → declared column, −1 = none */
     int64_t offset_low, offset_high, rowtime_low;
     int32_t partition, partition_last;
-    int64_t offset, offset_end;  /* of the current partition */
+    int64_t offset, offset_end; /* of the current partition */
     struct fold_map fold;
     int64_t charged, charged_fold;
 };
@@ -104,14 +105,13 @@ static enum tn_status find_end(struct tni_exec_ctx *ctx, const struct tn_object 
         }
     }
     struct tni_log_end *end = TN_ARENA_NEW(ctx->arena, struct tni_log_end);
-    enum tn_status st =
-        ctx->log->type->topic_find(ctx->log, object->decl.topic, &end->topic, err);
+    enum tn_status st = ctx->log->type->topic_find(ctx->log, object->decl.topic, &end->topic, err);
     if (st == TN_NOT_FOUND)
         return tn_err_at(err, TN_E_NAME, "NOT_FOUND", 0, 0, "topic '%s' of '%s' does not exist",
                          object->decl.topic, object->name);
     TN_TRY(st);
-    end->partitions = TN_ARENA_ARRAY(ctx->arena, struct tn_offsets,
-                                     (size_t)end->topic.partitions_count);
+    end->partitions =
+        TN_ARENA_ARRAY(ctx->arena, struct tn_offsets, (size_t)end->topic.partitions_count);
     for (int32_t p = 0; p < end->topic.partitions_count; p++)
         TN_TRY(ctx->log->type->offsets(ctx->log, &end->topic, p, &end->partitions[p], err));
     end->next = ctx->log_ends;
@@ -133,8 +133,8 @@ static enum tn_status read_some(struct log_scan *scan, uint32_t *ret_count, stru
         struct tn_read read = {.records = NULL};
         struct tn_err read_err = TN_ERR_INIT;
         int64_t asked = scan->offset;
-        enum tn_status st = log->type->read(scan->reader, &scan->end->topic, scan->partition,
-                                            asked, READ_BYTES, &read, &read_err);
+        enum tn_status st = log->type->read(scan->reader, &scan->end->topic, scan->partition, asked,
+                                            READ_BYTES, &read, &read_err);
         if (st == TN_E_INVALID) { /* retention moved the start meanwhile */
             struct tn_offsets offsets;
             TN_TRY(log->type->offsets(log, &scan->end->topic, scan->partition, &offsets, err));
@@ -170,15 +170,14 @@ static enum tn_status read_some(struct log_scan *scan, uint32_t *ret_count, stru
 static void key_hash(struct tn_str key, uint64_t *ret_low, uint64_t *ret_high)
 {
     *ret_low = tn_hash64(key.ptr, key.len);
-    *ret_high = tn_mix64(tn_crc32c(0, key.ptr, key.len) * 0x9E3779B97F4A7C15ull ^ key.len,
-                         *ret_low);
+    *ret_high =
+        tn_mix64(tn_crc32c(0, key.ptr, key.len) * 0x9E3779B97F4A7C15ull ^ key.len, *ret_low);
 }
 
 static struct fold_slot *fold_find(const struct fold_map *map, uint64_t low, uint64_t high)
 {
     uint32_t at = (uint32_t)low & map->mask;
-    while (map->slots[at].offset >= 0 &&
-           (map->slots[at].low != low || map->slots[at].high != high))
+    while (map->slots[at].offset >= 0 && (map->slots[at].low != low || map->slots[at].high != high))
         at = (at + 1) & map->mask;
     return &map->slots[at];
 }
@@ -238,7 +237,8 @@ static bool is_last_of_key(const struct log_scan *scan, uint32_t row)
 
 /* ---- decoding ---- */
 
-/* Window start and end behind the key bytes of a windowed topic; false when the key is too short. */
+/* Window start and end behind the key bytes of a windowed topic; false when the key is too short.
+ */
 static bool split_window(const struct tn_topic_decl *decl, struct tn_str *key, int64_t *ret_start,
                          int64_t *ret_end)
 {
@@ -273,8 +273,7 @@ static void fill_windows(struct log_scan *scan, uint32_t count, struct tn_str *k
             is_bad[i] = true;
     }
     for (int k = 0; k < 2; k++) { /* declared WINDOWSTART, WINDOWEND show the same */
-        int shown = tn_schema_find(scan->object->schema,
-                                   scan->base.schema->fields[first + k].name);
+        int shown = tn_schema_find(scan->object->schema, scan->base.schema->fields[first + k].name);
         if (shown >= 0)
             batch->columns[shown] = batch->columns[first + k];
     }
@@ -324,8 +323,8 @@ static void fill_headers(struct log_scan *scan, uint32_t count, struct tn_column
             TN_ARENA_ARRAY(&scan->rows, struct tn_value, (size_t)headers.count * 3 + 1);
         for (uint32_t k = 0; k < headers.count; k++) {
             struct tn_value *pair = &items[headers.count + 2 * k];
-            pair[0] = (struct tn_value){.type = tn_type_of(TN_K_VARCHAR),
-                                        .s = headers.items[k].key};
+            pair[0] =
+                (struct tn_value){.type = tn_type_of(TN_K_VARCHAR), .s = headers.items[k].key};
             pair[1] = (struct tn_value){.type = tn_type_of(TN_K_BYTES),
                                         .is_null = !headers.items[k].value.ptr,
                                         .s = headers.items[k].value};
@@ -393,8 +392,8 @@ static void decode_columns(struct log_scan *scan, uint32_t count, bool *is_bad,
         const struct tn_column *source = NULL;
         uint32_t at = (uint32_t)decl->timestamp_column;
         if (decl->timestamp_column >= 0)
-            source = at < decl->keys_count ? &key.columns[at]
-                                           : &value.columns[at - decl->keys_count];
+            source =
+                at < decl->keys_count ? &key.columns[at] : &value.columns[at - decl->keys_count];
         fill_rowtime(scan, count, source, batch);
     }
 }

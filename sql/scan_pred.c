@@ -1,9 +1,11 @@
-/* Predicates: what a condition implies about single columns, and what that means for keys, windows and offsets.
+/* Predicates: what a condition implies about single columns, and what that means for keys, windows
+ * and offsets.
  *
- * Only implied facts are taken: a predicate may be weaker than the condition, never stronger, so scans that use it
- * return at least the wanted rows. Seen: column op constant (either side, through INTEGER → BIGINT widening), IN with
- * constants, BETWEEN, ORs of equalities on one column, LIKE with a fixed prefix. DOUBLE columns give none: NaN
- * and −0.0 make their order and equality differ from those of keys.
+ * Only implied facts are taken: a predicate may be weaker than the condition, never stronger, so
+ * scans that use it return at least the wanted rows. Seen: column op constant (either side, through
+ * INTEGER → BIGINT widening), IN with constants, BETWEEN, ORs of equalities on one column, LIKE
+ * with a fixed prefix. DOUBLE columns give none: NaN and −0.0 make their order and equality differ
+ * from those of keys.
  *
  * Ownership: results live in the arena given. @thread any */
 #include "sql/scan_int.h"
@@ -45,7 +47,8 @@ static bool is_call(const struct tn_expr *expr, const char *name)
     return expr->kind == TN_E_CALL && strcmp(expr->func->name, name) == 0;
 }
 
-/* Scan column that `expr` is, −1 when it is something else. Widened INTEGER columns set *ret_widened. */
+/* Scan column that `expr` is, −1 when it is something else. Widened INTEGER columns set
+ * *ret_widened. */
 static int column_of(const struct pred_list *list, const struct tn_expr *expr, bool *ret_widened)
 {
     *ret_widened = false;
@@ -72,7 +75,8 @@ static struct tni_pred *add_pred(struct pred_list *list, int column)
     return pred;
 }
 
-/* The constant as a value of the column: false when the column can never equal it (widened INTEGER). */
+/* The constant as a value of the column: false when the column can never equal it (widened
+ * INTEGER). */
 static bool fit_value(const struct tn_value *value, bool is_widened, struct tn_value *ret_value)
 {
     *ret_value = *value;
@@ -437,8 +441,7 @@ static void set_range(const struct tni_tscan_spec *spec, struct tn_key_filter *f
 bool tni_tscan_key_filter(const struct tni_tscan_spec *spec, struct tn_arena *arena,
                           struct tn_key_filter *ret_filter)
 {
-    *ret_filter =
-        (struct tn_key_filter){.window_from_ms = INT64_MIN, .window_to_ms = INT64_MAX};
+    *ret_filter = (struct tn_key_filter){.window_from_ms = INT64_MIN, .window_to_ms = INT64_MAX};
     for (uint32_t i = 0; i < spec->preds_count; i++)
         if (spec->preds[i].is_none)
             return false;

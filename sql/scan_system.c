@@ -1,5 +1,6 @@
-/* Scans of system tables: `fill` runs once when the scan opens and its rows are kept in batches, so that a table that
- * changes while it is read is seen at one moment. The memory is charged to the statement.
+/* Scans of system tables: `fill` runs once when the scan opens and its rows are kept in batches, so
+ * that a table that changes while it is read is seen at one moment. The memory is charged to the
+ * statement.
  *
  * Ownership: see scan.h. @thread one statement, one thread */
 #include "sql/scan_int.h"
@@ -17,11 +18,11 @@ struct system_scan {
 
 struct tni_fill {
     struct system_scan *scan;
-    uint32_t columns_count;      /* of the object, without pseudo-columns */
+    uint32_t columns_count; /* of the object, without pseudo-columns */
     const bool *needed;
     struct tn_colbuilder **cells;
     uint32_t column, rows_count;
-    enum tn_status st;           /* of the budget */
+    enum tn_status st; /* of the budget */
     struct tn_err *err;
 };
 
@@ -29,8 +30,8 @@ static void begin_batch(struct tni_fill *fill)
 {
     const struct tn_schema *schema = fill->scan->base.schema;
     fill->rows_count = 0;
-    fill->cells = TN_ARENA_ARRAY(&fill->scan->arena, struct tn_colbuilder *,
-                                 fill->columns_count + 1);
+    fill->cells =
+        TN_ARENA_ARRAY(&fill->scan->arena, struct tn_colbuilder *, fill->columns_count + 1);
     for (uint32_t i = 0; i < fill->columns_count; i++)
         if (!fill->needed || fill->needed[i])
             fill->cells[i] = tn_colbuilder_new(schema->fields[i].type, &fill->scan->arena);
@@ -96,8 +97,8 @@ void tni_fill_double(struct tni_fill *fill, double value)
 
 void tni_fill_str(struct tni_fill *fill, struct tn_str text)
 {
-    tni_fill_value(
-        fill, &(struct tn_value){.type = cell_type(fill), .is_null = !text.ptr, .s = text});
+    tni_fill_value(fill,
+                   &(struct tn_value){.type = cell_type(fill), .is_null = !text.ptr, .s = text});
 }
 
 void tni_fill_text(struct tni_fill *fill, const char *text)
@@ -113,8 +114,8 @@ bool tni_fill_row_done(struct tni_fill *fill)
         end_batch(fill);
         begin_batch(fill);
         struct system_scan *scan = fill->scan;
-        fill->st = tni_charge_to(scan->base.ctx, (int64_t)scan->arena.bytes_total,
-                                 &scan->charged, fill->err);
+        fill->st = tni_charge_to(scan->base.ctx, (int64_t)scan->arena.bytes_total, &scan->charged,
+                                 fill->err);
         if (!tn_failed(fill->st))
             fill->st = tn_budget_check(scan->base.ctx->budget, fill->err);
     }

@@ -1,20 +1,24 @@
 /* Virtual tables: the slots of a generated statement (gen_sqlite.h) as SQLite sees them.
  *
- * HOW IT WORKS. A connection owns untyped tables v<slot>_<width>, made on first use and kept; what one means is looked up
- * in the running statement. Untyped columns have no affinity, so SQLite converts nothing. Rows come from a native
- * operator tree (scan with pushed-down predicates, vectorised filter), batch by batch, in one of three ways:
+ * HOW IT WORKS. A connection owns untyped tables v<slot>_<width>, made on first use and kept; what
+ * one means is looked up in the running statement. Untyped columns have no affinity, so SQLite
+ * converts nothing. Rows come from a native operator tree (scan with pushed-down predicates,
+ * vectorised filter), batch by batch, in one of three ways:
  *
  *   stream   the first pass without equalities: batches as they come
- *   look-up  equalities on all key columns of a KTable: the engine is asked for those keys, a bounded number of times
- *   store    everything else: the rows are copied once and kept for the statement; equalities use a hash index over
- *            their columns, so a join costs one pass over each side instead of one per outer row
+ *   look-up  equalities on all key columns of a KTable: the engine is asked for those keys, a
+ * bounded number of times store    everything else: the rows are copied once and kept for the
+ * statement; equalities use a hash index over their columns, so a join costs one pass over each
+ * side instead of one per outer row
  *
- * PLAN. idxNum is 1 when there are equalities, else 0. idxStr holds one item per argument of xFilter, in order:
- *   '=' column ','   equality                 '@' column ','   IN, all values at once (sqlite3_vtab_in)
+ * PLAN. idxNum is 1 when there are equalities, else 0. idxStr holds one item per argument of
+ * xFilter, in order:
+ *   '=' column ','   equality                 '@' column ','   IN, all values at once
+ * (sqlite3_vtab_in)
  *   '<' 'l' '>' 'g' column ','   less, at most, greater, at least
- * All of them are applied exactly here, so omit is set. ORDER BY is not consumed, LIMIT and OFFSET are not either: batches
- * are pulled lazily, so they stop the scan by themselves. Which columns to produce is known from the generated
- * text, more exactly than colUsed says, so that is not read.
+ * All of them are applied exactly here, so omit is set. ORDER BY is not consumed, LIMIT and OFFSET
+ * are not either: batches are pulled lazily, so they stop the scan by themselves. Which columns to
+ * produce is known from the generated text, more exactly than colUsed says, so that is not read.
  *
  * Row numbers are stable for stored tables; a table under a RIGHT or FULL JOIN is always stored.
  *
@@ -30,12 +34,12 @@
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
-#define CHUNK_SHIFT  12
-#define EQUALS_MAX   8    /* columns of one hash index */
-#define TESTS_MAX    32   /* constraints of one plan */
-#define INDEXES_MAX  8    /* hash indexes of one slot */
-#define LOOKUPS_MAX  1000 /* engine look-ups of one slot before it is stored */
-#define NO_ENTRY     UINT32_MAX
+#define CHUNK_SHIFT 12
+#define EQUALS_MAX  8    /* columns of one hash index */
+#define TESTS_MAX   32   /* constraints of one plan */
+#define INDEXES_MAX 8    /* hash indexes of one slot */
+#define LOOKUPS_MAX 1000 /* engine look-ups of one slot before it is stored */
+#define NO_ENTRY    UINT32_MAX
 
 static_assert(1u << CHUNK_SHIFT == TN_BATCH_ROWS_MAX, "a place is chunk and row of one batch");
 
@@ -56,12 +60,12 @@ struct tni_vslot {
     struct tni_statement *stmt;
     const struct tni_slot *slot;
     uint32_t kept_count;
-    int *kept_of;                 /* slot column → column of the batches, −1 = nobody reads it */
+    int *kept_of; /* slot column → column of the batches, −1 = nobody reads it */
     struct tn_schema kept;
     struct tn_expr **exprs;
-    uint32_t keys_count;          /* key columns of a KTable that can be looked up; 0 = none */
-    int *key_columns;             /* slot columns */
-    struct tni_pred *preds;       /* of the slot's own filter */
+    uint32_t keys_count;    /* key columns of a KTable that can be looked up; 0 = none */
+    int *key_columns;       /* slot columns */
+    struct tni_pred *preds; /* of the slot's own filter */
     uint32_t preds_count;
     uint32_t passes, lookups;
     /* stored rows */
@@ -81,8 +85,8 @@ struct table {
 };
 
 struct test {
-    char op;                 /* of idxStr */
-    uint32_t column;         /* kept */
+    char op;         /* of idxStr */
+    uint32_t column; /* kept */
     int slot_column;
     uint32_t values_count;
     struct tn_value *values; /* ascending for '@' */
@@ -93,9 +97,9 @@ enum mode { MODE_BATCHES, MODE_STORED, MODE_HASH };
 struct cursor {
     sqlite3_vtab_cursor base; /* first */
     struct tni_vslot *vs;
-    struct tn_arena arena;    /* tests */
+    struct tn_arena arena; /* tests */
     enum mode mode;
-    struct tni_op *op;        /* BATCHES */
+    struct tni_op *op; /* BATCHES */
     struct tn_batch *batch;
     uint32_t row, chunk;
     int64_t rowid;
@@ -126,8 +130,7 @@ static int fail(struct tni_vslot *vs, enum tn_status st, const struct tn_err *er
 
 /* Rows of the slot with its filter applied; `equals` are looked up in the KTable (is_lookup). */
 static enum tn_status open_source(struct tni_vslot *vs, const struct tni_pred *equals,
-                                  uint32_t equals_count, struct tni_op **ret_op,
-                                  struct tn_err *err)
+                                  uint32_t equals_count, struct tni_op **ret_op, struct tn_err *err)
 {
     struct tni_exec_ctx *ctx = vs->stmt->ctx;
     const struct tni_slot *slot = vs->slot;
@@ -141,12 +144,12 @@ static enum tn_status open_source(struct tni_vslot *vs, const struct tni_pred *e
         memcpy(needed, slot->used, slot->schema->fields_count * sizeof *needed);
         if (slot->filter)
             tn_expr_columns(slot->filter, 0, needed);
-        struct tni_pred *preds = TN_ARENA_ARRAY(ctx->arena, struct tni_pred,
-                                                (size_t)vs->preds_count + equals_count + 1);
+        struct tni_pred *preds =
+            TN_ARENA_ARRAY(ctx->arena, struct tni_pred, (size_t)vs->preds_count + equals_count + 1);
         memcpy(preds, vs->preds, vs->preds_count * sizeof *preds);
         memcpy(preds + vs->preds_count, equals, equals_count * sizeof *preds);
-        *spec = (struct tni_tscan_spec){slot->object, needed, vs->preds_count + equals_count,
-                                        preds};
+        *spec =
+            (struct tni_tscan_spec){slot->object, needed, vs->preds_count + equals_count, preds};
         op = tni_op_scan(ctx, spec);
     }
     return tni_op_compute(op, slot->filter, &vs->kept, vs->exprs, ret_op, err);
@@ -176,8 +179,7 @@ static enum tn_status store_batch(struct tni_vslot *vs, const struct tn_batch *b
         vs->chunks = tn_realloc(vs->chunks, vs->chunks_cap * sizeof(struct tn_batch *));
     }
     TN_ASSERT(vs->chunks_count < UINT32_MAX >> CHUNK_SHIFT);
-    vs->chunks[vs->chunks_count++] =
-        tn_batch_gather(batch, rows, batch->rows_count, &vs->arena);
+    vs->chunks[vs->chunks_count++] = tn_batch_gather(batch, rows, batch->rows_count, &vs->arena);
     vs->rows_count += batch->rows_count;
     return charge_store(vs, err);
 }
@@ -253,8 +255,7 @@ static void build_index(struct tni_vslot *vs, struct hash_index *index)
             if (!hash_row(index, vs->chunks[c], row, &hash))
                 continue;
             uint32_t *head = &index->heads[hash & index->mask];
-            index->entries[index->count] =
-                (struct hash_entry){hash, c << CHUNK_SHIFT | row, *head};
+            index->entries[index->count] = (struct hash_entry){hash, c << CHUNK_SHIFT | row, *head};
             *head = index->count++;
         }
     }
@@ -289,7 +290,7 @@ struct plan {
     size_t len;
     int args_count;
     uint32_t equals_count;
-    int equals[EQUALS_MAX];  /* slot columns */
+    int equals[EQUALS_MAX]; /* slot columns */
     uint32_t ranges_count;
     bool has_in;
 };
@@ -355,8 +356,7 @@ static bool covers_key(const struct tni_vslot *vs, const struct plan *plan)
     return vs->keys_count > 0;
 }
 
-static void plan_cost(const struct tni_vslot *vs, const struct plan *plan,
-                      sqlite3_index_info *info)
+static void plan_cost(const struct tni_vslot *vs, const struct plan *plan, sqlite3_index_info *info)
 {
     double rows = vs->slot->rows_estimate > 1 ? (double)vs->slot->rows_estimate : 1;
     if (plan->equals_count) {
@@ -400,12 +400,12 @@ static int value_order(const void *a, const void *b)
     return tn_value_cmp(a, b);
 }
 
-/* An argument as a value comparable with the column; false: NULL or another kind, which equals nothing. */
+/* An argument as a value comparable with the column; false: NULL or another kind, which equals
+ * nothing. */
 static bool read_argument(struct cursor *cur, sqlite3_value *in, const struct tn_type *type,
                           struct tn_value *ret_value)
 {
-    const struct tn_type *wide =
-        type->kind == TN_K_INTEGER ? tn_type_of(TN_K_BIGINT) : type;
+    const struct tn_type *wide = type->kind == TN_K_INTEGER ? tn_type_of(TN_K_BIGINT) : type;
     if (!tni_sq_value(in, wide, &cur->arena, ret_value) || ret_value->is_null)
         return false;
     ret_value->type = type;
@@ -555,8 +555,7 @@ static bool next_combination(struct cursor *cur)
 static bool is_combination(const struct cursor *cur, const struct tn_batch *batch, uint32_t row)
 {
     for (uint32_t i = 0; i < cur->index->columns_count; i++) {
-        struct tn_value value =
-            tn_column_value(&batch->columns[cur->index->columns[i]], row, NULL);
+        struct tn_value value = tn_column_value(&batch->columns[cur->index->columns[i]], row, NULL);
         if (tn_value_cmp(&value, &cur->equals[i]->values[cur->at[i]]) != 0)
             return false;
     }
@@ -625,16 +624,14 @@ static bool can_look_up(const struct cursor *cur)
 static enum tn_status open_lookup(struct cursor *cur, struct tn_err *err)
 {
     struct tni_vslot *vs = cur->vs;
-    struct tni_pred *preds =
-        TN_ARENA_ARRAY(vs->stmt->ctx->arena, struct tni_pred, vs->keys_count);
+    struct tni_pred *preds = TN_ARENA_ARRAY(vs->stmt->ctx->arena, struct tni_pred, vs->keys_count);
     for (uint32_t i = 0; i < vs->keys_count; i++) {
         const struct test *test = equality_of(cur, vs->key_columns[i]);
         preds[i] = (struct tni_pred){.column = vs->key_columns[i],
                                      .values_count = test->values_count,
                                      .values = test->values};
         if (test->values[0].type->kind == TN_K_INTEGER &&
-            (test->values[0].i < INT32_MIN ||
-             test->values[test->values_count - 1].i > INT32_MAX))
+            (test->values[0].i < INT32_MIN || test->values[test->values_count - 1].i > INT32_MAX))
             preds[i].values_count = 0; /* wider than the key: scanned, tested, nothing found */
     }
     vs->lookups++;
@@ -802,8 +799,8 @@ int tni_vtab_register(struct tni_conn *conn)
     return sqlite3_create_module_v2(conn->db, "tarn", &module, conn, NULL);
 }
 
-static enum tn_status need_tables(struct tni_conn *conn, int width_class, int width,
-                                  uint32_t count, struct tn_err *err)
+static enum tn_status need_tables(struct tni_conn *conn, int width_class, int width, uint32_t count,
+                                  struct tn_err *err)
 {
     if (count > TNI_SQLITE_SLOTS_MAX)
         return tn_err_at(err, TN_E_LIMIT, "EXCEEDED_TABLES_LIMIT", 0, 0,
@@ -863,8 +860,7 @@ static void prepare_slot(struct tni_statement *stmt, uint32_t number)
         if (!slot->used[i])
             continue;
         fields[vs->kept_count] = slot->schema->fields[i];
-        vs->exprs[vs->kept_count] =
-            tni_expr_column(arena, i, slot->schema->fields[i].type, NULL);
+        vs->exprs[vs->kept_count] = tni_expr_column(arena, i, slot->schema->fields[i].type, NULL);
         vs->kept_of[i] = (int)vs->kept_count++;
     }
     vs->kept = (struct tn_schema){vs->kept_count, fields};
@@ -877,8 +873,8 @@ enum tn_status tni_vtab_prepare(struct tni_statement *stmt, struct tn_err *err)
 {
     static const int widths[3] = {16, 64, 300};
     uint32_t counts[3] = {0};
-    stmt->slots = TN_ARENA_ARRAY(stmt->ctx->arena, struct tni_vslot,
-                                 (size_t)stmt->gen.slots_count + 1);
+    stmt->slots =
+        TN_ARENA_ARRAY(stmt->ctx->arena, struct tni_vslot, (size_t)stmt->gen.slots_count + 1);
     for (uint32_t i = 0; i < stmt->gen.slots_count; i++) {
         prepare_slot(stmt, i);
         int width = tni_slot_width(&stmt->gen.slots[i]);

@@ -31,7 +31,8 @@ struct tn_writer {
 
 /* ---- cells ---- */
 
-/* Time kinds: text of at most TN_TIME_TEXT_MAX bytes; fractions have three digits, six when they need them. */
+/* Time kinds: text of at most TN_TIME_TEXT_MAX bytes; fractions have three digits, six when they
+ * need them. */
 static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t row, bool is_json)
 {
     char text[TN_TIME_TEXT_MAX];
@@ -67,7 +68,8 @@ static void add_base64(struct tn_buf *buf, struct tn_str bytes)
         if (left > 2)
             bits |= p[i + 2];
         char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
-                        left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+                        left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
         tn_buf_add(buf, four, 4);
     }
 }

@@ -1,11 +1,13 @@
-/* Result writers: struct tn_rows implementations that print batches as NDJSON, one JSON document, or CSV into a byte
- * sink. Values have one canonical text each (tn_cell_json, tn_cell_text), shared by every surface:
+/* Result writers: struct tn_rows implementations that print batches as NDJSON, one JSON document,
+ * or CSV into a byte sink. Values have one canonical text each (tn_cell_json, tn_cell_text), shared
+ * by every surface:
  *
- *   BOOLEAN true/false · INTEGER, BIGINT digits · DOUBLE shortest round-trip digits as streams print them, NaN and
- *   infinities as strings in JSON · DECIMAL plain with its full scale (a JSON number) · VARCHAR text · BYTES base64 ·
- *   DATE 2024-01-31 · TIME 10:00:00.000 · TIMESTAMP 2024-01-31 10:00:00.000 (six digits when µs are not whole ms) ·
- *   TIMESTAMP WITH TIME ZONE the same with " UTC" · JSON itself · intervals as Trino shows them ·
- *   ARRAY, MAP, STRUCT as JSON (in CSV and text: the JSON text).
+ *   BOOLEAN true/false · INTEGER, BIGINT digits · DOUBLE shortest round-trip digits as streams
+ * print them, NaN and infinities as strings in JSON · DECIMAL plain with its full scale (a JSON
+ * number) · VARCHAR text · BYTES base64 · DATE 2024-01-31 · TIME 10:00:00.000 · TIMESTAMP
+ * 2024-01-31 10:00:00.000 (six digits when µs are not whole ms) · TIMESTAMP WITH TIME ZONE the same
+ * with " UTC" · JSON itself · intervals as Trino shows them · ARRAY, MAP, STRUCT as JSON (in CSV
+ * and text: the JSON text).
  *
  * Ownership: the writer borrows the sink. @thread the statement's
  */
