@@ -4,33 +4,41 @@
  * the last commit at the same time. So a key has one *entry* with two sides:
  *
  *   worker side     in-place aggregate states, touched only by the worker thread that owns the
- * task, without locks committed side  a chain of immutable *versions* (encoded bytes + commit
- * number), newest first; read by queries under a read lock, changed by the commit thread under the
- * write lock
+ *                   task, without locks
+ *   committed side  a chain of immutable *versions* (encoded bytes + commit number), newest first;
+ *                   read by queries under a read lock, changed by the commit thread under the
+ *                   write lock
  *
- *        batch ─► acquire ─► update ─► … ─► boundary ──► delta ──► publish(commit) ─► gc ─► flush
- * ─► state port (MultiGet for misses)       │                     ▲ abort drops deltas and open
- * changes └─ changelog rows (columns of new and old values)
+ *   batch ─► acquire ─► update ─► … ─► boundary ─► delta ─► publish(commit) ─► gc ─► flush ─► state
+ *            (MultiGet for misses)        │                                               port
+ *                                         └─► changelog rows (columns of new and old values)
+ *   abort drops the deltas in flight and the open changes
  *
  * BYTES OF A ROW (`struct tn_str row`, also the value in the state port and in state changelogs):
- *   int64 LE rowtime in ms | value. Value of an AGGREGATE: the encoded states of its aggregates,
- * one after another. Value of a MATERIALIZE: stream/rowcode.h of its value columns. BYTES OF A KEY
- * (`struct tn_str key`): stream/keycode.h of the key columns, then for TUMBLE and HOP the window
- *   start, for SESSION the window end and start, each 8 bytes big-endian. Key order is value order,
- * then time. STATE PORT KEY: store u32 BE | partition u32 BE | segment u64 BE (windowed only) | key
- * bytes as above.
+ *   int64 LE rowtime in ms | value
+ *   Value of an AGGREGATE: the encoded states of its aggregates, one after another. Value of a
+ *   MATERIALIZE: stream/rowcode.h of its value columns.
+ *
+ * BYTES OF A KEY (`struct tn_str key`): stream/keycode.h of the key columns, then for TUMBLE and
+ *   HOP the window start, for SESSION the window end and start, each 8 bytes big-endian. Key order
+ *   is value order, then time.
+ *
+ * STATE PORT KEY:
+ *   store u32 BE | partition u32 BE | segment u64 BE (windowed only) | key bytes as above
  *
  * INVARIANTS
  *   K1  A row that is committed but not flushed is always in memory; so is every version an open
- * pin still needs and its snapshot lacks. Only clean, flushed entries are evicted. K2  While
- * `is_complete`, every living key is in memory: misses need no state look-up, scans no merge. K3
- * The order of a delta's changes is the order in which keys were first touched in the round. K4  At
- * most two deltas are in flight; they are published in order or aborted together. K5  Bytes of a
- * change (key, row, before) stay valid until its delta is published or aborted.
+ *       pin still needs and its snapshot lacks. Only clean, flushed entries are evicted.
+ *   K2  While `is_complete`, every living key is in memory: misses need no state look-up, scans no
+ *       merge.
+ *   K3  The order of a delta's changes is the order in which keys were first touched in the round.
+ *   K4  At most two deltas are in flight; they are published in order or aborted together.
+ *   K5  Bytes of a change (key, row, before) stay valid until its delta is published or aborted.
+ *   K6  A flush holds only commits that are visible, so a pin's snapshot never runs ahead of it.
  *
- * THREADS. @thread worker: the owner of the task. @thread commit: publish, gc, flush (one at a
- * time; may run while the worker works). @thread any: pins, look-ups, scans, stats. Abort needs
- * both: worker idle, called by either.
+ * THREADS. @thread worker: the owner of the task. @thread commit: publish, gc, flush; they may run
+ * while the worker works. @thread any: pins, look-ups, scans, stats. Abort needs the worker and the
+ * commit thread idle and may be called by either.
  */
 #ifndef TN_STREAM_KTABLE_H
 #define TN_STREAM_KTABLE_H
@@ -60,27 +68,39 @@ static inline bool tni_budget_is_over(struct tni_budget *budget)
 
 /* ---- view: what is committed and visible, process-wide; pins ---- */
 
+/* One state snapshot after each flush, shared by all pins until the next one: a pin costs no call
+ * of the state port, and a snapshot holds exactly the flushes up to its number, even while another
+ * one is being applied. */
+struct tni_view_snapshot {
+    struct tn_state_snapshot *snapshot;
+    uint32_t flush;
+    uint32_t refs; /* pins, + 1 while it is the view's current one */
+};
+
 struct tni_view_pin {
     int64_t commit; /* rows as of this commit number */
-    uint32_t flush; /* flushes ≤ this one are in the pin's snapshot */
+    uint32_t flush; /* flushes ≤ this one are in the snapshot */
+    struct tni_view_snapshot *shared;
     struct tni_view_pin *next, *prev;
 };
 
 struct tni_view {
     pthread_mutex_t lock;
+    struct tn_state *state;
     int64_t commit; /* newest visible commit */
     uint32_t flush; /* newest flush that is complete in the state port */
+    struct tni_view_snapshot *current;
     struct tni_view_pin *pins;
 };
 
-void tni_view_init(struct tni_view *view, int64_t commit);
+enum tn_status tni_view_init(struct tni_view *view, struct tn_state *state, int64_t commit,
+                             struct tn_err *err);
 void tni_view_release(struct tni_view *view);
 /* Make everything published under `commit` visible. Call after every ktable of the commit was
  * published. @thread commit */
 void tni_view_advance(struct tni_view *view, int64_t commit);
 int64_t tni_view_commit(struct tni_view *view);
-/* Pin the newest commit. Take the state snapshot AFTER this call: a flush in between does no harm,
- * because what it wrote stays in memory while the pin is open. @thread any */
+/* Pin the newest commit; allocates nothing, never fails. @thread any */
 void tni_view_pin(struct tni_view *view, struct tni_view_pin *pin);
 void tni_view_unpin(struct tni_view *view, struct tni_view_pin *pin);
 
@@ -236,15 +256,16 @@ struct tni_change {
     struct tn_str row;    /* ptr NULL = delete */
     struct tn_str before; /* committed row before the round (or of the round in flight before it);
                              ptr NULL = none */
-    bool is_same;         /* row and before differ at most in rowtime */
-    int64_t rowtime_ms;   /* of the row, or of the delete (tombstones carry it) */
+    int64_t rowtime_ms;   /* of the row or of its deletion */
+    bool is_same;         /* row and before differ only in rowtime */
 };
 
 /* Close the round: encode every dirty entry. Keys that came and went within the round leave no
  * change. Returns NULL when nothing changed. The next batch may start at once. @thread worker */
 struct tni_delta *tni_ktable_boundary(struct tni_ktable *kt);
 uint32_t tni_delta_count(const struct tni_delta *delta);
-const struct tni_change *tni_delta_changes(const struct tni_delta *delta);
+/* Change i < count. @thread any, until publish or abort */
+struct tni_change tni_delta_get(const struct tni_delta *delta, uint32_t i);
 size_t tni_delta_bytes(const struct tni_delta *delta);
 /* The log accepted the round. Frees the delta. NULL is a no-op. @thread commit */
 void tni_ktable_publish(struct tni_ktable *kt, struct tni_delta *delta, int64_t commit);
@@ -255,9 +276,13 @@ void tni_ktable_gc(struct tni_ktable *kt);
 enum tn_status tni_ktable_abort(struct tni_ktable *kt, struct tni_delta *const *deltas,
                                 uint32_t deltas_count, struct tn_err *err);
 
-/* ---- flush @thread commit ---- */
+/* ---- flush: one at a time, on the commit thread or another one; publish and gc may run meanwhile
+ * ---- */
 
-/* One atomic change of the state port: the committed rows of a task's ktables and its positions. */
+/* One atomic change of the state port: the committed rows of a task's ktables and its positions.
+ * New, add and put belong on the commit thread, after tni_view_advance and before the next publish,
+ * so that rows and positions are of one commit; apply may move elsewhere. Memory: about 80 bytes a
+ * row until it is freed, so flush before tni_ktable_unflushed_bytes grows large. */
 struct tni_flush;
 struct tni_flush *tni_flush_new(struct tn_state *state, struct tni_view *view);
 /* Take all committed, unflushed rows of kt (and its expired segments). */
@@ -301,12 +326,11 @@ struct tni_row {
     struct tn_str row; /* ptr NULL = absent */
 };
 
-/* Rows of exactly these key bytes as of the pin. `snapshot` belongs to the pin. Rows land in
+/* Rows of exactly these key bytes as of the pin. Rows land in
  * ret_rows in order of keys; absent ones have row.ptr NULL. */
 enum tn_status tni_ktable_get(struct tni_ktable *kt, const struct tni_view_pin *pin,
-                              const struct tn_state_snapshot *snapshot, const struct tn_str *keys,
-                              uint32_t count, struct tn_arena *arena, struct tni_row *ret_rows,
-                              struct tn_err *err);
+                              const struct tn_str *keys, uint32_t count, struct tn_arena *arena,
+                              struct tni_row *ret_rows, struct tn_err *err);
 
 struct tni_scan_range {
     struct tn_str low,
@@ -314,9 +338,8 @@ struct tni_scan_range {
     int64_t start_from_ms, start_to_ms; /* window start, inclusive; INT64_MIN, INT64_MAX = open */
 };
 struct tni_scan;
-/* range NULL = all. Rows come in no defined order. The pin and snapshot outlive the scan. */
+/* range NULL = all. Rows come in no defined order. The pin outlives the scan. */
 enum tn_status tni_scan_open(struct tni_ktable *kt, const struct tni_view_pin *pin,
-                             const struct tn_state_snapshot *snapshot,
                              const struct tni_scan_range *range, struct tni_scan **ret_scan,
                              struct tn_err *err);
 /* Next up to rows_max rows, bytes in `arena`; TN_END. */

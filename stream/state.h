@@ -20,14 +20,16 @@ struct tn_state_put {
     struct tn_str value; /* ptr NULL = delete */
 };
 
+struct tn_state_range {
+    struct tn_str from, to;     /* [from, to) */
+};
+
 /* One atomic change. */
 struct tn_state_change {
     const struct tn_state_put *puts;
     size_t puts_count;
     bool is_sorted;             /* puts ascend by key without repeats: a large change may be ingested as a file */
-    const struct {
-        struct tn_str from, to; /* [from, to) */
-    } *ranges;                  /* deleted before the puts */
+    const struct tn_state_range *ranges; /* deleted before the puts */
     size_t ranges_count;
 };
 

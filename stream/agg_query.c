@@ -1,0 +1,2 @@
+#include "stream/agg_int.h"
+const struct tn_agg *const tni_aggs_query[] = {NULL};
