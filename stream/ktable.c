@@ -292,15 +292,12 @@ static uint32_t probe_batch(struct tni_ktable *kt, const struct tn_str *keys, ui
     return missing;
 }
 
-/* Adopt the bytes read from the state port for an entry nobody has changed. */
-static void adopt(struct tni_ktable *kt, struct tni_entry *e, struct tn_str row)
+void tni_entry_adopt(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v)
 {
-    struct tni_version *v = tni_version_new(kt, row.len);
-    memcpy(v->bytes, row.ptr, row.len);
     v->flush = 0;
     e->head = e->last = v;
     e->cflags |= TNI_C_PERSISTED;
-    e->wflags |= TNI_W_EXISTS;
+    e->wflags = (uint8_t)((e->wflags & ~TNI_W_UNLOADED) | TNI_W_EXISTS);
     e->rowtime_ms = tni_version_rowtime(v);
     kt->keys_count++;
 }
@@ -324,18 +321,23 @@ static enum tn_status load(struct tni_ktable *kt, uint32_t count, struct tn_err 
         tn_buf_release(&buf);
     }
     TN_TRY(state->type->multi_get(state, NULL, keys, count, &s->arena, values, err));
-    uint32_t found = 0;
+    struct tni_version **found = TN_ARENA_ARRAY(&s->arena, struct tni_version *, count);
+    uint32_t found_count = 0;
+    for (uint32_t i = 0; i < count; i++) { /* allocating may take the lock itself */
+        if (!values[i].ptr || values[i].len < TNI_ROWTIME_BYTES)
+            continue;
+        found[i] = tni_version_new(kt, values[i].len);
+        memcpy(found[i]->bytes, values[i].ptr, values[i].len);
+        found_count++;
+    }
     pthread_rwlock_wrlock(&kt->lock);
     for (uint32_t i = 0; i < count; i++) {
-        struct tni_entry *e = s->entries[i];
-        e->wflags &= (uint8_t)~TNI_W_UNLOADED;
-        if (values[i].ptr && values[i].len >= TNI_ROWTIME_BYTES) {
-            adopt(kt, e, values[i]);
-            found++;
-        }
+        s->entries[i]->wflags &= (uint8_t)~TNI_W_UNLOADED;
+        if (found[i])
+            tni_entry_adopt(kt, s->entries[i], found[i]);
     }
     pthread_rwlock_unlock(&kt->lock);
-    atomic_fetch_add_explicit(&kt->loads, found, memory_order_relaxed);
+    atomic_fetch_add_explicit(&kt->loads, found_count, memory_order_relaxed);
     return TN_OK;
 }
 
@@ -518,7 +520,10 @@ void tni_ktable_touch(struct tni_ktable *kt, struct tni_entry *const *entries,
     for (uint32_t i = 0; i < count; i++) {
         struct tni_entry *e = entries[i];
         tni_entry_mark(kt, e);
-        e->wflags |= TNI_W_EXISTS;
+        if (!(e->wflags & TNI_W_EXISTS)) {
+            e->wflags |= TNI_W_EXISTS;
+            e->rowtime_ms = INT64_MIN; /* a new life: the time of its deletion does not count */
+        }
         if (rowtimes_ms) {
             int64_t time_ms = rowtimes_ms[rows ? rows[i] : i];
             if (time_ms > e->rowtime_ms)

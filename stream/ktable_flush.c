@@ -16,9 +16,9 @@
 
 struct flush_part {
     struct tni_ktable *kt;
-    struct tni_entries taken;
+    struct tni_entries taken;      /* those that are written first */
     struct tni_version **versions; /* head of each when taken */
-    size_t puts_count;             /* of them that are written */
+    size_t puts_count;             /* how many are written */
     long long bytes_unflushed;
     uint64_t expire_from, expire_to; /* segments */
 };
@@ -106,7 +106,14 @@ void tni_flush_add(struct tni_flush *flush, struct tni_ktable *kt)
         TN_ASSERT(e->head->commit <= commit); /* K6 */
         e->cflags = (uint8_t)((e->cflags & ~TNI_C_UNFLUSHED) | TNI_C_FLUSHING);
         part->versions[i] = e->head;
-        part->puts_count += is_written(part, e, e->head);
+        if (!is_written(part, e, e->head))
+            continue;
+        e->cflags |= TNI_C_PERSISTED; /* from now on: a failed apply may have got through */
+        size_t at = part->puts_count++;
+        part->taken.items[i] = part->taken.items[at];
+        part->versions[i] = part->versions[at];
+        part->taken.items[at] = e;
+        part->versions[at] = e->head;
     }
     pthread_rwlock_unlock(&kt->lock);
     flush->puts_count += part->puts_count;
@@ -289,11 +296,9 @@ static void part_puts(struct tni_flush *flush, const struct flush_part *part,
     struct sort_ref *refs = tn_alloc_raw((part->puts_count + 1) * sizeof *refs);
     struct sorter sorter = {.kt = kt, .taken = &part->taken};
     sorter.other = tn_alloc_raw((part->puts_count + 1) * sizeof *refs);
-    size_t count = 0;
-    for (uint32_t i = 0; i < part->taken.count; i++)
-        if (is_written(part, part->taken.items[i], part->versions[i]))
-            refs[count++] = (struct sort_ref){.at = i};
-    TN_ASSERT(count == part->puts_count);
+    size_t count = part->puts_count;
+    for (size_t i = 0; i < count; i++)
+        refs[i] = (struct sort_ref){.at = (uint32_t)i};
     if (kt->window_bytes)
         sort_segments(&sorter, refs, count);
     else
@@ -393,7 +398,7 @@ static size_t expired_ranges(struct tni_flush *flush, struct tn_state_range *ran
 static void mark_entry(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v,
                        uint32_t flush_number)
 {
-    e->cflags = (uint8_t)((e->cflags & ~TNI_C_FLUSHING) | TNI_C_PERSISTED);
+    e->cflags &= (uint8_t)~TNI_C_FLUSHING;
     v->flush = flush_number;
     if (e->head->is_deleted && e->head == v && !(e->cflags & TNI_C_DEAD)) {
         e->cflags |= TNI_C_DEAD;

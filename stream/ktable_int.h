@@ -291,6 +291,8 @@ void tni_mem_sweep(struct tni_ktable *kt);
 /* ktable.c */
 enum tn_status tni_acquire_keys(struct tni_ktable *kt, const struct tn_str *keys, uint32_t count,
                                 bool is_blind, struct tni_entry **ret_entries, struct tn_err *err);
+/* Adopt what was read from the state port for an entry nobody has changed. Write lock held. */
+void tni_entry_adopt(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v);
 /* Decode or start the states of an entry. */
 /* Recompute the bytes behind the states of an open entry. */
 void tni_entry_extra(struct tni_ktable *kt, struct tni_entry *e);

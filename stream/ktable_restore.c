@@ -109,22 +109,20 @@ static void warm_from(struct tni_ktable *kt, struct tn_str state_key)
     memcpy(kt->warm_key, state_key.ptr, state_key.len);
 }
 
-/* Take one row in if the key is not in memory. */
+/* Take one row in if the key is not in memory, or is there but could not be read before. */
 static void warm_row(struct tni_ktable *kt, struct tn_str key, struct tn_str row)
 {
     uint32_t hash = tni_key_hash(key);
-    if (tni_index_find(kt, key, hash))
+    struct tni_entry *e = tni_index_find(kt, key, hash);
+    if (e && !(e->wflags & TNI_W_UNLOADED))
         return;
+    TN_ASSERT(!e || !e->head);
     tni_index_reserve(kt, 1);
     struct tni_version *v = version_of(kt, row);
-    v->flush = 0;
     pthread_rwlock_wrlock(&kt->lock);
-    struct tni_entry *e = tni_entry_new(kt, key, hash);
-    e->head = e->last = v;
-    e->rowtime_ms = tni_version_rowtime(v);
-    e->wflags |= TNI_W_EXISTS;
-    e->cflags |= TNI_C_PERSISTED;
-    kt->keys_count++;
+    if (!e)
+        e = tni_entry_new(kt, key, hash);
+    tni_entry_adopt(kt, e, v);
     pthread_rwlock_unlock(&kt->lock);
 }
 

@@ -1,4 +1,4 @@
-/* stub */
+/* Time index and sessions of a ktable (not built yet: these hooks do nothing). @thread worker */
 #include "stream/ktable_int.h"
 void tni_windows_free(struct tni_ktable *kt)
 {
