@@ -1,7 +1,8 @@
-/* Port: an ordered byte store with atomic changes. Adapters: RocksDB (store/), in-memory model (tests/, sim).
+/* Port: an ordered byte store with atomic changes. Adapters: RocksDB (store/), in-memory model
+ * (tests/, sim).
  *
- * Keys compare by memcmp. The layout of keys is the runner's (stream/README.md, "State layout"): store u32 BE |
- * partition u32 BE | segment | key | window start.
+ * Keys compare by memcmp. The layout of keys is the runner's (stream/README.md, "State layout"):
+ * store u32 BE | partition u32 BE | segment | key | window start.
  *
  * @thread any; an iterator or snapshot has one owner thread at a time.
  */
@@ -21,14 +22,15 @@ struct tn_state_put {
 };
 
 struct tn_state_range {
-    struct tn_str from, to;     /* [from, to) */
+    struct tn_str from, to; /* [from, to) */
 };
 
 /* One atomic change. */
 struct tn_state_change {
     const struct tn_state_put *puts;
     size_t puts_count;
-    bool is_sorted;             /* puts ascend by key without repeats: a large change may be ingested as a file */
+    bool is_sorted; /* puts ascend by key without repeats: a large change may be ingested as a file
+                     */
     const struct tn_state_range *ranges; /* deleted before the puts */
     size_t ranges_count;
 };
