@@ -75,16 +75,14 @@ static enum tn_status stream_new(struct tn_ingest *ingest, struct tn_str name, b
                         target.decl->topic, target.name);
     if (st != TN_OK)
         goto fail;
-    if (target.decl->window != TN_WINDOW_NONE) {
-        st = tn_err_set(err, TN_E_UNSUPPORTED, "'%s' has windowed keys: it takes no events by HTTP",
-                        target.name);
-        goto fail;
-    }
+    if (target.decl->window != TN_WINDOW_NONE && !target.refusal)
+        stream->target.refusal = "its keys are windowed";
     if (target.defaults)
         TN_GOTO(tni_ingest_defaults_parse(target.defaults, &stream->defaults, err));
-    TN_GOTO(
-        tni_ingest_encoder_new(target.decl, &encoder, err)); /* refuses what cannot be encoded */
-    tni_ingest_encoder_give(stream, encoder);
+    if (!stream->target.refusal) {
+        TN_GOTO(tni_ingest_encoder_new(target.decl, &encoder, err)); /* can it be encoded? */
+        tni_ingest_encoder_give(stream, encoder);
+    }
     *ret_stream = stream;
     return TN_OK;
 fail:
@@ -184,6 +182,14 @@ void tni_ingest_encoder_give(struct tni_ingest_stream *stream, struct tni_encode
 
 /* ---- requests ---- */
 
+static enum tn_status check_writable(const struct tni_ingest_stream *stream, struct tn_err *err)
+{
+    if (!stream->target.refusal)
+        return TN_OK;
+    return tn_err_set(err, TN_E_DENIED, "'%s' takes no events: %s", stream->target.name,
+                      stream->target.refusal);
+}
+
 /* POST of a path no other route has: only declared ingest paths go on. */
 static enum tn_status path_begin(void *ctx, struct tn_http_request *req, struct tn_err *err)
 {
@@ -191,8 +197,10 @@ static enum tn_status path_begin(void *ctx, struct tn_http_request *req, struct 
     struct tni_ingest_stream *stream;
     enum tn_status st = tni_ingest_stream_get(ingest, tn_http_path(req), true, &stream, err);
     if (st == TN_OK) {
+        st = check_writable(stream, err);
         tni_ingest_stream_unref(stream);
-        return TN_OK;
+        if (st == TN_OK)
+            return TN_OK;
     }
     tn_http_reply(req, st == TN_E_NAME ? 404 : tn_status_http(st), NULL);
     return st;
@@ -205,8 +213,10 @@ static enum tn_status name_begin(void *ctx, struct tn_http_request *req, struct 
     enum tn_status st =
         tni_ingest_stream_get(ingest, tn_http_param(req, "name"), false, &stream, err);
     if (st == TN_OK) {
+        st = check_writable(stream, err);
         tni_ingest_stream_unref(stream);
-        return TN_OK;
+        if (st == TN_OK)
+            return TN_OK;
     }
     tn_http_reply(req, st == TN_E_NAME ? 404 : tn_status_http(st), NULL);
     return st;
@@ -328,6 +338,8 @@ static enum tn_status ingest_request(struct tn_ingest *ingest, struct tn_http_re
     batch->started_ns = tn_mono_ns(ingest->config.clock);
     tn_metric_add(ingest->m.requests, 1);
     enum tn_status st = tni_ingest_stream_get(ingest, name, is_path, &batch->stream, err);
+    if (st == TN_OK)
+        st = check_writable(batch->stream, err);
     if (st == TN_OK)
         st = prepare(batch, is_delete, err);
     if (st != TN_OK) {

@@ -26,6 +26,7 @@ struct tn_ingest_target {
     const char *event_text; /* INGEST_EVENT: "Song {id} processed"; NULL = the value */
     const char *defaults;   /* INGEST_DEFAULTS: JSON object of members to add; NULL */
     bool is_ingest_path;    /* has a path of its own: shown by GET /events */
+    const char *refusal;    /* why it takes no events; NULL = it does. Its events can be read */
     const void *pin;
 };
 

@@ -36,6 +36,8 @@ struct tn_object {
     const char *text_schema; /* VIEW: session schema its names are resolved in */
     const char *ingest_path, *ingest_text; /* HTTP; NULL = default */
     int ingest_status;                     /* 0 = 200 */
+    const char *ingest_defaults; /* JSON object of members added to events that lack them; NULL */
+    const char *ingest_event;    /* text of server-sent events with {member}s; NULL = the value */
     const struct tn_system_table *system;
     int64_t created_ms;
 };

@@ -36,7 +36,7 @@ struct tni_with {
     /* ours */
     bool is_global;
     const char *store;
-    const char *ingest_path, *ingest_text;
+    const char *ingest_path, *ingest_text, *ingest_defaults, *ingest_event;
     int64_t ingest_status;
     const char *on_error, *emit;
     int64_t emit_interval_ms;
