@@ -149,6 +149,12 @@ enum tn_status tni_tscan_system_open(struct tni_exec_ctx *ctx, const struct tni_
                                      struct tn_err *err)
 {
     const struct tn_system_table *table = spec->object->system;
+    const struct tn_object *stream = table->stream ? table->stream(ctx, table) : NULL;
+    if (stream) {
+        struct tni_tscan_spec of_stream = *spec;
+        of_stream.object = stream;
+        return tni_tscan_log_open(ctx, &of_stream, schema, ret_scan, err);
+    }
     struct system_scan *scan = tn_alloc(sizeof *scan);
     scan->base = (struct tni_tscan){&system_type, ctx, schema};
     tn_arena_init(&scan->arena, 0);
@@ -157,7 +163,9 @@ enum tn_status tni_tscan_system_open(struct tni_exec_ctx *ctx, const struct tni_
                             .needed = spec->needed,
                             .err = err};
     begin_batch(&fill);
-    enum tn_status st = table->fill(ctx, table, &fill, err);
+    enum tn_status st = TN_OK;
+    if (table->fill)
+        st = table->fill(ctx, table, &fill, err);
     if (!tn_failed(st))
         st = fill.st;
     TN_GOTO(st);

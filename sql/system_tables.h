@@ -35,6 +35,9 @@ struct tn_system_table {
     const struct tn_schema *schema;
     enum tn_status (*fill)(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
                            struct tni_fill *fill, struct tn_err *err);
+    /* Instead of fill: a topic that is scanned as this stream; NULL when it does not exist yet. */
+    const struct tn_object *(*stream)(struct tni_exec_ctx *ctx,
+                                      const struct tn_system_table *table);
     const char *help;
 };
 
