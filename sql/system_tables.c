@@ -1,8 +1,9 @@
-/* System tables: what the catalog, the engine, the log and the process know, as rows. Contract: sql/system_tables.h.
+/* System tables: what the catalog, the engine, the log and the process know, as rows. Contract:
+ * sql/system_tables.h.
  *
- * Each table is one row of `tables` below: its columns and the function that fills it. A fill function writes the
- * cells of a row in column order and calls tni_fill_row_done. dead_letters is no fill: its topic is scanned as a
- * stream, so that it can be larger than memory.
+ * Each table is one row of `tables` below: its columns and the function that fills it. A fill
+ * function writes the cells of a row in column order and calls tni_fill_row_done. dead_letters is
+ * no fill: its topic is scanned as a stream, so that it can be larger than memory.
  *
  * Ownership: descriptors are made once and never freed. @thread any */
 #include "sql/system_tables.h"
@@ -43,8 +44,8 @@ static void fill_lower(struct tni_exec_ctx *ctx, struct tni_fill *fill, struct t
     struct tn_str lower = tn_arena_str(ctx->arena, text);
     char *at = tn_arena_alloc(ctx->arena, text.len + 1);
     for (size_t i = 0; i < lower.len; i++)
-        at[i] = (char)(lower.ptr[i] >= 'A' && lower.ptr[i] <= 'Z' ? lower.ptr[i] + 32
-                                                                  : lower.ptr[i]);
+        at[i] =
+            (char)(lower.ptr[i] >= 'A' && lower.ptr[i] <= 'Z' ? lower.ptr[i] + 32 : lower.ptr[i]);
     tni_fill_str(fill, (struct tn_str){at, lower.len});
 }
 
@@ -164,8 +165,7 @@ static struct topic_sums sums_by_name(struct tni_exec_ctx *ctx, const char *name
 {
     struct tn_topic topic;
     struct tn_err ignored = TN_ERR_INIT;
-    if (!ctx->log || !name ||
-        ctx->log->type->topic_find(ctx->log, name, &topic, &ignored) != TN_OK)
+    if (!ctx->log || !name || ctx->log->type->topic_find(ctx->log, name, &topic, &ignored) != TN_OK)
         return (struct topic_sums){.records = 0};
     return topic_sums(ctx, &topic);
 }
@@ -538,9 +538,8 @@ static bool is_columns_rows(void *ctx, const struct tn_object *object)
     return is_wanted;
 }
 
-static enum tn_status fill_is_columns(struct tni_exec_ctx *ctx,
-                                      const struct tn_system_table *table, struct tni_fill *fill,
-                                      struct tn_err *err)
+static enum tn_status fill_is_columns(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
+                                      struct tni_fill *fill, struct tn_err *err)
 {
     (void)table;
     (void)err;
@@ -588,55 +587,173 @@ static const struct table_desc {
                                       const struct tn_system_table *table);
     struct column_desc columns[COLUMNS_MAX];
 } tables[] = {
-    {"information_schema", "columns", "columns of all tables and views", fill_is_columns, NULL,
-     {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT}, {"column_name", TEXT},
-      {"ordinal_position", LONG}, {"column_default", TEXT}, {"is_nullable", TEXT},
+    {"information_schema",
+     "columns",
+     "columns of all tables and views",
+     fill_is_columns,
+     NULL,
+     {{"table_catalog", TEXT},
+      {"table_schema", TEXT},
+      {"table_name", TEXT},
+      {"column_name", TEXT},
+      {"ordinal_position", LONG},
+      {"column_default", TEXT},
+      {"is_nullable", TEXT},
       {"data_type", TEXT}}},
-    {"information_schema", "schemata", "schemas", fill_schemata, NULL,
+    {"information_schema",
+     "schemata",
+     "schemas",
+     fill_schemata,
+     NULL,
      {{"catalog_name", TEXT}, {"schema_name", TEXT}}},
-    {"information_schema", "tables", "streams, tables, views, system tables", fill_is_tables, NULL,
-     {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT},
-      {"table_type", TEXT}}},
-    {"information_schema", "views", "views and their text", fill_is_views, NULL,
-     {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT},
+    {"information_schema",
+     "tables",
+     "streams, tables, views, system tables",
+     fill_is_tables,
+     NULL,
+     {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT}, {"table_type", TEXT}}},
+    {"information_schema",
+     "views",
+     "views and their text",
+     fill_is_views,
+     NULL,
+     {{"table_catalog", TEXT},
+      {"table_schema", TEXT},
+      {"table_name", TEXT},
       {"view_definition", TEXT}}},
-    {"system", "dead_letters", "records that could not be used, with their raw bytes", NULL,
+    {"system",
+     "dead_letters",
+     "records that could not be used, with their raw bytes",
+     NULL,
      dead_letters,
-     {{"topic", TEXT}, {"partition", INT}, {"offset", LONG}, {"timestamp", STAMP},
-      {"query", TEXT}, {"reason", TEXT}, {"field", TEXT}, {"position", INT}, {"key", RAW},
+     {{"topic", TEXT},
+      {"partition", INT},
+      {"offset", LONG},
+      {"timestamp", STAMP},
+      {"query", TEXT},
+      {"reason", TEXT},
+      {"field", TEXT},
+      {"position", INT},
+      {"key", RAW},
       {"value", RAW}}},
-    {"system", "functions", "functions and aggregates", fill_functions, NULL,
-     {{"name", TEXT}, {"kind", TEXT}, {"in_queries", FLAG}, {"in_streams", FLAG},
-      {"arguments", LONG}, {"help", TEXT}}},
-    {"system", "metrics", "counters, gauges and histograms of this process", fill_metrics, NULL,
-     {{"name", TEXT}, {"kind", TEXT}, {"unit", TEXT}, {"label", TEXT}, {"label_value", TEXT},
-      {"value", LONG}, {"p50", LONG}, {"p99", LONG}, {"help", TEXT}}},
-    {"system", "options", "options and their values", fill_options, NULL,
-     {{"name", TEXT}, {"component", TEXT}, {"type", TEXT}, {"value", TEXT}, {"default", TEXT},
-      {"is_dynamic", FLAG}, {"help", TEXT}}},
-    {"system", "positions", "how far each query has read each partition", fill_positions, NULL,
-     {{"query_id", TEXT}, {"topic", TEXT}, {"partition", INT}, {"offset", LONG},
-      {"end_offset", LONG}, {"lag", LONG}, {"stream_time", STAMP}}},
-    {"system", "processes", "this process", fill_processes, NULL,
-     {{"application_id", TEXT}, {"version", TEXT}, {"is_ready", FLAG}, {"missing", TEXT},
-      {"commit_number", LONG}, {"catalog_version", LONG}, {"time", STAMP}}},
-    {"system", "queries", "persistent queries and their progress", fill_queries, NULL,
-     {{"query_id", TEXT}, {"kind", TEXT}, {"sink", TEXT}, {"state", TEXT}, {"rows_in", LONG},
-      {"rows_out", LONG}, {"rows_late", LONG}, {"rows_bad", LONG}, {"rows_unmatched", LONG},
-      {"rows_null_key", LONG}, {"lag_records", LONG}, {"lag_ms", LONG}, {"restore_done", LONG},
-      {"restore_total", LONG}, {"stream_time", STAMP}, {"state_keys", LONG},
-      {"state_bytes", LONG}, {"error", TEXT}, {"statement", TEXT}, {"created", STAMP}}},
-    {"system", "streams", "streams, what they hold and who still reads it", fill_streams, NULL,
-     {{"name", TEXT}, {"topic", TEXT}, {"key_format", TEXT}, {"value_format", TEXT},
-      {"partitions", INT}, {"records", LONG}, {"bytes", LONG}, {"readers", TEXT},
-      {"query_id", TEXT}, {"ingest_path", TEXT}, {"statement", TEXT}, {"created", STAMP}}},
-    {"system", "tables", "tables and their approximate number of rows", fill_tables, NULL,
-     {{"name", TEXT}, {"topic", TEXT}, {"key_format", TEXT}, {"value_format", TEXT},
-      {"partitions", INT}, {"window", TEXT}, {"query_id", TEXT}, {"rows", LONG},
-      {"statement", TEXT}, {"created", STAMP}}},
-    {"system", "topics", "topics of the log", fill_topics, NULL,
-     {{"name", TEXT}, {"partitions", INT}, {"cleanup", TEXT}, {"retention_ms", LONG},
-      {"retention_bytes", LONG}, {"records", LONG}, {"bytes", LONG}, {"readers", TEXT}}},
+    {"system",
+     "functions",
+     "functions and aggregates",
+     fill_functions,
+     NULL,
+     {{"name", TEXT},
+      {"kind", TEXT},
+      {"in_queries", FLAG},
+      {"in_streams", FLAG},
+      {"arguments", LONG},
+      {"help", TEXT}}},
+    {"system",
+     "metrics",
+     "counters, gauges and histograms of this process",
+     fill_metrics,
+     NULL,
+     {{"name", TEXT},
+      {"kind", TEXT},
+      {"unit", TEXT},
+      {"label", TEXT},
+      {"label_value", TEXT},
+      {"value", LONG},
+      {"p50", LONG},
+      {"p99", LONG},
+      {"help", TEXT}}},
+    {"system",
+     "options",
+     "options and their values",
+     fill_options,
+     NULL,
+     {{"name", TEXT},
+      {"component", TEXT},
+      {"type", TEXT},
+      {"value", TEXT},
+      {"default", TEXT},
+      {"is_dynamic", FLAG},
+      {"help", TEXT}}},
+    {"system",
+     "positions",
+     "how far each query has read each partition",
+     fill_positions,
+     NULL,
+     {{"query_id", TEXT},
+      {"topic", TEXT},
+      {"partition", INT},
+      {"offset", LONG},
+      {"end_offset", LONG},
+      {"lag", LONG},
+      {"stream_time", STAMP}}},
+    {"system",
+     "processes",
+     "this process",
+     fill_processes,
+     NULL,
+     {{"application_id", TEXT},
+      {"version", TEXT},
+      {"is_ready", FLAG},
+      {"missing", TEXT},
+      {"commit_number", LONG},
+      {"catalog_version", LONG},
+      {"time", STAMP}}},
+    {"system",
+     "queries",
+     "persistent queries and their progress",
+     fill_queries,
+     NULL,
+     {{"query_id", TEXT},      {"kind", TEXT},          {"sink", TEXT},
+      {"state", TEXT},         {"rows_in", LONG},       {"rows_out", LONG},
+      {"rows_late", LONG},     {"rows_bad", LONG},      {"rows_unmatched", LONG},
+      {"rows_null_key", LONG}, {"lag_records", LONG},   {"lag_ms", LONG},
+      {"restore_done", LONG},  {"restore_total", LONG}, {"stream_time", STAMP},
+      {"state_keys", LONG},    {"state_bytes", LONG},   {"error", TEXT},
+      {"statement", TEXT},     {"created", STAMP}}},
+    {"system",
+     "streams",
+     "streams, what they hold and who still reads it",
+     fill_streams,
+     NULL,
+     {{"name", TEXT},
+      {"topic", TEXT},
+      {"key_format", TEXT},
+      {"value_format", TEXT},
+      {"partitions", INT},
+      {"records", LONG},
+      {"bytes", LONG},
+      {"readers", TEXT},
+      {"query_id", TEXT},
+      {"ingest_path", TEXT},
+      {"statement", TEXT},
+      {"created", STAMP}}},
+    {"system",
+     "tables",
+     "tables and their approximate number of rows",
+     fill_tables,
+     NULL,
+     {{"name", TEXT},
+      {"topic", TEXT},
+      {"key_format", TEXT},
+      {"value_format", TEXT},
+      {"partitions", INT},
+      {"window", TEXT},
+      {"query_id", TEXT},
+      {"rows", LONG},
+      {"statement", TEXT},
+      {"created", STAMP}}},
+    {"system",
+     "topics",
+     "topics of the log",
+     fill_topics,
+     NULL,
+     {{"name", TEXT},
+      {"partitions", INT},
+      {"cleanup", TEXT},
+      {"retention_ms", LONG},
+      {"retention_bytes", LONG},
+      {"records", LONG},
+      {"bytes", LONG},
+      {"readers", TEXT}}},
 };
 
 #define TABLES_COUNT (sizeof tables / sizeof *tables)
@@ -654,8 +771,8 @@ static void make_object(size_t i)
         count++;
     struct tn_field *fields = TN_ARENA_ARRAY(&arena, struct tn_field, count);
     for (uint32_t k = 0; k < count; k++)
-        fields[k] = (struct tn_field){tn_str_of(desc->columns[k].name),
-                                      tn_type_of(desc->columns[k].kind)};
+        fields[k] =
+            (struct tn_field){tn_str_of(desc->columns[k].name), tn_type_of(desc->columns[k].kind)};
     struct tn_schema *schema = TN_ARENA_NEW(&arena, struct tn_schema);
     *schema = (struct tn_schema){count, fields};
     descriptors[i] = (struct tn_system_table){.schema_name = desc->schema_name,

@@ -1,5 +1,5 @@
-/* Covers sql/writers.c: canonical text of every type in JSON and CSV, documents with and without rows, quoting,
- * flushing, an oversized client error. */
+/* Covers sql/writers.c: canonical text of every type in JSON and CSV, documents with and without
+ * rows, quoting, flushing, an oversized client error. */
 #include "sql/writers.h"
 #include "stream/base/mem.h"
 #include "tests/check.h"
@@ -133,9 +133,8 @@ static struct tn_batch *sample(struct tn_arena *arena, const struct tn_schema *s
     for (int i = 0; i < 4; i++) {
         struct tn_value v = scalar(TN_K_BIGINT, i + 1);
         tn_colbuilder_add(ints, &v);
-        v = (struct tn_value){.type = schema->fields[1].type,
-                              .is_null = !texts[i],
-                              .s = tn_str_of(texts[i])};
+        v = (struct tn_value){
+            .type = schema->fields[1].type, .is_null = !texts[i], .s = tn_str_of(texts[i])};
         tn_colbuilder_add(strs, &v);
     }
     struct tn_batch *batch = tn_batch_new(schema, 4, arena);
@@ -184,8 +183,7 @@ static void test_documents(void)
                    "{\"columns\":[{\"name\":\"n\",\"type\":\"bigint\"},"
                    "{\"name\":\"a\\\"b\",\"type\":\"varchar\"}],\"rows\":[]}\n");
     check_document(TN_RESULT_JSON, -1, "{\"columns\":[],\"rows\":[]}\n");
-    check_document(TN_RESULT_CSV, 1,
-                   "n,\"a\"\"b\"\r\n1,x\r\n2,\r\n3,\"\"\r\n4,\"a,\"\"b\"\r\n");
+    check_document(TN_RESULT_CSV, 1, "n,\"a\"\"b\"\r\n1,x\r\n2,\r\n3,\"\"\r\n4,\"a,\"\"b\"\r\n");
 }
 
 /* A long result is written in pieces; a client that goes away ends it at once. */
