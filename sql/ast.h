@@ -9,6 +9,7 @@
  *
  * HOW TO READ IT. Structs have a `kind`; members say for which kinds they are set, all others
  * are zero. Lists are `x` with `x_count`. A struct tn_str that is absent has ptr NULL.
+ * A '?' is numbered where it stands in the text, and may stand elsewhere in canonical text.
  *
  * LIMITS. The parser refuses statements over TN_AST_DEPTH_MAX levels or TN_AST_NODES_MAX nodes,
  * counted over expressions, queries and relations together, so walking the tree by recursion is
@@ -764,9 +765,10 @@ struct tn_ast_stmt {
 
 /* ---- canonical text (ast_print.c) ----------------------------------------------------------- */
 
-/* One line of SQL that parses to the same tree: keywords upper case, single spaces, parentheses
- * only where needed, names quoted only where needed. print → parse → print is a fixed point. Two
- * statements with the same canonical text mean the same. */
+/* SQL that parses to the same tree: keywords upper case, single spaces, no comments, parentheses
+ * only where needed, names as written ("…" for quoted ones). print → parse → print is a fixed
+ * point. Two statements with the same canonical text mean the same; refused ones print as written.
+ */
 void tn_ast_print_stmt(const struct tn_ast_stmt *stmt, struct tn_buf *buf);
 void tn_ast_print_query(const struct tn_ast_query *query, struct tn_buf *buf);
 void tn_ast_print_expr(const struct tn_ast_expr *expr, struct tn_buf *buf);
