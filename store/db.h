@@ -45,7 +45,8 @@ extern const struct tn_opts tn_store_opts;
 /* All options at their defaults. */
 void tn_store_config_init(struct tn_store_config *config);
 
-/* TN_E_BUSY: in use by another process (names its pid). TN_E_INVALID: other application id or newer
+/* Sets malloc's mmap and trim thresholds for the process (db.c says why).
+ * TN_E_BUSY: in use by another process (names its pid). TN_E_INVALID: other application id or newer
  * format. */
 enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_store **ret_store,
                              struct tn_err *err);

@@ -274,6 +274,11 @@ static enum tn_status write_group(struct pass *pass, struct tn_err *err)
     rocksdb_writebatch_destroy(batch);
     tn_crash_point("compaction-after-write");
     atomic_fetch_add(&pass->log->compacted_count, group->dropped);
+    int64_t next = tni_entry_next(group->entries[group->entries_count - 1]);
+    pthread_mutex_lock(&pass->part->mu);
+    if (st == TN_OK && next > pass->part->tail_from)
+        pass->part->tail_from = next;
+    pthread_mutex_unlock(&pass->part->mu);
     return st;
 }
 

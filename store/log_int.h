@@ -69,6 +69,7 @@ struct tni_part {
     int64_t start, end_visible, end_durable;
     int64_t bytes_removed; /* stored bytes = bytes_total − bytes_removed */
     struct tni_tail tail;
+    int64_t tail_from; /* entries below were compacted: what the tail has of them is out of date */
     struct tni_waiter *waiters;
     struct tni_hold *holds;
     /* under write_mu */

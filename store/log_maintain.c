@@ -333,6 +333,7 @@ enum tn_status tni_maintainer_start(struct tni_log *log, struct tn_err *err)
         return tn_err_set(err, TN_E_IO, "cannot start the log's maintenance thread: %s",
                           strerror(cause));
     log->is_maintainer_started = true;
+    pthread_setname_np(log->maintainer, "log-maintainer");
     return TN_OK;
 }
 

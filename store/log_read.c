@@ -286,6 +286,8 @@ static bool read_tail(struct tni_part *part, struct gather *gather, struct tn_re
 {
     const struct tni_tail *tail = &part->tail;
     uint32_t at = tail_find(tail, gather->next);
+    if (gather->next < part->tail_from)
+        return false;
     if (at == tail->count || tail_at(tail, at)->entry->base > gather->next)
         return false;
     *ret_records = share_whole(tail_at(tail, at), gather);

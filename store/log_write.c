@@ -244,6 +244,7 @@ enum tn_status tni_writer_start(struct tni_log *log, struct tn_err *err)
         return tn_err_set(err, TN_E_IO, "cannot start the log's writer thread: %s",
                           strerror(cause));
     log->is_writer_started = true;
+    pthread_setname_np(log->writer, "log-writer");
     return TN_OK;
 }
 

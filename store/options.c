@@ -63,7 +63,7 @@ rocksdb_options_t *tni_options_db(const struct tn_store_config *config, char **r
     rocksdb_options_set_db_write_buffer_size(base, (size_t)config->write_buffer_bytes);
     rocksdb_options_set_write_buffer_size(base, (size_t)config->write_buffer_bytes);
     rocksdb_options_set_max_write_buffer_number(base, 3);
-    rocksdb_options_set_max_total_wal_size(base, (uint64_t)config->write_buffer_bytes * 2);
+    rocksdb_options_set_max_total_wal_size(base, (uint64_t)config->write_buffer_bytes);
     rocksdb_options_set_wal_recovery_mode(base, 2); /* point in time */
     rocksdb_options_set_max_background_jobs(base, 2);
     rocksdb_options_set_enable_write_thread_adaptive_yield(base, 0);
@@ -104,7 +104,9 @@ static void set_table_format(rocksdb_options_t *options, enum tni_cf cf, rocksdb
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, cache);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    /* The state's index and filters stay with their open tables (about 1.4 bytes a key): in the
+     * cache, filters of a megabyte would push each other out. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, cf != TNI_CF_STATE);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
     rocksdb_block_based_options_set_format_version(table, 5);
@@ -120,6 +122,23 @@ static void set_table_format(rocksdb_options_t *options, enum tni_cf cf, rocksdb
     rocksdb_block_based_options_destroy(table);
 }
 
+/* Universal: half the CPU of leveled for random keys. Stalls are the whole database's, so they are
+ * set far away: a late compaction of state must not slow appends to the log. */
+static void set_state_compaction(rocksdb_options_t *options)
+{
+    rocksdb_universal_compaction_options_t *universal =
+        rocksdb_universal_compaction_options_create();
+    rocksdb_universal_compaction_options_set_size_ratio(universal, 10);
+    rocksdb_universal_compaction_options_set_max_size_amplification_percent(universal, 120);
+    rocksdb_options_set_compaction_style(options, rocksdb_universal_compaction);
+    rocksdb_options_set_universal_compaction_options(options, universal);
+    rocksdb_universal_compaction_options_destroy(universal);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 0);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, 8);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, 64);
+    rocksdb_options_set_level0_stop_writes_trigger(options, 128);
+}
+
 rocksdb_options_t *tni_options_cf(const rocksdb_options_t *db_options,
                                   const struct tn_store_config *config, enum tni_cf cf,
                                   rocksdb_cache_t *cache)
@@ -132,6 +151,8 @@ rocksdb_options_t *tni_options_cf(const rocksdb_options_t *db_options,
     rocksdb_options_set_max_bytes_for_level_base(options, (uint64_t)(128 * MIB));
     rocksdb_options_set_target_file_size_base(options, (uint64_t)(32 * MIB));
     rocksdb_options_set_compression(options, rocksdb_no_compression);
+    if (cf == TNI_CF_STATE)
+        set_state_compaction(options);
     if (cf == TNI_CF_LOG) {
         rocksdb_options_set_enable_blob_files(options, 1);
         rocksdb_options_set_min_blob_size(options, 1024);
