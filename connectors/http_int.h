@@ -125,6 +125,8 @@ struct tn_http_stream {
     int64_t written_ns;
     void (*event)(void *ctx);
     void *event_ctx;
+    void (*gone)(void *ctx);
+    void *gone_ctx;
 };
 
 struct tni_http_metrics {

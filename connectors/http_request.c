@@ -365,6 +365,8 @@ void tn_http_on_gone(struct tn_http_request *req, void (*gone)(void *ctx), void 
     pthread_mutex_lock(&req->lock);
     req->gone = gone;
     req->gone_ctx = ctx;
+    if (req->is_gone && gone)
+        gone(ctx);
     pthread_mutex_unlock(&req->lock);
 }
 

@@ -138,7 +138,7 @@ void tn_http_print_error(struct tn_buf *buf, const struct tn_err *err);
 /* Before starting the work; the handler then returns TN_AGAIN. */
 void tn_http_hold(struct tn_http_request *req);
 /* Called at most once, from another thread, when the client has left or the server stops; never
- * after tn_http_complete has begun. Must only signal. Set before the work starts. */
+ * after tn_http_complete has begun. Must only signal. At once if the client has left already. */
 void tn_http_on_gone(struct tn_http_request *req, void (*gone)(void *ctx), void *ctx);
 /* Exactly once per hold; the reply must be filled; `req` is invalid afterwards. @thread any */
 void tn_http_complete(struct tn_http_request *req);
@@ -163,6 +163,9 @@ enum tn_status tn_http_stream_write_wait(struct tn_http_stream *stream, struct t
 /* Called from a polling or watch thread when there is room again or the reader is gone; must only
  * signal. */
 void tn_http_stream_on_event(struct tn_http_stream *stream, void (*event)(void *ctx), void *ctx);
+/* Called at most once, when the reader has left or the server stops (at once if it has already);
+ * never after tn_http_stream_end has begun. Must only signal. */
+void tn_http_stream_on_gone(struct tn_http_stream *stream, void (*gone)(void *ctx), void *ctx);
 bool tn_http_stream_is_gone(struct tn_http_stream *stream);
 /* Ends the reply and gives the writer's reference back. is_cut: without the final chunk, so that
  * the client sees that something is missing. */

@@ -96,6 +96,8 @@ void tni_http_stream_gone(struct tn_http_stream *stream)
         stream->is_gone = true;
         stream_resume(stream);
         stream_tell_writer(stream);
+        if (stream->gone)
+            stream->gone(stream->gone_ctx);
     }
     pthread_mutex_unlock(&stream->lock);
 }
@@ -235,6 +237,16 @@ void tn_http_stream_on_event(struct tn_http_stream *stream, void (*event)(void *
     pthread_mutex_unlock(&stream->lock);
 }
 
+void tn_http_stream_on_gone(struct tn_http_stream *stream, void (*gone)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->gone = gone;
+    stream->gone_ctx = ctx;
+    if (stream->is_gone && gone)
+        gone(ctx);
+    pthread_mutex_unlock(&stream->lock);
+}
+
 bool tn_http_stream_is_gone(struct tn_http_stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
@@ -250,6 +262,7 @@ void tn_http_stream_end(struct tn_http_stream *stream, bool is_cut)
     stream->is_ended = true;
     stream->is_cut = is_cut;
     stream->event = NULL;
+    stream->gone = NULL;
     if (!stream->is_gone)
         stream_resume(stream);
     pthread_mutex_unlock(&stream->lock);
