@@ -698,7 +698,7 @@ void tn_http_stop(struct tn_http_server *server, int64_t grace_ms)
     while (tni_http_conns_cancel(server, false) > 0 && tn_mono_ns(server->clock) < until_ns)
         sleep_ms(2);
     /* MHD must have no suspended connection when it stops. */
-    while (tni_http_conns_cancel(server, true) > 0 && server->conns_count > 0 &&
+    while (tni_http_conns_cancel(server, true) > 0 &&
            tn_mono_ns(server->clock) < until_ns + (int64_t)1000000000)
         sleep_ms(2);
     tni_http_conns_stop(server);

@@ -97,7 +97,7 @@ static struct tn_topic_decl decls[STREAMS_COUNT];
 static struct tn_ingest_target targets[STREAMS_COUNT];
 static const char *const paths[STREAMS_COUNT] = {"/songs", NULL, "/function/clickevent-ingest",
                                                  NULL, NULL};
-static int64_t catalog_version = 1;
+static _Atomic int64_t catalog_version = 1;
 static int pins;
 
 static void streams_init(void)
