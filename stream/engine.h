@@ -26,6 +26,8 @@ struct tn_engine_config {
     int64_t state_cache_bytes;       /* state.cache.bytes: one budget for the process */
     int64_t round_rows_max, round_bytes_max;
     int32_t threads_count;           /* num.stream.threads */
+    int64_t task_idle_ms;            /* max.task.idle.ms: how long a join waits for an input that is at its end */
+    struct tn_metrics *metrics;      /* registry to add to; NULL = the engine keeps its own */
     bool is_flush_every_commit;      /* tests: state reaches the store at each commit */
     bool is_at_least_once;
     const struct tn_formats *formats;
@@ -57,7 +59,9 @@ struct tn_query_info {
     const struct tn_plan *plan;      /* valid during the callback */
     enum tn_query_state state;
     struct tn_err error;             /* FAILED */
-    int64_t rows_in, rows_out, rows_late, rows_bad, rows_unmatched, rows_null_key;
+    int64_t rows_in, rows_out, rows_late, rows_bad, rows_unmatched, rows_null_key,
+        rows_null_value,
+        rows_error; /* expressions that failed for a row and gave NULL */
     int64_t lag_records, lag_ms;
     int64_t restore_done, restore_total; /* changelog records */
     int64_t stream_time_ms;
@@ -74,6 +78,9 @@ struct tn_position_info {
 };
 void tn_engine_each_position(struct tn_engine *engine,
                              bool (*each)(void *ctx, const struct tn_position_info *info), void *ctx);
+
+/* Names and meanings of the engine's metrics, for documents. */
+const struct tn_metric_desc *tn_engine_metric_descs(size_t *ret_count);
 
 /* All queries restored and following their inputs? Otherwise the text names what is missing. */
 bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_reason);

@@ -1,0 +1,298 @@
+/* One round as a transaction: outputs, changelogs, dead letters and positions go in together; then the round becomes
+ * the committed state, and at times the state port gets it. @thread commit
+ */
+#include "stream/engine_int.h"
+
+#include "stream/base/mem.h"
+
+#define FLUSH_BYTES_MIN  ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
+#define FLUSH_BYTES_MAX  ((int64_t)128 << 20) /* bounds the replay after a kill */
+#define FLUSH_AGE_NS     30000000000ll
+
+/* ---- building the transaction ---- */
+
+/* Failures that the query's own output causes: another try would fail the same way. */
+static bool is_poison(enum tn_status st)
+{
+    return st == TN_E_LIMIT || st == TN_E_NAME || st == TN_E_INVALID || st == TN_E_UNSUPPORTED ||
+           st == TN_E_DENIED;
+}
+
+static enum tn_status append_turn(struct tn_engine *engine, struct tni_turn *turn,
+                                  struct tn_err *err)
+{
+    for (uint32_t i = 0; i < turn->emits_count; i++) {
+        struct tni_emit *emit = &turn->emits[i];
+        TN_TRY(engine->log->type->txn_append(engine->txn, emit->topic, emit->partition,
+                                             emit->records, &emit->slot, err));
+    }
+    return TN_OK;
+}
+
+static void fill_stores(const struct tni_turn *turn, struct tni_position *position)
+{
+    const struct tni_task *task = turn->task;
+    for (uint32_t i = 0; i < task->ops_count; i++) {
+        const struct tni_op *op = &task->ops[i];
+        if (!op->store)
+            continue;
+        position->stores[position->stores_count++] =
+            (struct tni_position_store){.id = op->store->id,
+                                        .stream_time_ms = turn->op_times[2 * i],
+                                        .closed_ms = turn->op_times[2 * i + 1],
+                                        .changelog_base = op->changelog_base};
+    }
+}
+
+static enum tn_status put_positions(struct tn_engine *engine, struct tni_turn *turn,
+                                    struct tn_buf *key, struct tn_buf *value, struct tn_err *err)
+{
+    struct tni_task *task = turn->task;
+    if (!task->query->plan->sink_name)
+        return TN_OK; /* a push query ends with its client */
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        const struct tni_input *input = &task->inputs[i];
+        struct tni_position position = {.offset = turn->positions[i],
+                                        .stream_time_ms = turn->stream_time_ms};
+        memcpy(position.log_id, input->topic.log_id, 16);
+        fill_stores(turn, &position);
+        tni_position_key(engine, task->query->plan->query_id, input->topic.name, input->partition,
+                         key);
+        tni_position_value(&position, value);
+        TN_TRY(engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value),
+                                               err));
+    }
+    return TN_OK;
+}
+
+static enum tn_status put_marks(struct tn_engine *engine, const struct tni_part *part,
+                                struct tn_buf *key, struct tn_buf *value, struct tn_err *err)
+{
+    for (uint32_t i = 0; i < part->marks_count; i++) {
+        const struct tni_dead_mark *mark = &part->marks[i];
+        struct tn_topic topic;
+        struct tni_position position = {.offset = mark->next, .stream_time_ms = INT64_MIN};
+        enum tn_status st = engine->log->type->topic_find(engine->log, mark->topic, &topic, err);
+        if (tn_failed(st))
+            return st;
+        if (st == TN_NOT_FOUND)
+            continue;
+        memcpy(position.log_id, topic.log_id, 16);
+        tni_position_key(engine, "", mark->topic, mark->partition, key);
+        tni_position_value(&position, value);
+        TN_TRY(engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value),
+                                               err));
+    }
+    return TN_OK;
+}
+
+static enum tn_status append_part(struct tn_engine *engine, struct tni_part *part,
+                                  struct tn_buf *key, struct tn_buf *value,
+                                  struct tni_query **ret_culprit, struct tn_err *err)
+{
+    for (struct tni_turn *turn = part->turns; turn; turn = turn->next) {
+        enum tn_status st = append_turn(engine, turn, err);
+        if (tn_failed(st)) {
+            *ret_culprit = is_poison(st) ? turn->task->query : NULL;
+            return st;
+        }
+        TN_TRY(put_positions(engine, turn, key, value, err));
+    }
+    uint32_t slot = 0;
+    if (part->dead)
+        TN_TRY(engine->log->type->txn_append(engine->txn, &engine->dead_topic, 0, part->dead, &slot,
+                                             err));
+    return put_marks(engine, part, key, value, err);
+}
+
+static enum tn_status build(struct tn_engine *engine, struct tn_buf *key, struct tn_buf *value,
+                            struct tni_query **ret_culprit, struct tn_err *err)
+{
+    for (uint32_t w = 0; w < engine->workers_count; w++)
+        TN_TRY(append_part(engine, engine->parts[w], key, value, ret_culprit, err));
+    for (uint32_t i = 0; i < engine->dropped_count; i++)
+        TN_TRY(engine->log->type->txn_position(engine->txn, engine->dropped_positions[i],
+                                               (struct tn_str){0}, err));
+    return engine->log->type->commit_start(engine->txn, &engine->commit_wake, err);
+}
+
+enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,
+                                struct tn_err *err)
+{
+    TN_ASSERT(!engine->txn);
+    TN_TRY(engine->log->type->begin(engine->log, &engine->txn, err));
+    struct tn_buf key, value;
+    tn_buf_init(&key, 4096);
+    tn_buf_init(&value, 4096);
+    enum tn_status st = build(engine, &key, &value, ret_culprit, err);
+    tn_buf_release(&key);
+    tn_buf_release(&value);
+    return st;
+}
+
+/* ---- publish ---- */
+
+static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_t commit)
+{
+    struct tni_task *task = turn->task;
+    for (uint32_t i = 0; i < turn->emits_count; i++) {
+        const struct tni_emit *emit = &turn->emits[i];
+        tn_metric_add(engine->m.rows_out, emit->records->count);
+        if (emit->changelog_op >= 0)
+            atomic_store(&task->ops[emit->changelog_op].changelog_next,
+                         engine->log->type->txn_offset(engine->txn, emit->slot) +
+                             emit->records->count);
+    }
+    for (uint32_t i = 0; i < task->ops_count; i++) {
+        struct tni_op *op = &task->ops[i];
+        op->committed_stream_ms = turn->op_times[2 * i];
+        op->committed_closed_ms = turn->op_times[2 * i + 1];
+        if (turn->deltas[i])
+            tni_ktable_publish(op->kt, turn->deltas[i], commit);
+        turn->deltas[i] = NULL;
+    }
+    task->committed_time_ms = turn->stream_time_ms;
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        atomic_store(&task->inputs[i].committed, turn->positions[i]);
+        atomic_store(&task->inputs[i].applied, turn->positions[i]);
+    }
+    atomic_store(&task->query->state_failures, 0);
+}
+
+static void gc_turn(const struct tni_turn *turn)
+{
+    for (uint32_t i = 0; i < turn->task->ops_count; i++)
+        if (turn->task->ops[i].kt)
+            tni_ktable_gc(turn->task->ops[i].kt);
+}
+
+static void gc_all(struct tn_engine *engine)
+{
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
+            struct tni_task *task = &engine->queries[q]->tasks[t];
+            for (uint32_t i = 0; i < task->ops_count && !task->is_global; i++)
+                if (task->ops[i].kt)
+                    tni_ktable_gc(task->ops[i].kt);
+        }
+}
+
+static void notify(struct tn_engine *engine, const struct tni_turn *turn, int64_t commit)
+{
+    if (!turn->shown)
+        return;
+    pthread_mutex_lock(&engine->subs_lock);
+    for (struct tn_subscription *s = engine->subscriptions; s; s = s->next)
+        if (strcmp(s->query_id, turn->task->query->plan->query_id) == 0)
+            for (const struct tni_shown *shown = turn->shown; shown; shown = shown->next)
+                s->fn(s->ctx, commit, shown->batch);
+    pthread_mutex_unlock(&engine->subs_lock);
+}
+
+void tni_commit_publish(struct tn_engine *engine)
+{
+    int64_t commit = tni_view_commit(&engine->view) + 1;
+    for (uint32_t w = 0; w < engine->workers_count; w++)
+        for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
+            publish_turn(engine, turn, commit);
+    tni_view_advance(&engine->view, commit);
+    if (atomic_exchange(&engine->is_gc_wanted, false)) {
+        gc_all(engine);
+    } else {
+        for (uint32_t w = 0; w < engine->workers_count; w++)
+            for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
+                gc_turn(turn);
+    }
+    for (uint32_t w = 0; w < engine->workers_count; w++)
+        for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
+            notify(engine, turn, commit);
+    for (uint32_t i = 0; i < engine->dropped_count; i++)
+        tn_free((char *)(uintptr_t)engine->dropped_positions[i].ptr);
+    engine->dropped_count = 0;
+    tn_metric_add(engine->m.commits, 1);
+    tni_fresh_signal(engine);
+}
+
+/* ---- flush ---- */
+
+static int64_t unflushed_bytes(const struct tni_task *task)
+{
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < task->ops_count; i++)
+        if (task->ops[i].kt)
+            bytes += (int64_t)tni_ktable_unflushed_bytes(task->ops[i].kt);
+    return bytes;
+}
+
+static void add_meta(struct tni_flush *flush, const struct tni_task *task, const struct tni_op *op)
+{
+    struct tn_buf key, value;
+    tn_buf_init(&key, 64);
+    tn_buf_init(&value, (size_t)4 << 20);
+    tni_meta_key(task, op, &key);
+    tni_meta_value(task, op, &value);
+    tni_flush_put(flush, tn_buf_str(&key), tn_buf_str(&value));
+    tn_buf_release(&key);
+    tn_buf_release(&value);
+}
+
+/* Rows and positions of one task in one atomic change. Positions are taken before the rows: replaying a little again is
+ * harmless, missing some would not be. */
+static enum tn_status flush_task(struct tn_engine *engine, struct tni_task *task,
+                                 struct tn_err *err)
+{
+    struct tni_flush *flush = tni_flush_new(engine->state, &engine->view);
+    pthread_mutex_lock(&task->side_lock);
+    for (uint32_t i = 0; i < task->ops_count; i++) {
+        if (!task->ops[i].kt || (!task->ops[i].store->changelog && !task->ops[i].store->is_source))
+            continue;
+        add_meta(flush, task, &task->ops[i]);
+        tni_flush_add(flush, task->ops[i].kt);
+    }
+    tn_metric_add(engine->m.flushed_rows, (int64_t)tni_flush_count(flush));
+    enum tn_status st = tni_flush_apply(flush, err);
+    pthread_mutex_unlock(&task->side_lock);
+    tni_flush_free(flush);
+    return st;
+}
+
+static int64_t total_unflushed(const struct tn_engine *engine)
+{
+    int64_t bytes = 0;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++)
+            bytes += unflushed_bytes(&engine->queries[q]->tasks[t]);
+    return bytes;
+}
+
+static bool flush_is_due(struct tn_engine *engine, int64_t now)
+{
+    if (engine->config.is_flush_every_commit || atomic_load(&engine->is_flush_wanted))
+        return true;
+    int64_t bytes = total_unflushed(engine), limit = engine->budget.bytes_max / 4;
+    limit = limit < FLUSH_BYTES_MIN ? FLUSH_BYTES_MIN : limit;
+    limit = limit > FLUSH_BYTES_MAX ? FLUSH_BYTES_MAX : limit;
+    return bytes > limit || (bytes > 0 && now - engine->flushed_at_ns >= FLUSH_AGE_NS);
+}
+
+enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_err *err)
+{
+    int64_t now = tn_mono_ns(engine->clock);
+    if (!is_all && !flush_is_due(engine, now))
+        return TN_OK;
+    if (total_unflushed(engine) == 0) {
+        atomic_store(&engine->is_flush_wanted, false);
+        return TN_OK;
+    }
+    TN_TRY(engine->log->type->sync(engine->log, err)); /* state must never be ahead of a durable log */
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
+            struct tni_task *task = &engine->queries[q]->tasks[t];
+            if (unflushed_bytes(task) > 0)
+                TN_TRY(flush_task(engine, task, err));
+        }
+    atomic_store(&engine->is_flush_wanted, false);
+    engine->flushed_at_ns = tn_mono_ns(engine->clock);
+    tn_metric_observe(engine->m.flush_seconds, engine->flushed_at_ns - now);
+    return TN_OK;
+}

@@ -1,0 +1,227 @@
+/* A worker's unit of work: a boundary when one is wanted, a piece of restore, queued input, one read.
+ *
+ * The order matters for liveness only: boundaries first (a round waits for all workers), then what is decoded already,
+ * then reading. A worker whose open round is full does nothing until the boundary. @thread worker
+ */
+#include "stream/engine_int.h"
+
+#include "stream/base/logline.h"
+#include "stream/base/mem.h"
+
+void tni_worker_boundary(struct tni_worker *worker)
+{
+    struct tn_engine *engine = worker->engine;
+    struct tni_part *part = tn_alloc(sizeof *part);
+    for (uint32_t i = 0; i < worker->tasks_count; i++) {
+        struct tn_err err = TN_ERR_INIT;
+        struct tni_turn *turn = tni_task_boundary(worker->tasks[i], &err);
+        if (err.code != TN_OK)
+            tni_task_trouble(worker->tasks[i], &err);
+        if (!turn)
+            continue;
+        if (part->turns_last)
+            part->turns_last->next = turn;
+        else
+            part->turns = turn;
+        part->turns_last = turn;
+    }
+    tni_dead_take(worker->dead, part);
+    tn_arena_reset(&worker->arena);
+    int64_t rows = atomic_load(&worker->open_rows);
+    tn_metric_observe(engine->m.round_rows, rows);
+    tn_metric_add(engine->m.rows_in, rows);
+    atomic_store(&worker->open_rows, 0);
+    atomic_store(&worker->round_bytes, 0);
+    atomic_store(&worker->changed_at_ns, 0);
+    atomic_store(&worker->has_changes, false);
+    atomic_store(&worker->has_rows, false);
+    pthread_mutex_lock(&engine->lock);
+    TN_ASSERT(!engine->parts[worker->index]);
+    engine->parts[worker->index] = part;
+    engine->parts_count++;
+    pthread_mutex_unlock(&engine->lock);
+    worker->round++;
+    tni_commit_kick(engine);
+}
+
+/* ---- restoring ---- */
+
+static bool replay_is_done(struct tni_task *task)
+{
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        const struct tni_input *input = &task->inputs[i];
+        if (input->is_replayed && input->stop_at != INT64_MAX &&
+            (input->queue_count || atomic_load(&input->position) < input->stop_at))
+            return false;
+    }
+    return true;
+}
+
+static void go_live(struct tni_task *task)
+{
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        struct tni_input *input = &task->inputs[i];
+        input->stop_at = INT64_MAX;
+        if (input->source)
+            input->source->is_drained = false;
+        atomic_store(&input->position, atomic_load(&input->committed));
+    }
+    tni_restore_free(task->restore);
+    task->restore = NULL;
+    task->stream_time_ms = task->committed_time_ms;
+    atomic_store_explicit(&task->state, TNI_TASK_RUNNING, memory_order_release);
+    atomic_store(&task->worker->has_changes, true); /* a new query's first positions */
+}
+
+static enum tn_status restore_unit(struct tni_task *task)
+{
+    struct tn_err err = TN_ERR_INIT;
+    enum tn_status st = tni_restore_step(task, &err);
+    if (tn_failed(st)) {
+        tni_task_trouble(task, &err);
+        return TN_AGAIN;
+    }
+    if (st != TN_END)
+        return st;
+    bool has_attached = false;
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        struct tni_input *input = &task->inputs[i];
+        if (!input->is_replayed || input->source || input->stop_at == INT64_MAX ||
+            atomic_load(&input->position) >= input->stop_at)
+            continue;
+        tni_source_attach(input);
+        has_attached = true;
+    }
+    if (has_attached)
+        return TN_OK;
+    if (!replay_is_done(task))
+        return tni_task_run(task, &err);
+    go_live(task);
+    return TN_OK;
+}
+
+/* ---- inputs ---- */
+
+static bool is_followed(const struct tni_task *task)
+{
+    return !atomic_load(&task->query->is_failed) && !atomic_load(&task->query->is_paused);
+}
+
+/* Inputs of a live task follow a source while its query runs, none otherwise. */
+static bool attach_inputs(struct tni_task *task)
+{
+    bool has_changed = false, wanted = task->is_global || is_followed(task);
+    for (uint32_t i = 0; i < task->inputs_count; i++) {
+        struct tni_input *input = &task->inputs[i];
+        if (wanted == (input->source != NULL))
+            continue;
+        if (wanted)
+            tni_source_attach(input);
+        else
+            tni_source_detach(input);
+        has_changed = true;
+    }
+    return has_changed;
+}
+
+static void check_ready(struct tni_task *task)
+{
+    if (!task->is_global || atomic_load(&task->is_ready))
+        return;
+    for (uint32_t i = 0; i < task->inputs_count; i++)
+        if (atomic_load(&task->inputs[i].position) < task->inputs[i].ready_at)
+            return;
+    atomic_store_explicit(&task->is_ready, true, memory_order_release);
+    tni_workers_kick(task->query->engine);
+}
+
+static enum tn_status task_unit(struct tni_task *task)
+{
+    if (task->is_blocked)
+        return TN_AGAIN;
+    if (atomic_load(&task->state) == TNI_TASK_RESTORING)
+        return restore_unit(task);
+    bool has_changed = attach_inputs(task);
+    struct tn_err err = TN_ERR_INIT;
+    enum tn_status st = tni_task_run(task, &err);
+    check_ready(task);
+    return has_changed ? TN_OK : st;
+}
+
+static enum tn_status run_tasks(struct tni_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->tasks_count; i++) {
+        worker->tasks_turn = (worker->tasks_turn + 1) % worker->tasks_count;
+        if (task_unit(worker->tasks[worker->tasks_turn]) == TN_OK)
+            return TN_OK;
+    }
+    return TN_AGAIN;
+}
+
+static void source_failed(struct tni_source *source, const struct tn_err *err)
+{
+    tn_logf(TN_LOG_WARN, "engine", "input not usable: %s", err->message);
+    for (uint32_t i = 0; i < source->inputs_count; i++)
+        tni_query_fail(source->inputs[i]->task->query, err);
+    source->is_drained = true;
+}
+
+static enum tn_status read_one(struct tni_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->sources_count; i++) {
+        worker->sources_turn = (worker->sources_turn + 1) % worker->sources_count;
+        struct tni_source *source = worker->sources[worker->sources_turn];
+        struct tn_err err = TN_ERR_INIT;
+        enum tn_status st = tni_source_step(source, &err);
+        if (tn_failed(st))
+            source_failed(source, &err);
+        tni_source_merge(source);
+        if (st != TN_AGAIN)
+            return TN_OK;
+    }
+    return TN_AGAIN;
+}
+
+static bool is_full(const struct tni_worker *worker)
+{
+    const struct tn_engine_config *config = &worker->engine->config;
+    int64_t share = (int64_t)worker->engine->workers_count;
+    return atomic_load(&worker->open_rows) * share >= config->round_rows_max ||
+           atomic_load(&worker->round_bytes) * share >= config->round_bytes_max;
+}
+
+static void take_signal(struct tni_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    bool is_signalled = worker->is_signalled;
+    worker->is_signalled = false;
+    pthread_mutex_unlock(&worker->lock);
+    if (!is_signalled)
+        return;
+    for (uint32_t i = 0; i < worker->sources_count; i++)
+        worker->sources[i]->is_drained = false;
+}
+
+enum tn_status tni_worker_step(struct tni_worker *worker)
+{
+    struct tn_engine *engine = worker->engine;
+    if (atomic_load(&engine->boundary_wanted) > worker->round) {
+        tni_worker_boundary(worker);
+        return TN_OK;
+    }
+    if (atomic_load(&engine->park_wanted) || atomic_load(&engine->is_fatal))
+        return TN_AGAIN;
+    if (is_full(worker)) {
+        tni_commit_kick(engine);
+        return TN_AGAIN;
+    }
+    take_signal(worker);
+    worker->idle_until_ns = 0;
+    enum tn_status st = run_tasks(worker);
+    if (st != TN_OK)
+        st = read_one(worker);
+    if (atomic_load(&worker->has_changes) && atomic_load(&worker->changed_at_ns) == 0)
+        atomic_store(&worker->changed_at_ns, tn_mono_ns(engine->clock));
+    atomic_store(&worker->is_idle, st != TN_OK);
+    return st;
+}
