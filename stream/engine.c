@@ -1,24 +1,27 @@
-/* The engine's life: open, threads, control operations, close. What it runs is in round.c, round_worker.c, task*.c.
+/* The engine's life: open, threads, control operations, close. What it runs is in round.c,
+ * round_worker.c, task*.c.
  *
- * THREADS. With tn_engine_start, worker w loops over tni_worker_step and the commit thread over tni_round_step; both
- * sleep on condition variables until somebody kicks them or their deadline comes. Deadlines are the clock's mono_ns and
- * must be CLOCK_MONOTONIC in this mode. With tn_engine_step the same functions run on the caller's thread.
+ * THREADS. With tn_engine_start, worker w loops over tni_worker_step and the commit thread over
+ * tni_round_step; both sleep on condition variables until somebody kicks them or their deadline
+ * comes. Deadlines are the clock's mono_ns and must be CLOCK_MONOTONIC in this mode. With
+ * tn_engine_step the same functions run on the caller's thread.
  *
- * Control operations (add, drop, replace a query, close) run on the commit thread between two rounds: the workers make
- * a boundary and park, the round is committed, the operation runs alone, the workers go on.
+ * Control operations (add, drop, replace a query, close) run on the commit thread between two
+ * rounds: the workers make a boundary and park, the round is committed, the operation runs alone,
+ * the workers go on.
  */
 #include "stream/engine_int.h"
 
 #include <stddef.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "stream/op_int.h"
 
-#define CLOSE_STEPS_MAX 100000 /* steps without threads before a close gives up on a log that never answers */
-#define CLOSE_NS_MAX    10000000000ll
+#define CLOSE_STEPS_MAX                                                                            \
+    100000 /* steps without threads before a close gives up on a log that never answers */
+#define CLOSE_NS_MAX 10000000000ll
 
 /* ---- wake-ups ---- */
 
@@ -46,7 +49,8 @@ void tni_commit_kick(struct tn_engine *engine)
 
 static void worker_signal(struct tn_wake *wake)
 {
-    tni_worker_kick((struct tni_worker *)(void *)((char *)wake - offsetof(struct tni_worker, wake)));
+    tni_worker_kick(
+        (struct tni_worker *)(void *)((char *)wake - offsetof(struct tni_worker, wake)));
 }
 
 static void commit_signal(struct tn_wake *wake)
@@ -318,8 +322,7 @@ static enum tn_status open_dead_topic(struct tn_engine *engine, struct tn_err *e
     if (len < 0 || (size_t)len >= sizeof name)
         return tn_err_set(err, TN_E_INVALID, "application.id '%s' is too long",
                           engine->application_id);
-    enum tn_status st =
-        engine->log->type->topic_find(engine->log, name, &engine->dead_topic, err);
+    enum tn_status st = engine->log->type->topic_find(engine->log, name, &engine->dead_topic, err);
     if (st != TN_NOT_FOUND)
         return st;
     struct tn_topic_spec spec = {.name = name,
@@ -373,8 +376,9 @@ enum tn_status tn_engine_open(const struct tn_engine_config *config, struct tn_l
     engine->clock = clock;
     init_config(engine, config);
     init_locks(engine);
-    tni_view_init(&engine->view, 0);
     tni_engine_metrics_init(engine);
+    TN_GOTO(tni_view_init(&engine->view, state, 0, err));
+    engine->has_view = true;
     int32_t workers = config->threads_count < 1 ? 1 : config->threads_count;
     workers = workers > TNI_WORKERS_MAX ? TNI_WORKERS_MAX : workers;
     for (int32_t w = 0; w < workers; w++)
@@ -425,7 +429,8 @@ void tni_engine_abandon(struct tn_engine *engine)
     tn_free(engine->dropped_positions);
     for (uint32_t w = 0; w < engine->workers_count; w++)
         release_worker(&engine->workers[w]);
-    tni_view_release(&engine->view);
+    if (engine->has_view)
+        tni_view_release(&engine->view);
     if (!engine->config.metrics)
         tn_metrics_free(engine->metrics);
     pthread_mutex_destroy(&engine->lock);

@@ -1,12 +1,13 @@
-/* The engine: owns tasks, rounds and the committed view of every table. sql/, connectors/ and dashboards/ talk to
- * streaming only through this header.
+/* The engine: owns tasks, rounds and the committed view of every table. sql/, connectors/ and
+ * dashboards/ talk to streaming only through this header.
  *
- * Rounds (stream/README.md "Commit round"): workers process batches into open state; the commit thread closes a
- * round at a batch boundary of every task, commits outputs + positions through the log, then publishes the round's
- * changes under the next commit number. Queries pin a commit number and see all tables as of it.
+ * Rounds (stream/README.md "Commit round"): workers process batches into open state; the commit
+ * thread closes a round at a batch boundary of every task, commits outputs + positions through the
+ * log, then publishes the round's changes under the next commit number. Queries pin a commit number
+ * and see all tables as of it.
  *
- * Two ways to run the same code: tn_engine_start (worker and commit threads) or tn_engine_step (everything on the
- * caller's thread, for the simulation).
+ * Two ways to run the same code: tn_engine_start (worker and commit threads) or tn_engine_step
+ * (everything on the caller's thread, for the simulation).
  */
 #ifndef TN_STREAM_ENGINE_H
 #define TN_STREAM_ENGINE_H
@@ -21,14 +22,16 @@ struct tn_engine;
 
 struct tn_engine_config {
     const char *application_id;
-    int64_t commit_interval_ms;      /* commit.interval.ms */
-    int64_t cache_emit_bytes;        /* cache.max.bytes.buffering: pending results flushed when over; 0 = off */
-    int64_t state_cache_bytes;       /* state.cache.bytes: one budget for the process */
+    int64_t commit_interval_ms; /* commit.interval.ms */
+    int64_t cache_emit_bytes;   /* cache.max.bytes.buffering: pending results flushed when over; 0 =
+                                   off */
+    int64_t state_cache_bytes;  /* state.cache.bytes: one budget for the process */
     int64_t round_rows_max, round_bytes_max;
-    int32_t threads_count;           /* num.stream.threads */
-    int64_t task_idle_ms;            /* max.task.idle.ms: how long a join waits for an input that is at its end */
-    struct tn_metrics *metrics;      /* registry to add to; NULL = the engine keeps its own */
-    bool is_flush_every_commit;      /* tests: state reaches the store at each commit */
+    int32_t threads_count; /* num.stream.threads */
+    int64_t
+        task_idle_ms; /* max.task.idle.ms: how long a join waits for an input that is at its end */
+    struct tn_metrics *metrics; /* registry to add to; NULL = the engine keeps its own */
+    bool is_flush_every_commit; /* tests: state reaches the store at each commit */
     bool is_at_least_once;
     const struct tn_formats *formats;
 };
@@ -40,14 +43,18 @@ enum tn_status tn_engine_open(const struct tn_engine_config *config, struct tn_l
 /* Finishes the open round, commits, flushes state, joins threads. NULL is a no-op. */
 void tn_engine_close(struct tn_engine *engine);
 enum tn_status tn_engine_start(struct tn_engine *engine, struct tn_err *err);
-/* One unit of work on the caller's thread; TN_AGAIN when nothing was to do. Only without tn_engine_start. */
+/* One unit of work on the caller's thread; TN_AGAIN when nothing was to do. Only without
+ * tn_engine_start. */
 enum tn_status tn_engine_step(struct tn_engine *engine, struct tn_err *err);
 
-/* Queries. Adding takes a reference on the plan; topics must exist. State and positions of an earlier run of the
- * same query id are taken up (restore from the changelog tail happens in the background). @thread any */
+/* Queries. Adding takes a reference on the plan; topics must exist. State and positions of an
+ * earlier run of the same query id are taken up (restore from the changelog tail happens in the
+ * background). @thread any */
 enum tn_status tn_engine_add(struct tn_engine *engine, struct tn_plan *plan, struct tn_err *err);
-/* Replace a running query's plan, keeping its state and positions (OR REPLACE rules were checked by sql/). */
-enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan, struct tn_err *err);
+/* Replace a running query's plan, keeping its state and positions (OR REPLACE rules were checked by
+ * sql/). */
+enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan,
+                                 struct tn_err *err);
 /* Stop and forget: state, positions and internal topics are removed at the next commit. */
 enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, struct tn_err *err);
 enum tn_status tn_engine_pause(struct tn_engine *engine, const char *query_id, bool is_paused,
@@ -56,11 +63,10 @@ enum tn_status tn_engine_pause(struct tn_engine *engine, const char *query_id, b
 enum tn_query_state { TN_QUERY_RESTORING, TN_QUERY_RUNNING, TN_QUERY_PAUSED, TN_QUERY_FAILED };
 
 struct tn_query_info {
-    const struct tn_plan *plan;      /* valid during the callback */
+    const struct tn_plan *plan; /* valid during the callback */
     enum tn_query_state state;
-    struct tn_err error;             /* FAILED */
-    int64_t rows_in, rows_out, rows_late, rows_bad, rows_unmatched, rows_null_key,
-        rows_null_value,
+    struct tn_err error; /* FAILED */
+    int64_t rows_in, rows_out, rows_late, rows_bad, rows_unmatched, rows_null_key, rows_null_value,
         rows_error; /* expressions that failed for a row and gave NULL */
     int64_t lag_records, lag_ms;
     int64_t restore_done, restore_total; /* changelog records */
@@ -77,7 +83,8 @@ struct tn_position_info {
     int64_t offset, end_visible, stream_time_ms;
 };
 void tn_engine_each_position(struct tn_engine *engine,
-                             bool (*each)(void *ctx, const struct tn_position_info *info), void *ctx);
+                             bool (*each)(void *ctx, const struct tn_position_info *info),
+                             void *ctx);
 
 /* Names and meanings of the engine's metrics, for documents. */
 const struct tn_metric_desc *tn_engine_metric_descs(size_t *ret_count);
@@ -87,7 +94,8 @@ bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_reason);
 
 /* ---- committed view ---- */
 
-struct tn_pin;  /* a commit number and a state snapshot; cheap; holds back garbage collection while open */
+struct tn_pin; /* a commit number and a state snapshot; cheap; holds back garbage collection while
+                  open */
 
 enum tn_status tn_engine_pin(struct tn_engine *engine, struct tn_pin **ret_pin, struct tn_err *err);
 void tn_pin_free(struct tn_pin *pin);
@@ -96,17 +104,20 @@ int64_t tn_engine_commit(struct tn_engine *engine); /* newest commit number */
 
 /* Predicate on the key, pushed into a table scan. All given parts must hold. */
 struct tn_key_filter {
-    uint32_t keys_count;             /* full keys wanted (EQ, IN): each an array of the table's key columns' values */
+    uint32_t keys_count; /* full keys wanted (EQ, IN): each an array of the table's key columns'
+                            values */
     const struct tn_value *const *keys;
-    const struct tn_value *low, *high; /* range on the first key column (when keys_count = 0); NULL = open */
+    const struct tn_value *low,
+        *high; /* range on the first key column (when keys_count = 0); NULL = open */
     bool is_low_strict, is_high_strict;
-    int64_t window_from_ms, window_to_ms; /* bounds on WINDOWSTART, inclusive; INT64_MIN/MAX = open */
+    int64_t window_from_ms,
+        window_to_ms; /* bounds on WINDOWSTART, inclusive; INT64_MIN/MAX = open */
 };
 
 struct tn_table_scan;
-/* Rows of store `store_name` of query `query_id` as of the pin: schema of the sink (key columns, value columns; for
- * windowed tables then WINDOWSTART, WINDOWEND), hidden rowtime. `needed` by schema column, NULL = all. Rows come in no
- * defined order, HAVING applied. */
+/* Rows of store `store_name` of query `query_id` as of the pin: schema of the sink (key columns,
+ * value columns; for windowed tables then WINDOWSTART, WINDOWEND), hidden rowtime. `needed` by
+ * schema column, NULL = all. Rows come in no defined order, HAVING applied. */
 enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
                                   const char *query_id, const struct tn_key_filter *filter,
                                   const bool *needed, struct tn_table_scan **ret_scan,
@@ -122,8 +133,8 @@ int64_t tn_engine_table_rows(struct tn_engine *engine, const char *query_id);
 
 /* ---- push ---- */
 
-/* Called on the commit thread after each commit that changed the sink of `query_id`; must hand over quickly. The
- * batch (sink schema, ops) is valid during the call. */
+/* Called on the commit thread after each commit that changed the sink of `query_id`; must hand over
+ * quickly. The batch (sink schema, ops) is valid during the call. */
 typedef void (*tn_changes_fn)(void *ctx, int64_t commit, const struct tn_batch *batch);
 struct tn_subscription;
 enum tn_status tn_engine_subscribe(struct tn_engine *engine, const char *query_id, tn_changes_fn fn,
@@ -133,8 +144,8 @@ void tn_subscription_free(struct tn_subscription *subscription);
 
 /* ---- freshness ---- */
 
-/* Have all queries that feed `query_id` (itself included) committed everything that was visible in their inputs
- * when `ticket` was taken? Repartition hops are followed. TN_AGAIN: not yet. */
+/* Have all queries that feed `query_id` (itself included) committed everything that was visible in
+ * their inputs when `ticket` was taken? Repartition hops are followed. TN_AGAIN: not yet. */
 struct tn_fresh;
 enum tn_status tn_fresh_open(struct tn_engine *engine, const char *const *query_ids,
                              size_t query_ids_count, struct tn_wake *wake,

@@ -1,7 +1,8 @@
 /* Adding, replacing, dropping and pausing queries while the engine runs; subscriptions. @thread any
  *
- * Dropping: the query leaves at once; its position keys are removed by the next commit and only then its state and
- * internal topics, so that a crash in between leaves either all of the query or only garbage without positions.
+ * Dropping: the query leaves at once; its position keys are removed by the next commit and only
+ * then its state and internal topics, so that a crash in between leaves either all of the query or
+ * only garbage without positions.
  */
 #include "stream/engine_int.h"
 
@@ -124,8 +125,7 @@ static enum tn_status run_replace(struct tn_engine *engine, void *ctx, struct tn
     return TN_OK;
 }
 
-enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan,
-                                 struct tn_err *err)
+enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan, struct tn_err *err)
 {
     return tni_engine_control(engine, run_replace, plan, err);
 }

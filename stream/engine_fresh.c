@@ -1,12 +1,15 @@
-/* Freshness: has everything that was visible when the ticket was taken reached the tables asked for?
+/* Freshness: has everything that was visible when the ticket was taken reached the tables asked
+ * for?
  *
- * HOW IT WORKS. The queries that feed the asked ones are found through topics: a query is fed by those that write one
- * of its inputs (sinks, and repartition topics inside a query). Tickets go hop by hop: for every input that nobody of
- * the set writes, the end visible now is the target. When an input's writer has passed all of its own targets, the end
- * of the input's topic visible *then* is its target. The ticket is good when every input has passed its target.
+ * HOW IT WORKS. The queries that feed the asked ones are found through topics: a query is fed by
+ * those that write one of its inputs (sinks, and repartition topics inside a query). Tickets go hop
+ * by hop: for every input that nobody of the set writes, the end visible now is the target. When an
+ * input's writer has passed all of its own targets, the end of the input's topic visible *then* is
+ * its target. The ticket is good when every input has passed its target.
  *
- * An input has passed when its committed position has, or when it stands behind the target and consumed no row since
- * the last commit (a tail of control records or aborted data has no rows to commit). @thread any; one owner
+ * An input has passed when its committed position has, or when it stands behind the target and
+ * consumed no row since the last commit (a tail of control records or aborted data has no rows to
+ * commit). @thread any; one owner
  */
 #include "stream/engine_int.h"
 
@@ -72,7 +75,8 @@ static void add_query(struct tn_fresh *fresh, const char *query_id)
         return;
     if (fresh->queries_count == fresh->queries_cap) {
         fresh->queries_cap = fresh->queries_cap ? fresh->queries_cap * 2 : 8;
-        fresh->query_ids = tn_realloc(fresh->query_ids, fresh->queries_cap * sizeof *fresh->query_ids);
+        fresh->query_ids =
+            tn_realloc(fresh->query_ids, fresh->queries_cap * sizeof *fresh->query_ids);
     }
     snprintf(fresh->query_ids[fresh->queries_count++], sizeof *fresh->query_ids, "%s", query_id);
 }
@@ -105,9 +109,8 @@ static void add_goals(struct tn_fresh *fresh, const struct tni_query *query)
                 fresh->goals = tn_realloc(fresh->goals, fresh->goals_cap * sizeof *fresh->goals);
             }
             struct goal *goal = &fresh->goals[fresh->goals_count++];
-            *goal = (struct goal){.partition = task->inputs[i].partition,
-                                  .stage = task->stage_number,
-                                  .target = -1};
+            *goal = (struct goal){
+                .partition = task->inputs[i].partition, .stage = task->stage_number, .target = -1};
             snprintf(goal->query_id, sizeof goal->query_id, "%s", query->plan->query_id);
             memcpy(goal->topic, task->inputs[i].topic.name, sizeof goal->topic);
         }
@@ -217,7 +220,8 @@ enum tn_status tn_fresh_open(struct tn_engine *engine, const char *const *query_
         tn_fresh_free(fresh);
         return st;
     }
-    atomic_store(&engine->is_commit_wanted, true); /* whatever is open need not wait for its interval */
+    atomic_store(&engine->is_commit_wanted,
+                 true); /* whatever is open need not wait for its interval */
     tni_commit_kick(engine);
     *ret_fresh = fresh;
     return TN_OK;

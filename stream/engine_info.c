@@ -1,13 +1,15 @@
 /* What the engine tells about itself: query states, positions, readiness, metrics. @thread any
  *
- * The list of queries is stable under `lock`; numbers are atomics, so what is told is a moment that never quite was.
+ * The list of queries is stable under `lock`; numbers are atomics, so what is told is a moment that
+ * never quite was.
  */
 #include "stream/engine_int.h"
 
 static const struct tn_metric_desc descs[] = {
     {"tarn_engine_rows_in_total", TN_METRIC_COUNTER, "records", NULL,
      "Records consumed by all queries, committed or not"},
-    {"tarn_engine_rows_out_total", TN_METRIC_COUNTER, "records", NULL, "Records committed to topics"},
+    {"tarn_engine_rows_out_total", TN_METRIC_COUNTER, "records", NULL,
+     "Records committed to topics"},
     {"tarn_engine_commits_total", TN_METRIC_COUNTER, "commits", NULL, "Rounds committed"},
     {"tarn_engine_aborts_total", TN_METRIC_COUNTER, "commits", NULL,
      "Rounds rolled back and processed again"},
@@ -147,14 +149,13 @@ static bool each_input(struct tni_task *task,
 {
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         struct tni_input *input = &task->inputs[i];
-        struct tn_position_info info = {
-            .query_id = task->query->plan->query_id,
-            .topic = input->topic.name,
-            .partition = input->partition,
-            .offset = task->is_global ? atomic_load(&input->applied)
-                                      : atomic_load(&input->committed),
-            .end_visible = end_of(input),
-            .stream_time_ms = atomic_load(&task->shown_time_ms)};
+        struct tn_position_info info = {.query_id = task->query->plan->query_id,
+                                        .topic = input->topic.name,
+                                        .partition = input->partition,
+                                        .offset = task->is_global ? atomic_load(&input->applied)
+                                                                  : atomic_load(&input->committed),
+                                        .end_visible = end_of(input),
+                                        .stream_time_ms = atomic_load(&task->shown_time_ms)};
         if (!each(ctx, &info))
             return false;
     }
@@ -162,7 +163,8 @@ static bool each_input(struct tni_task *task,
 }
 
 void tn_engine_each_position(struct tn_engine *engine,
-                             bool (*each)(void *ctx, const struct tn_position_info *info), void *ctx)
+                             bool (*each)(void *ctx, const struct tn_position_info *info),
+                             void *ctx)
 {
     pthread_mutex_lock(&engine->lock);
     bool go_on = true;

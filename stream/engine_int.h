@@ -1,16 +1,20 @@
-/* The engine's inside: workers, tasks, inputs, rounds. Private to stream/; the drawing is in stream/README.md
+/* The engine's inside: workers, tasks, inputs, rounds. Private to stream/; the drawing is in
+ * stream/README.md
  * ("Commit round").
  *
- * WHO OWNS WHAT. The engine owns queries and workers. A worker (thread) owns every task and source of the partitions
- * p with p mod workers_count == its index, so nothing on the data path is shared between threads. A task is a stage of
- * a query × a partition; it owns its operators (with their ktables, codecs) and inputs. A source reads and decodes one
- * partition of one topic for all inputs that follow it.
+ * WHO OWNS WHAT. The engine owns queries and workers. A worker (thread) owns every task and source
+ * of the partitions p with p mod workers_count == its index, so nothing on the data path is shared
+ * between threads. A task is a stage of a query × a partition; it owns its operators (with their
+ * ktables, codecs) and inputs. A source reads and decodes one partition of one topic for all inputs
+ * that follow it.
  *
- * Rounds. What a task produced since the last boundary is its open tni_turn. At a boundary the worker closes the turns
- * of its tasks and hands them over as a part; the parts of all workers are one round, which the commit thread settles.
+ * Rounds. What a task produced since the last boundary is its open tni_turn. At a boundary the
+ * worker closes the turns of its tasks and hands them over as a part; the parts of all workers are
+ * one round, which the commit thread settles.
  *
- * THREADS. @thread worker: the task's data path. @thread commit: rounds, control operations (with all workers parked).
- * `lock` guards the list of queries, parts and the control queue; it is never held while calling a port.
+ * THREADS. @thread worker: the task's data path. @thread commit: rounds, control operations (with
+ * all workers parked). `lock` guards the list of queries, parts and the control queue; it is never
+ * held while calling a port.
  */
 #ifndef TN_STREAM_ENGINE_INT_H
 #define TN_STREAM_ENGINE_INT_H
@@ -21,13 +25,13 @@
 #include "stream/ktable.h"
 #include "stream/plan_int.h"
 
-#define TNI_WORKERS_MAX       64
-#define TNI_QUEUE_BLOCKS_MAX  4                  /* decoded reads waiting in one input */
-#define TNI_READ_BYTES_MAX    ((size_t)1 << 20)  /* of one read */
-#define TNI_COMMIT_GAP_NS     5000000ll          /* drained inputs commit no sooner than this after the last */
-#define TNI_FAILURES_MAX      3                  /* rounds in a row that fail without progress before a stop */
-#define TNI_TASK_STORES_MAX   32                 /* stateful nodes of one stage */
-#define TNI_DEAD_BYTES_MAX    ((size_t)64 << 20) /* dead letters of one round and worker */
+#define TNI_WORKERS_MAX      64
+#define TNI_QUEUE_BLOCKS_MAX 4                 /* decoded reads waiting in one input */
+#define TNI_READ_BYTES_MAX   ((size_t)1 << 20) /* of one read */
+#define TNI_COMMIT_GAP_NS    5000000ll /* drained inputs commit no sooner after the last commit */
+#define TNI_FAILURES_MAX     3  /* rounds in a row that fail without progress before a stop */
+#define TNI_TASK_STORES_MAX  32 /* stateful nodes of one stage */
+#define TNI_DEAD_BYTES_MAX   ((size_t)64 << 20) /* dead letters of one round and worker */
 
 struct tni_task;
 struct tni_query;
@@ -43,29 +47,29 @@ struct tni_block {
     struct tni_worker *worker;
     struct tni_block *next_free;
     struct tn_arena arena;
-    struct tn_plan *plan;        /* whose decl the columns were made with */
+    struct tn_plan *plan; /* whose decl the columns were made with */
     struct tn_records *records;
-    struct tn_batch *batch;      /* good rows only; NULL when none */
-    int64_t from, next;          /* positions before and after */
+    struct tn_batch *batch; /* good rows only; NULL when none */
+    int64_t from, next;     /* positions before and after */
     uint32_t bad_count;
 };
 
 /* Reader of one partition of one topic in one form of decoding. */
 struct tni_source {
     struct tni_worker *worker;
-    struct tn_plan *plan;              /* keeps decl alive */
+    struct tn_plan *plan; /* keeps decl alive */
     const struct tn_topic_decl *decl;
-    const struct tn_schema *schema;    /* of the SOURCE node: decl's, then window bounds */
+    const struct tn_schema *schema; /* of the SOURCE node: decl's, then window bounds */
     struct tn_topic topic;
     int32_t partition;
-    bool is_change;                    /* repartition topic of a table: records carry op and both values */
-    bool is_drained;                   /* nothing visible at `next`; cleared by a wake-up */
-    bool is_stale;                     /* needed columns or decl changed: reopen the codecs */
+    bool is_change;  /* repartition topic of a table: records carry op and both values */
+    bool is_drained; /* nothing visible at `next`; cleared by a wake-up */
+    bool is_stale;   /* needed columns or decl changed: reopen the codecs */
     int64_t next;
     atomic_llong end_visible;
     bool *needed;
     struct tn_codec *key_codec, *value_codec;
-    struct tn_program *time_program;   /* VARCHAR timestamp column */
+    struct tn_program *time_program; /* VARCHAR timestamp column */
     struct tn_arena codec_arena;
     struct tni_input **inputs;
     uint32_t inputs_count, inputs_cap;
@@ -84,20 +88,20 @@ struct tni_input {
     struct tn_topic topic;
     int32_t partition;
     bool is_table;
-    bool is_change;                    /* written by a REPARTITION of this plan over a table */
-    bool is_replayed;                  /* rebuilds a store: read before the task is live, up to stop_at */
-    int64_t ready_at;                  /* end_visible when attached: a global table is complete there */
-    int64_t start;                     /* first offset kept, when the query was attached */
-    int64_t stop_at;                   /* no record at or after this is read; INT64_MAX = none */
-    struct tni_source *source;         /* NULL while detached (paused, failed, restoring) */
+    bool is_change;            /* written by a REPARTITION of this plan over a table */
+    bool is_replayed;          /* rebuilds a store: read before the task is live, up to stop_at */
+    int64_t ready_at;          /* end_visible when attached: a global table is complete there */
+    int64_t start;             /* first offset kept, when the query was attached */
+    int64_t stop_at;           /* no record at or after this is read; INT64_MAX = none */
+    struct tni_source *source; /* NULL while detached (paused, failed, restoring) */
     struct tni_queued queue[TNI_QUEUE_BLOCKS_MAX];
     uint32_t queue_from, queue_count;
-    int64_t idle_since_ns;             /* empty since; 0 = not empty */
-    atomic_llong position;             /* next offset to consume */
-    atomic_llong rows_end;             /* offset after the last row consumed */
-    atomic_llong committed;            /* position of the last committed round */
-    atomic_llong applied;              /* everything below is in the committed side of the ktables */
-    int64_t handed;                    /* position in the last turn handed over */
+    int64_t idle_since_ns;  /* empty since; 0 = not empty */
+    atomic_llong position;  /* next offset to consume */
+    atomic_llong rows_end;  /* offset after the last row consumed */
+    atomic_llong committed; /* position of the last committed round */
+    atomic_llong applied;   /* everything below is in the committed side of the ktables */
+    int64_t handed;         /* position in the last turn handed over */
 };
 
 /* ---- operators ---- */
@@ -106,32 +110,33 @@ struct tni_input {
 struct tni_op {
     const struct tn_node *node;
     uint32_t number;
-    uint32_t *readers;                 /* node numbers */
+    uint32_t *readers; /* node numbers */
     uint32_t readers_count;
-    uint32_t keys_count;               /* stateful nodes: leading columns of the output */
+    uint32_t keys_count; /* stateful nodes: leading columns of the output */
     bool needs_before;
-    bool is_shown;                     /* what leaves here is what subscribers see */
-    bool is_mine;                      /* false: runs in the global task (or, there, in the ordinary one) */
-    bool is_replayed;                  /* on the way from a replayed source to its store */
+    bool is_shown;    /* what leaves here is what subscribers see */
+    bool is_mine;     /* false: runs in the global task (or, there, in the ordinary one) */
+    bool is_replayed; /* on the way from a replayed source to its store */
     /* AGGREGATE, MATERIALIZE */
     const struct tn_store_spec *store;
     struct tni_ktable *kt;
     const struct tn_type **key_types;
-    int64_t stream_time_ms, closed_ms; /* windowed aggregates; committed copies below, for a rewind */
+    int64_t stream_time_ms,
+        closed_ms; /* windowed aggregates; committed copies below, for a rewind */
     int64_t committed_stream_ms, committed_closed_ms;
-    bool has_own_changelog;            /* in our encoding; else the result topic or the source rebuilds it */
-    struct tn_topic changelog;         /* topic that rebuilds the store */
-    int64_t changelog_base;            /* records below belong to an earlier life of the query */
-    atomic_llong changelog_next;       /* everything below is in kt's committed side; a flush stores it */
-    bool is_touched;                   /* changed since the last boundary */
+    bool has_own_changelog; /* in our encoding; else the result topic or the source rebuilds it */
+    struct tn_topic changelog;   /* topic that rebuilds the store */
+    int64_t changelog_base;      /* records below belong to an earlier life of the query */
+    atomic_llong changelog_next; /* everything below is in kt's committed side; a flush stores it */
+    bool is_touched;             /* changed since the last boundary */
     /* JOIN_TABLE */
-    struct tni_op *table;              /* the MATERIALIZE op looked up, here or in the global task */
+    struct tni_op *table; /* the MATERIALIZE op looked up, here or in the global task */
     struct tni_task *global;
-    bool *live_values;                 /* the table's value columns that something reads */
+    bool *live_values; /* the table's value columns that something reads */
     /* SINK, REPARTITION */
     struct tn_topic topic;
-    bool is_pinned;                    /* records stay in the task's partition: the topic rebuilds a store */
-    int32_t changelog_of;              /* number of the op whose store these records rebuild; −1 */
+    bool is_pinned;       /* records stay in the task's partition: the topic rebuilds a store */
+    int32_t changelog_of; /* number of the op whose store these records rebuild; −1 */
     struct tn_codec *key_codec, *value_codec;
     struct tn_buf key_bytes, value_bytes, window_bytes;
     struct tn_records_builder *builders; /* by partition of the topic */
@@ -147,25 +152,26 @@ struct tni_task {
     uint32_t stage_number;
     int32_t partition;
     struct tni_worker *worker;
-    atomic_int state;                  /* enum tni_task_state */
-    bool is_made;                      /* init got far enough for release */
-    bool is_global;                    /* fills global tables; outside of rounds */
-    atomic_bool is_ready;              /* global: end_visible of the start was reached */
-    struct tni_view global_view;       /* global: its own commits */
+    atomic_int state;            /* enum tni_task_state */
+    bool is_made;                /* init got far enough for release */
+    bool is_global;              /* fills global tables; outside of rounds */
+    atomic_bool is_ready;        /* global: end_visible of the start was reached */
+    struct tni_view global_view; /* global: its own commits */
+    bool has_view;
     uint32_t ops_count;
     struct tni_op *ops;
     uint32_t inputs_count;
     struct tni_input *inputs;
-    struct tni_turn *turn;             /* open round; NULL = nothing yet */
+    struct tni_turn *turn; /* open round; NULL = nothing yet */
     struct tni_restore *restore;
-    struct tn_arena *arena;            /* scratch of the running batch (the worker's) */
-    struct tn_arena own_arena;         /* what lives as long as the task */
-    int64_t stream_time_ms;            /* largest row time consumed */
-    atomic_llong shown_time_ms;        /* the same, for any thread */
+    struct tn_arena *arena;     /* scratch of the running batch (the worker's) */
+    struct tn_arena own_arena;  /* what lives as long as the task */
+    int64_t stream_time_ms;     /* largest row time consumed */
+    atomic_llong shown_time_ms; /* the same, for any thread */
     int64_t committed_time_ms;
-    bool is_blocked;                   /* waits for the rewind it asked for */
-    bool is_state_bad;                 /* drop the stored state at the next recovery */
-    pthread_mutex_t side_lock;         /* publish by the worker (replay, global) against flush */
+    bool is_blocked;           /* waits for the rewind it asked for */
+    bool is_state_bad;         /* drop the stored state at the next recovery */
+    pthread_mutex_t side_lock; /* publish by the worker (replay, global) against flush */
 };
 
 /* ---- queries ---- */
@@ -187,15 +193,15 @@ struct tni_query {
     struct tn_engine *engine;
     struct tn_plan *plan;
     uint32_t tasks_count;
-    struct tni_task *tasks;            /* global tasks first */
+    struct tni_task *tasks; /* global tasks first */
     atomic_bool is_paused, is_failed;
-    struct tn_err error;               /* guarded by engine->lock */
+    struct tn_err error; /* guarded by engine->lock */
     struct tni_counters counters;
     atomic_llong restore_done, restore_total;
     atomic_int subscriptions_count;
     const struct tn_schema *shown_schema; /* what scans and subscriptions show; in shown_arena */
     struct tn_arena shown_arena;
-    atomic_int state_failures;         /* recoveries in a row that this query asked for */
+    atomic_int state_failures; /* recoveries in a row that this query asked for */
 };
 
 /* ---- rounds ---- */
@@ -205,11 +211,11 @@ struct tni_emit {
     const struct tn_topic *topic;
     int32_t partition;
     struct tn_records *records;
-    int32_t changelog_op;              /* the op whose store it rebuilds; −1 */
+    int32_t changelog_op; /* the op whose store it rebuilds; −1 */
     uint32_t slot;
 };
 
-struct tni_shown {                     /* for subscriptions: rows of the sink's schema */
+struct tni_shown { /* for subscriptions: rows of the sink's schema */
     struct tn_batch *batch;
     struct tni_shown *next;
 };
@@ -221,15 +227,15 @@ struct tni_turn {
     struct tn_arena arena;
     struct tni_emit *emits;
     uint32_t emits_count, emits_cap;
-    struct tni_delta **deltas;         /* by op; NULL where nothing changed */
-    int64_t *positions;                /* by input */
-    int64_t *op_times;                 /* by op: stream time, closed */
+    struct tni_delta **deltas; /* by op; NULL where nothing changed */
+    int64_t *positions;        /* by input */
+    int64_t *op_times;         /* by op: stream time, closed */
     int64_t stream_time_ms;
     struct tni_shown *shown, *shown_last;
     size_t bytes;
 };
 
-struct tni_dead_mark {                 /* bad records below `next` are dead-lettered */
+struct tni_dead_mark { /* bad records below `next` are dead-lettered */
     char topic[TN_TOPIC_NAME_MAX + 1];
     int32_t partition;
     int64_t next, before;
@@ -238,22 +244,23 @@ struct tni_dead_mark {                 /* bad records below `next` are dead-lett
 /* What one worker hands over. */
 struct tni_part {
     struct tni_turn *turns, *turns_last;
-    struct tn_records *dead;           /* NULL = none */
+    struct tn_records *dead; /* NULL = none */
     struct tni_dead_mark *marks;
     uint32_t marks_count;
 };
 
 enum tni_round_state {
     TNI_ROUND_OPEN,
-    TNI_ROUND_CLOSING,   /* boundary asked for, parts arriving */
+    TNI_ROUND_CLOSING, /* boundary asked for, parts arriving */
     TNI_ROUND_COMMITTING,
-    TNI_ROUND_CONTROL,   /* settled; waiting for all workers to park, then control operations run */
-    TNI_ROUND_ABORTING   /* waiting for all workers to park */
+    TNI_ROUND_CONTROL, /* settled; waiting for all workers to park, then control operations run */
+    TNI_ROUND_ABORTING /* waiting for all workers to park */
 };
 
 enum tni_rewind { TNI_REWIND_NONE, TNI_REWIND_ABORT, TNI_REWIND_RECOVER };
 
-/* A change of the set of queries, run by the commit thread between rounds with all workers parked. */
+/* A change of the set of queries, run by the commit thread between rounds with all workers parked.
+ */
 struct tni_control {
     enum tn_status (*run)(struct tn_engine *engine, void *ctx, struct tn_err *err);
     void *ctx;
@@ -268,26 +275,26 @@ struct tni_worker {
     uint32_t index;
     pthread_t thread;
     bool has_thread;
-    struct tn_wake wake;               /* of the reader; recovered by container_of */
+    struct tn_wake wake; /* of the reader; recovered by container_of */
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    bool is_signalled;                 /* guarded by lock */
-    bool is_parked;                    /* guarded by lock; set by the worker, taken back by the commit thread */
+    bool is_signalled; /* guarded by lock */
+    bool is_parked;    /* guarded by lock; set by the worker, taken back by the commit thread */
     atomic_bool is_idle, has_changes, has_rows;
-    atomic_llong open_rows;            /* consumed in the open round */
-    atomic_llong changed_at_ns;        /* first change of the open round; 0 = none */
-    uint64_t round;                    /* boundaries made */
+    atomic_llong open_rows;     /* consumed in the open round */
+    atomic_llong changed_at_ns; /* first change of the open round; 0 = none */
+    uint64_t round;             /* boundaries made */
     struct tn_log_reader *reader;
     struct tni_source **sources;
     uint32_t sources_count, sources_cap, sources_turn;
     struct tni_task **tasks;
     uint32_t tasks_count, tasks_cap, tasks_turn;
     struct tni_block *free_blocks;
-    struct tn_arena arena;             /* scratch of one batch, reset after it */
-    struct tni_scratch *scratch;       /* op_int.h */
-    atomic_llong round_bytes;          /* of records produced in the open round */
+    struct tn_arena arena;       /* scratch of one batch, reset after it */
+    struct tni_scratch *scratch; /* op_int.h */
+    atomic_llong round_bytes;    /* of records produced in the open round */
     struct tni_dead *dead;
-    int64_t idle_until_ns;             /* max.task.idle: look again at this time; 0 = no need */
+    int64_t idle_until_ns; /* max.task.idle: look again at this time; 0 = no need */
 };
 
 struct tn_engine {
@@ -299,19 +306,20 @@ struct tn_engine {
     struct tn_metrics *metrics;
     struct tni_budget budget;
     struct tni_view view;
+    bool has_view;
     struct tn_topic dead_topic;
     uint32_t workers_count;
     struct tni_worker workers[TNI_WORKERS_MAX];
 
     pthread_mutex_t lock;
-    pthread_mutex_t subs_lock;         /* subscriptions; held during their callbacks */
-    pthread_cond_t controls_changed;   /* a control operation is done */
+    pthread_mutex_t subs_lock;       /* subscriptions; held during their callbacks */
+    pthread_cond_t controls_changed; /* a control operation is done */
     struct tni_query **queries;
     uint32_t queries_count, queries_cap;
     struct tni_control *controls;
     struct tn_subscription *subscriptions;
     struct tn_fresh *freshes;
-    struct tn_err fatal;               /* fenced, or too many failures; code TN_OK while fine */
+    struct tn_err fatal; /* fenced, or too many failures; code TN_OK while fine */
     atomic_bool is_fatal;
 
     /* the commit thread */
@@ -320,36 +328,37 @@ struct tn_engine {
     struct tn_wake commit_wake;
     pthread_mutex_t commit_lock;
     pthread_cond_t commit_cond;
-    bool is_commit_signalled;          /* guarded by commit_lock */
+    bool is_commit_signalled; /* guarded by commit_lock */
     atomic_bool is_stopping;
-    atomic_ullong boundary_wanted;     /* workers with round below make a boundary */
+    atomic_ullong boundary_wanted; /* workers with round below make a boundary */
     atomic_bool park_wanted;
     enum tni_round_state round_state;
     struct tni_part *parts[TNI_WORKERS_MAX]; /* guarded by lock until all have arrived */
     uint32_t parts_count;
     struct tn_log_txn *txn;
-    int64_t committed_at_ns;           /* end of the last round */
+    int64_t committed_at_ns; /* end of the last round */
     int64_t closing_since_ns;
-    int64_t retry_at_ns;               /* after failures */
-    uint32_t failures_count;           /* in a row */
-    uint32_t poisoned_count;           /* rounds in a row that one query spoiled */
-    atomic_bool is_gc_wanted;          /* a pin was given back */
+    int64_t retry_at_ns;      /* after failures */
+    uint32_t failures_count;  /* in a row */
+    uint32_t poisoned_count;  /* rounds in a row that one query spoiled */
+    atomic_bool is_gc_wanted; /* a pin was given back */
     enum tni_rewind rewind;
-    atomic_bool is_recover_wanted;     /* a worker found state that it cannot use */
-    atomic_bool is_abort_wanted;       /* a query failed in the middle of a batch: the open round is rolled back */
+    atomic_bool is_recover_wanted; /* a worker found state that it cannot use */
+    atomic_bool is_abort_wanted;   /* a query failed in the middle of a batch: the open round is
+                                      rolled back */
     atomic_bool is_flush_wanted, is_commit_wanted;
     int64_t flushed_at_ns;
-    atomic_llong emit_interval_ms;     /* largest of the queries: rounds are no closer */
-    atomic_llong epoch;                /* recoveries: pins of an earlier epoch see dropped tables */
-    struct tn_str *dropped_positions;  /* position keys to remove with the next commit */
+    atomic_llong emit_interval_ms;    /* largest of the queries: rounds are no closer */
+    atomic_llong epoch;               /* recoveries: pins of an earlier epoch see dropped tables */
+    struct tn_str *dropped_positions; /* position keys to remove with the next commit */
     uint32_t dropped_count, dropped_cap;
-    struct tni_query **dropping;       /* out of the list, removed after that commit */
+    struct tni_query **dropping; /* out of the list, removed after that commit */
     uint32_t dropping_count, dropping_cap;
     uint32_t step_turn;
     struct tni_engine_metrics {
         struct tn_metric *rows_in, *rows_out, *rows_bad, *commits, *aborts, *recoveries,
-            *commit_seconds, *boundary_seconds, *flush_seconds, *flushed_rows, *dead_letters, *read_errors,
-            *restored, *state_bytes, *round_rows;
+            *commit_seconds, *boundary_seconds, *flush_seconds, *flushed_rows, *dead_letters,
+            *read_errors, *restored, *state_bytes, *round_rows;
     } m;
 };
 
@@ -366,12 +375,14 @@ enum tn_status tni_engine_control(struct tn_engine *engine,
                                   enum tn_status (*run)(struct tn_engine *engine, void *ctx,
                                                         struct tn_err *err),
                                   void *ctx, struct tn_err *err);
-/* For the tests: abort of a kill. Forget everything at once, as a kill would: nothing is committed or flushed. Tests. */
+/* For the tests: abort of a kill. Forget everything at once, as a kill would: nothing is committed
+ * or flushed. Tests. */
 void tni_engine_abandon(struct tn_engine *engine);
 void tni_engine_metrics_init(struct tn_engine *engine);
 
 /* ---- engine_control.c ---- */
-/* State and topics of dropped queries, after the commit that removed their positions. @thread commit */
+/* State and topics of dropped queries, after the commit that removed their positions. @thread
+ * commit */
 void tni_engine_finish_drops(struct tn_engine *engine);
 
 /* ---- engine_query.c: making and removing queries (workers parked) ---- */
@@ -405,9 +416,11 @@ enum tn_status tni_task_rewind(struct tni_task *task, const struct tni_turn *in_
                                struct tn_err *err);
 /* Consume what the inputs hold, as far as their merge allows. TN_AGAIN: nothing to do. */
 enum tn_status tni_task_run(struct tni_task *task, struct tn_err *err);
-/* Rows only rebuild stores now: global task, or a source-backed store behind its committed position. */
+/* Rows only rebuild stores now: global task, or a source-backed store behind its committed
+ * position. */
 bool tni_task_is_replaying(const struct tni_task *task);
-/* Something went wrong in this task on the data path: decides between failing the query and recovering. */
+/* Something went wrong in this task on the data path: decides between failing the query and
+ * recovering. */
 void tni_task_trouble(struct tni_task *task, const struct tn_err *err);
 static inline bool tni_task_is_live(const struct tni_task *task)
 {
@@ -415,7 +428,7 @@ static inline bool tni_task_is_live(const struct tni_task *task)
 }
 
 /* ---- task_source.c: reading, decoding, sharing ---- */
-void tni_source_attach(struct tni_input *input);  /* finds or makes a source at input->position */
+void tni_source_attach(struct tni_input *input); /* finds or makes a source at input->position */
 void tni_source_detach(struct tni_input *input);
 /* One read. TN_AGAIN: nothing there or no room. */
 enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err);
@@ -456,7 +469,8 @@ void tni_dead_take(struct tni_dead *dead, struct tni_part *part);
 /* ---- task_restore.c ---- */
 /* Decide from stored and committed positions what to replay; TN_OK also when there is nothing. */
 enum tn_status tni_restore_prepare(struct tni_task *task, bool is_new, struct tn_err *err);
-/* Exchange the table of an op; other threads look at it under engine->lock. Takes over the reference. */
+/* Exchange the table of an op; other threads look at it under engine->lock. Takes over the
+ * reference. */
 void tni_op_set_table(struct tni_task *task, struct tni_op *op, struct tni_ktable *kt);
 /* Remove the rows and the meta of a store partition from the state port. */
 enum tn_status tni_state_drop(struct tni_task *task, const struct tni_op *op, struct tn_err *err);
@@ -487,7 +501,8 @@ enum tn_status tni_op_sink(struct tni_task *task, struct tni_op *op, struct tn_b
                            struct tn_err *err);
 enum tn_status tni_op_repartition(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
                                   struct tn_err *err);
-/* Stateful ops at a boundary: close the ktable's round into the turn, push coalesced changes on, write the changelog. */
+/* Stateful ops at a boundary: close the ktable's round into the turn, push coalesced changes on,
+ * write the changelog. */
 enum tn_status tni_op_boundary(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
                                struct tn_err *err);
 /* Close builders into the open turn. */
@@ -514,9 +529,11 @@ void tni_parts_clear(struct tn_engine *engine);
 bool tni_workers_are_parked(struct tn_engine *engine);
 /* One unit of work. TN_AGAIN: idle. */
 enum tn_status tni_worker_step(struct tni_worker *worker);
-/* Write committed, unflushed rows and their positions to the state port, where it is time; is_all: everything. */
+/* Write committed, unflushed rows and their positions to the state port, where it is time; is_all:
+ * everything. */
 enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_err *err);
-/* begin … commit_start of the collected parts. A failure names the query to blame in *ret_culprit (or NULL). */
+/* begin … commit_start of the collected parts. A failure names the query to blame in *ret_culprit
+ * (or NULL). */
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,
                                 struct tn_err *err);
 void tni_commit_publish(struct tn_engine *engine);

@@ -1,14 +1,15 @@
-/* Positions: what a round commits beside its records, so that a restart goes on at the right record.
+/* Positions: what a round commits beside its records, so that a restart goes on at the right
+ * record.
  *
- * Key: application id NUL query id NUL topic NUL partition (4 bytes big-endian). The query id is empty for dead letter
- * marks. Value, big-endian:
+ * Key: application id NUL query id NUL topic NUL partition (4 bytes big-endian). The query id is
+ * empty for dead letter marks. Value, big-endian:
  *
  *   u8 version = 1 | log id 16 | offset i64 | stream time i64 | n u8 |
  *   n × (store id u32 | stream time i64 | closed i64 | changelog base i64)
  *
- * offset: next to consume (marks: letters below are written). n = stores of the task; times are INT64_MIN where a
- * store has no windows. changelog base: records of the changelog below belong to an earlier life of the query.
- * Layout is stored: a change needs a new version. @thread any
+ * offset: next to consume (marks: letters below are written). n = stores of the task; times are
+ * INT64_MIN where a store has no windows. changelog base: records of the changelog below belong to
+ * an earlier life of the query. Layout is stored: a change needs a new version. @thread any
  */
 #include "stream/engine_int.h"
 

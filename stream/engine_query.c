@@ -1,8 +1,9 @@
 /* Queries: from a plan to tasks, and back to what was committed.
  *
- * Loading a query reads its positions from the log, then its stores (task_restore.c). A query without positions is new:
- * it starts at auto.offset.reset, and what lies in its changelog topics from an earlier life does not count (the first
- * commit of a new query writes a position for every input, moved or not, with the changelog bases).
+ * Loading a query reads its positions from the log, then its stores (task_restore.c). A query
+ * without positions is new: it starts at auto.offset.reset, and what lies in its changelog topics
+ * from an earlier life does not count (the first commit of a new query writes a position for every
+ * input, moved or not, with the changelog bases).
  * @thread commit, workers parked
  */
 #include "stream/engine_int.h"
@@ -161,13 +162,11 @@ static bool is_internal(const struct tni_query *query, const struct tni_input *i
 static int64_t first_position(const struct tni_query *query, const struct tni_input *input,
                               const struct tn_offsets *offsets)
 {
-    bool is_latest = query->plan->is_from_latest && !input->is_table &&
-                     !is_internal(query, input);
+    bool is_latest = query->plan->is_from_latest && !input->is_table && !is_internal(query, input);
     return is_latest ? offsets->end_visible : offsets->start;
 }
 
-static void refuse_position(struct tni_query *query, const struct tni_input *input,
-                            const char *why)
+static void refuse_position(struct tni_query *query, const struct tni_input *input, const char *why)
 {
     struct tn_err err = TN_ERR_INIT;
     tn_err_set(&err, TN_E_INVALID, "topic '%s' partition %d %s", input->topic.name,
@@ -335,9 +334,8 @@ enum tn_status tni_engine_load_marks(struct tn_engine *engine, struct tn_err *er
             return st;
         }
         if (st == TN_OK && memcmp(found.log_id, mark->log_id, 16) == 0)
-            tni_dead_restore(
-                engine->workers[(uint32_t)partition % engine->workers_count].dead, topic,
-                partition, mark->offset);
+            tni_dead_restore(engine->workers[(uint32_t)partition % engine->workers_count].dead,
+                             topic, partition, mark->offset);
     }
     tni_positions_free(marks);
     return TN_OK;

@@ -1,12 +1,14 @@
 /* The committed view: pins and table scans. @thread any
  *
- * A pin is a commit number and a snapshot of the state port. A scan reads the last store of a query through it (open
- * rounds are never seen) and runs the nodes between that store and the sink over the rows, so that a scan shows what
- * the result topic would fold to. A recovery replaces tables; a pin from before it is refused, the statement is run
- * again by its caller.
+ * A pin is a commit number and the state port as of the last flush (ktable.h). A scan reads the
+ * last store of a query through it (open rounds are never seen) and runs the nodes between that
+ * store and the sink over the rows, so that a scan shows what the result topic would fold to. A
+ * recovery replaces tables; a pin from before it is refused, the statement is run again by its
+ * caller.
  *
- * Key filters. Equal and range predicates are on the table's key columns. Where these are plain columns of the store's
- * key, they become byte ranges of it; whatever the way, rows are checked against the filter once more at the end.
+ * Key filters. Equal and range predicates are on the table's key columns. Where these are plain
+ * columns of the store's key, they become byte ranges of it; whatever the way, rows are checked
+ * against the filter once more at the end.
  */
 #include "stream/engine_int.h"
 
@@ -20,22 +22,16 @@
 struct tn_pin {
     struct tn_engine *engine;
     struct tni_view_pin view;
-    struct tn_state_snapshot *snapshot;
     int64_t epoch;
 };
 
 enum tn_status tn_engine_pin(struct tn_engine *engine, struct tn_pin **ret_pin, struct tn_err *err)
 {
+    (void)err;
     struct tn_pin *pin = tn_alloc(sizeof *pin);
     pin->engine = engine;
     pin->epoch = atomic_load(&engine->epoch);
     tni_view_pin(&engine->view, &pin->view);
-    enum tn_status st = engine->state->type->snapshot(engine->state, &pin->snapshot, err);
-    if (tn_failed(st)) {
-        tni_view_unpin(&engine->view, &pin->view);
-        tn_free(pin);
-        return st;
-    }
     *ret_pin = pin;
     return TN_OK;
 }
@@ -45,7 +41,6 @@ void tn_pin_free(struct tn_pin *pin)
     if (!pin)
         return;
     struct tn_engine *engine = pin->engine;
-    engine->state->type->snapshot_free(engine->state, pin->snapshot);
     tni_view_unpin(&engine->view, &pin->view);
     atomic_store(&engine->is_gc_wanted, true);
     tn_free(pin);
@@ -62,27 +57,27 @@ struct tn_table_scan {
     struct tn_pin *pin;
     struct tn_plan *plan;
     const struct tn_stage *stage;
-    const struct tn_node *store;    /* AGGREGATE or MATERIALIZE whose rows are read */
+    const struct tn_node *store;               /* AGGREGATE or MATERIALIZE whose rows are read */
     const struct tn_node *chain[TN_NODES_MAX]; /* from behind it to the sink */
     uint32_t chain_count;
-    uint32_t keys_count;            /* of the store */
+    uint32_t keys_count; /* of the store */
     const struct tn_schema *schema;
-    struct tn_arena schema_arena;   /* holds the copy of the shown schema */
-    struct tni_ktable **tables;     /* by partition */
+    struct tn_arena schema_arena; /* holds the copy of the shown schema */
+    struct tni_ktable **tables;   /* by partition */
     uint32_t tables_count, table;
     struct tni_scan *scan;
     const struct tn_key_filter *filter;
-    uint32_t table_keys_count;      /* key columns of the table */
-    uint32_t *key_of;               /* table key column → store key column; NULL when not plain */
-    bool *needed;                   /* store value columns */
+    uint32_t table_keys_count; /* key columns of the table */
+    uint32_t *key_of;          /* table key column → store key column; NULL when not plain */
+    bool *needed;              /* store value columns */
     struct tn_buf low, high;
     struct tni_scan_range range;
-    struct tn_str *points;          /* whole keys to get, when has_points */
+    struct tn_str *points; /* whole keys to get, when has_points */
     uint32_t points_count;
     bool has_points;
-    uint32_t range_key;             /* windowed equality: next key to scan */
-    struct tn_arena arena;          /* of one batch */
-    struct tn_arena keep;           /* as long as the scan */
+    uint32_t range_key;    /* windowed equality: next key to scan */
+    struct tn_arena arena; /* of one batch */
+    struct tn_arena keep;  /* as long as the scan */
 };
 
 static const struct tn_stage *last_stage(const struct tn_plan *plan)
@@ -134,7 +129,8 @@ static int trace_column(const struct tn_table_scan *scan, uint32_t col)
     return at;
 }
 
-/* Table key columns as store key columns, when all are plain and all of the store's key is there. */
+/* Table key columns as store key columns, when all are plain and all of the store's key is there.
+ */
 static void trace_keys(struct tn_table_scan *scan)
 {
     uint32_t *key_of = TN_ARENA_ARRAY(&scan->keep, uint32_t, scan->table_keys_count + 1);
@@ -156,7 +152,8 @@ static void trace_needed(struct tn_table_scan *scan, const bool *needed)
 {
     uint32_t count = scan->store->schema->fields_count;
     bool *mask = TN_ARENA_ARRAY(&scan->keep, bool, count + scan->schema->fields_count);
-    bool *want = TN_ARENA_ARRAY(&scan->keep, bool, count + scan->schema->fields_count + TN_NODES_MAX);
+    bool *want =
+        TN_ARENA_ARRAY(&scan->keep, bool, count + scan->schema->fields_count + TN_NODES_MAX);
     if (!needed)
         return;
     for (uint32_t i = 0; i < scan->schema->fields_count; i++)
@@ -180,7 +177,8 @@ static void trace_needed(struct tn_table_scan *scan, const bool *needed)
 
 /* ---- filter to bytes ---- */
 
-/* The literal as the store's key type: integers may come in another width. NULL type: not comparable by bytes. */
+/* The literal as the store's key type: integers may come in another width. NULL type: not
+ * comparable by bytes. */
 static struct tn_value as_key(const struct tn_value *value, const struct tn_type *type)
 {
     struct tn_value out = *value;
@@ -274,7 +272,8 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
         if (task->is_global || task->stage != scan->stage)
             continue;
         if (atomic_load(&task->state) != TNI_TASK_RUNNING || !task->ops[number].kt)
-            return tn_err_set(err, TN_E_BUSY, "the table of query '%s' is being restored: %lld of %lld records",
+            return tn_err_set(err, TN_E_BUSY,
+                              "the table of query '%s' is being restored: %lld of %lld records",
                               query->plan->query_id, (long long)atomic_load(&query->restore_done),
                               (long long)atomic_load(&query->restore_total));
         scan->keys_count = task->ops[number].keys_count;
@@ -359,10 +358,9 @@ static enum tn_status get_points(struct tn_table_scan *scan, struct tni_row *row
                                  uint32_t *ret_count, struct tn_err *err)
 {
     struct tni_ktable *kt = scan->tables[scan->table++];
-    struct tni_row *found =
-        TN_ARENA_ARRAY(&scan->arena, struct tni_row, scan->points_count);
-    TN_TRY(tni_ktable_get(kt, &scan->pin->view, scan->pin->snapshot, scan->points,
-                          scan->points_count, &scan->arena, found, err));
+    struct tni_row *found = TN_ARENA_ARRAY(&scan->arena, struct tni_row, scan->points_count);
+    TN_TRY(tni_ktable_get(kt, &scan->pin->view, scan->points, scan->points_count, &scan->arena,
+                          found, err));
     uint32_t count = 0;
     for (uint32_t i = 0; i < scan->points_count; i++)
         if (found[i].row.ptr)
@@ -399,11 +397,9 @@ static enum tn_status scan_rows(struct tn_table_scan *scan, struct tni_row *rows
         if (!scan->scan) {
             if (!next_range(scan))
                 break;
-            TN_TRY(tni_scan_open(kt, &scan->pin->view, scan->pin->snapshot, &scan->range,
-                                 &scan->scan, err));
+            TN_TRY(tni_scan_open(kt, &scan->pin->view, &scan->range, &scan->scan, err));
         }
-        enum tn_status st =
-            tni_scan_next(scan->scan, ROWS_MAX, &scan->arena, rows, ret_count, err);
+        enum tn_status st = tni_scan_next(scan->scan, ROWS_MAX, &scan->arena, rows, ret_count, err);
         if (st != TN_END)
             return st;
         tni_scan_close(scan->scan);
@@ -497,8 +493,7 @@ static struct tn_batch *check_rows(struct tn_table_scan *scan, struct tn_batch *
     for (uint32_t i = 0; i < batch->rows_count; i++)
         if (row_passes(scan, batch, i))
             rows[count++] = i;
-    return count == batch->rows_count ? batch
-                                      : tn_batch_gather(batch, rows, count, &scan->arena);
+    return count == batch->rows_count ? batch : tn_batch_gather(batch, rows, count, &scan->arena);
 }
 
 static enum tn_status run_chain(struct tn_table_scan *scan, struct tn_batch **batch,

@@ -1,8 +1,9 @@
 /* AGGREGATE: rows into the states of their groups, and windows.
  *
- * Streams add. Tables undo the old row in its old group, then add the new one to its group. Rows without value or with
- * a NULL group are left out. Windowed rows enter every window that is open for them; late ones are counted. Nothing
- * here looks at single events except in emit-every-update mode: whole columns go to the ktable's kernels.
+ * Streams add. Tables undo the old row in its old group, then add the new one to its group. Rows
+ * without value or with a NULL group are left out. Windowed rows enter every window that is open
+ * for them; late ones are counted. Nothing here looks at single events except in emit-every-update
+ * mode: whole columns go to the ktable's kernels.
  * @thread worker
  */
 #include "stream/op_int.h"
@@ -148,8 +149,7 @@ static enum tn_status change_pair(struct tni_task *task, struct tni_op *op,
         TN_TRY(update_and_push(task, op, batch, &old, TN_OP_DELETE, err));
         return update_and_push(task, op, batch, &now, TN_OP_INSERT, err);
     }
-    struct tni_updates updates = {.count = 1,
-                                  .existed = existence(pair->entries, 1, task->arena)};
+    struct tni_updates updates = {.count = 1, .existed = existence(pair->entries, 1, task->arena)};
     if (op->needs_before)
         TN_TRY(tni_state_entries(op, pair->entries, 1, task->arena, &updates.before, err));
     update(op, batch, &old, true);
@@ -186,7 +186,8 @@ static enum tn_status changes_each(struct tni_task *task, struct tni_op *op,
     return TN_OK;
 }
 
-/* Undo and add in maximal runs of the same kind: the order of rows is kept, whole runs go to the kernels. */
+/* Undo and add in maximal runs of the same kind: the order of rows is kept, whole runs go to the
+ * kernels. */
 static void changes_runs(struct tni_op *op, const struct tn_batch *batch, const struct hits *hits)
 {
     for (uint32_t from = 0; from < hits->count;) {
@@ -287,16 +288,14 @@ static enum tn_status sessions(struct tni_task *task, struct tni_op *op, struct 
     uint32_t *identity = tn_arena_alloc(task->arena, count * sizeof *identity);
     for (uint32_t i = 0; i < count; i++)
         identity[i] = rows ? rows[i] : i;
-    struct tni_session_effect *effects =
-        tn_arena_alloc(task->arena, count * sizeof *effects);
+    struct tni_session_effect *effects = tn_arena_alloc(task->arena, count * sizeof *effects);
     uint32_t *late = tn_arena_alloc(task->arena, count * sizeof *late);
     uint32_t step = is_each ? 1 : count;
     for (uint32_t from = 0; from < count; from += step) {
         uint32_t effects_count = 0, late_count = 0;
-        TN_TRY(tni_ktable_session_update(op->kt, keys, batch, identity + from, step,
-                                         node->agg_args, node->agg_filters, &op->stream_time_ms,
-                                         task->arena, effects, &effects_count, late, &late_count,
-                                         err));
+        TN_TRY(tni_ktable_session_update(op->kt, keys, batch, identity + from, step, node->agg_args,
+                                         node->agg_filters, &op->stream_time_ms, task->arena,
+                                         effects, &effects_count, late, &late_count, err));
         count_late(task, late_count);
         for (uint32_t i = 0; is_each && i < effects_count; i++)
             TN_TRY(push_session(task, op, &effects[i], err));

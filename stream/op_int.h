@@ -40,7 +40,8 @@ enum tn_status tni_state_entries(struct tni_op *op, struct tni_entry *const *ent
                                  uint32_t count, struct tn_arena *arena,
                                  struct tn_batch **ret_batch, struct tn_err *err);
 
-/* Emit every update: what happened to entries, collected in order, pushed as one batch of changes. */
+/* Emit every update: what happened to entries, collected in order, pushed as one batch of changes.
+ */
 struct tni_updates {
     struct tn_batch *before, *after; /* rows i of both belong together */
     const bool *existed;             /* before the update */
@@ -50,8 +51,8 @@ struct tni_updates {
 enum tn_status tni_push_updates(struct tni_task *task, struct tni_op *op,
                                 const struct tni_updates *updates, struct tn_err *err);
 
-/* Rows of the batch that a stateful step may use: value not null, no NULL among the key columns. NULL: all of them.
- * What is left out is counted. */
+/* Rows of the batch that a stateful step may use: value not null, no NULL among the key columns.
+ * NULL: all of them. What is left out is counted. */
 uint32_t *tni_usable_rows(struct tni_task *task, const struct tn_batch *batch,
                           const struct tn_column *keys, uint32_t keys_count, uint32_t *ret_count);
 /* One side of a batch as bytes: row i is [ends[i], ends[i + 1]) of bytes, or null. */

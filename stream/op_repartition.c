@@ -1,13 +1,15 @@
 /* REPARTITION: rows go to the internal topic that the next stage reads, under their new key.
  *
- * Rows of a stream are encoded with the topic's formats. Changes of a table carry the op and both values in our own
- * encoding (the key stays in the topic's key format, so that its partition is the one every client computes):
+ * Rows of a stream are encoded with the topic's formats. Changes of a table carry the op and both
+ * values in our own encoding (the key stays in the topic's key format, so that its partition is the
+ * one every client computes):
  *
  *   value = tag 1 | row              a new row (insert)
  *           tag 2 | row              an old row that leaves this key (undo)
  *           tag 3 | varint n | old row of n bytes | new row      an update under one key
  *
- * row = stream/rowcode.h of the value columns. An update whose key changes becomes two records, old first.
+ * row = stream/rowcode.h of the value columns. An update whose key changes becomes two records, old
+ * first.
  * @thread worker
  */
 #include "stream/op_int.h"
@@ -92,8 +94,7 @@ static void send_pair(struct tni_task *task, struct tni_op *op, const struct cha
                       uint32_t row)
 {
     bool is_null = has_null_key(c, row) || has_null_key(c, row + 1);
-    if (!is_null &&
-        tn_str_eq(tni_encoded_row(c->keys, row), tni_encoded_row(c->keys, row + 1))) {
+    if (!is_null && tn_str_eq(tni_encoded_row(c->keys, row), tni_encoded_row(c->keys, row + 1))) {
         send_both(task, op, c, row);
         return;
     }
@@ -101,15 +102,15 @@ static void send_pair(struct tni_task *task, struct tni_op *op, const struct cha
     send_one(task, op, c, row + 1, TAG_NEW, row + 1);
 }
 
-static enum tn_status send_changes(struct tni_task *task, struct tni_op *op,
-                                   struct tn_batch *batch, struct tn_err *err)
+static enum tn_status send_changes(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
+                                   struct tn_err *err)
 {
     const struct tn_topic_decl *decl = op->node->decl;
     struct changes c = {.batch = batch,
                         .keys_count = decl->keys_count,
                         .values_count = decl->schema->fields_count - decl->keys_count};
-    c.keys = tni_encode_side(op->key_codec, batch->columns, batch->rows_count, NULL,
-                             &op->key_bytes, task->arena);
+    c.keys = tni_encode_side(op->key_codec, batch->columns, batch->rows_count, NULL, &op->key_bytes,
+                             task->arena);
     for (uint32_t i = 0; i < batch->rows_count; i++) {
         enum tn_op what = batch->ops ? (enum tn_op)batch->ops[i] : TN_OP_INSERT;
         if (what == TN_OP_UPDATE_BEFORE) {

@@ -1,9 +1,10 @@
 /* SINK: rows become records of the result topic. And what subscribers see of a query.
  *
- * Partition: murmur2 of the key bytes as the Java client does; a null key stays with the source partition. When the
- * topic is also the changelog of a store, a row goes to the task's own partition, where the restore reads it (for keys
- * that came partitioned the same way this is the same one). Windowed keys carry their suffix after the bytes the
- * partition is chosen from. @thread worker
+ * Partition: murmur2 of the key bytes as the Java client does; a null key stays with the source
+ * partition. When the topic is also the changelog of a store, a row goes to the task's own
+ * partition, where the restore reads it (for keys that came partitioned the same way this is the
+ * same one). Windowed keys carry their suffix after the bytes the partition is chosen from. @thread
+ * worker
  */
 #include "stream/op_int.h"
 
@@ -52,8 +53,7 @@ static uint8_t *null_values(const struct tn_batch *batch, const struct tn_topic_
     return bits;
 }
 
-static uint8_t *null_keys(const struct tn_batch *batch, uint32_t keys_count,
-                          struct tn_arena *arena)
+static uint8_t *null_keys(const struct tn_batch *batch, uint32_t keys_count, struct tn_arena *arena)
 {
     bool may_be_null = keys_count == 0;
     for (uint32_t k = 0; k < keys_count; k++)
@@ -89,8 +89,7 @@ struct tn_str tni_encoded_row(const struct tni_encoded *encoded, uint32_t row)
     if (encoded->null_rows && tn_bit_get(encoded->null_rows, row))
         return (struct tn_str){0};
     const char *ptr = encoded->bytes->ptr ? encoded->bytes->ptr : "";
-    return (struct tn_str){ptr + encoded->ends[row],
-                           encoded->ends[row + 1] - encoded->ends[row]};
+    return (struct tn_str){ptr + encoded->ends[row], encoded->ends[row + 1] - encoded->ends[row]};
 }
 
 int32_t tni_partition_for(const struct tni_task *task, const struct tni_op *op, struct tn_str key)
@@ -124,7 +123,8 @@ void tni_op_flush_builders(struct tni_task *task, struct tni_op *op)
     }
 }
 
-/* Key bytes with the window behind them: start for windows of one length, end and start for sessions. */
+/* Key bytes with the window behind them: start for windows of one length, end and start for
+ * sessions. */
 static struct tn_str windowed_key(const struct tni_op *op, struct tn_str key,
                                   const struct tn_batch *batch, uint32_t row, struct tn_buf *buf)
 {
@@ -161,9 +161,9 @@ enum tn_status tni_op_sink(struct tni_task *task, struct tni_op *op, struct tn_b
     struct tni_encoded *keys =
         tni_encode_side(op->key_codec, batch->columns, n, null_keys(batch, decl->keys_count, arena),
                         &op->key_bytes, arena);
-    struct tni_encoded *values = tni_encode_side(
-        op->value_codec, batch->columns + decl->keys_count, n, null_values(batch, decl, arena),
-        &op->value_bytes, arena);
+    struct tni_encoded *values =
+        tni_encode_side(op->value_codec, batch->columns + decl->keys_count, n,
+                        null_values(batch, decl, arena), &op->value_bytes, arena);
     TN_TRY(check_encoded(op, err));
     int64_t rows_out = 0;
     for (uint32_t i = 0; i < n; i++) {

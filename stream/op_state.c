@@ -1,9 +1,11 @@
-/* What AGGREGATE and MATERIALIZE share: turning entries and changes of a ktable into batches of the node's schema, and
- * closing a round: coalesced changes go to the readers, state changes to the changelog.
+/* What AGGREGATE and MATERIALIZE share: turning entries and changes of a ktable into batches of the
+ * node's schema, and closing a round: coalesced changes go to the readers, state changes to the
+ * changelog.
  *
- * Emission. Per commit (default): nothing is pushed while batches run; at the boundary the ktable tells for every
- * touched key the row before and after the round, equal ones are left out. Every update: pushed while batches run, the
- * boundary only writes the changelog. EMIT FINAL: rows are pushed when their window closes. @thread worker
+ * Emission. Per commit (default): nothing is pushed while batches run; at the boundary the ktable
+ * tells for every touched key the row before and after the round, equal ones are left out. Every
+ * update: pushed while batches run, the boundary only writes the changelog. EMIT FINAL: rows are
+ * pushed when their window closes. @thread worker
  */
 #include "stream/op_int.h"
 
@@ -27,8 +29,8 @@ struct tn_batch *tni_state_batch(struct tni_op *op, uint32_t rows_count, struct 
 
 static void set_bigint(struct tn_column *col, int64_t *values, uint32_t count)
 {
-    *col = (struct tn_column){
-        .type = tn_type_of(TN_K_BIGINT), .rows_count = count, .values = values};
+    *col =
+        (struct tn_column){.type = tn_type_of(TN_K_BIGINT), .rows_count = count, .values = values};
 }
 
 /* Window bounds are the last two columns; a session's result has the time of its end. */
@@ -88,7 +90,8 @@ static void chunk_add(struct tni_chunk *chunk, struct tn_str key, struct tn_str 
     chunk->ops[chunk->count++] = (uint8_t)op;
 }
 
-static void chunk_change(struct tni_chunk *chunk, const struct tni_change *change, bool needs_before)
+static void chunk_change(struct tni_chunk *chunk, const struct tni_change *change,
+                         bool needs_before)
 {
     if (change->is_same)
         return;
@@ -130,37 +133,29 @@ static enum tn_status push_chunk(struct tni_task *task, struct tni_op *op, struc
 static enum tn_status push_changes(struct tni_task *task, struct tni_op *op,
                                    const struct tni_delta *delta, struct tn_err *err)
 {
-    const struct tni_change *changes = tni_delta_changes(delta);
     uint32_t count = tni_delta_count(delta);
     struct tni_chunk *chunk = &task->worker->scratch->chunk;
     chunk->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (chunk->count + 2 > TN_BATCH_ROWS_MAX)
             TN_TRY(push_chunk(task, op, chunk, err));
-        chunk_change(chunk, &changes[i], op->needs_before);
+        struct tni_change change = tni_delta_get(delta, i);
+        chunk_change(chunk, &change, op->needs_before);
     }
     return push_chunk(task, op, chunk, err);
-}
-
-static int64_t row_time(struct tn_str row)
-{
-    int64_t time_ms;
-    memcpy(&time_ms, row.ptr, sizeof time_ms); /* ktable.h: int64 LE first */
-    return time_ms;
 }
 
 /* State changes in our own encoding: key bytes and row bytes as the ktable holds them. */
 static void write_changelog(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
                             const struct tni_delta *delta)
 {
-    const struct tni_change *changes = tni_delta_changes(delta);
     uint32_t count = tni_delta_count(delta);
     struct tn_records_builder rb;
     tn_records_builder_init(&rb);
-    for (uint32_t i = 0; i < count; i++)
-        tn_records_builder_add(&rb, changes[i].key, changes[i].row,
-                               changes[i].row.ptr ? row_time(changes[i].row)
-                                                  : changes[i].rowtime_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tni_change change = tni_delta_get(delta, i);
+        tn_records_builder_add(&rb, change.key, change.row, change.rowtime_ms);
+    }
     tni_turn_emit(turn, &op->changelog, task->partition, tn_records_builder_finish(&rb),
                   (int32_t)op->number);
     tn_records_builder_release(&rb);

@@ -1,8 +1,9 @@
 /* Operators without state: dispatch to readers, FILTER, PROJECT.
  *
- * A filter over a stream drops rows. A filter over a table works on changes: it looks at the old and the new row and
- * turns the pair into an update, an insert, a delete or nothing (HAVING, WHERE over tables), so it needs the row
- * before; the tombstone has the time of the update that caused it. @thread worker
+ * A filter over a stream drops rows. A filter over a table works on changes: it looks at the old
+ * and the new row and turns the pair into an update, an insert, a delete or nothing (HAVING, WHERE
+ * over tables), so it needs the row before; the tombstone has the time of the update that caused
+ * it. @thread worker
  */
 #include "stream/engine_int.h"
 
@@ -78,9 +79,8 @@ static struct tn_batch *filter_changes(struct tn_batch *batch, const uint8_t *ma
     uint32_t n = batch->rows_count;
     struct picked out = {.rows = tn_arena_alloc(arena, n * sizeof(uint32_t)),
                          .ops = tn_arena_alloc(arena, n),
-                         .rowtimes_ms = batch->rowtime_ms
-                                            ? tn_arena_alloc(arena, n * sizeof(int64_t))
-                                            : NULL};
+                         .rowtimes_ms =
+                             batch->rowtime_ms ? tn_arena_alloc(arena, n * sizeof(int64_t)) : NULL};
     for (uint32_t i = 0; i < n; i++) {
         enum tn_op op = batch->ops ? (enum tn_op)batch->ops[i] : TN_OP_INSERT;
         bool is_tombstone = batch->null_values && tn_bit_get(batch->null_values, i);

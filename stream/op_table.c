@@ -1,8 +1,10 @@
 /* MATERIALIZE: upserts and deletes of a table into its ktable; changes leave with old and new row.
- * JOIN_TABLE: a stream looks up a table as it is now, row by row of the stream but one look-up call a batch.
+ * JOIN_TABLE: a stream looks up a table as it is now, row by row of the stream but one look-up call
+ * a batch.
  *
- * A co-partitioned table is looked up in the task's own ktable and sees the open round. A global table lives in another
- * task (maybe another thread): it is looked up on its committed side, under a pin of its own view. @thread worker
+ * A co-partitioned table is looked up in the task's own ktable and sees the open round. A global
+ * table lives in another task (maybe another thread): it is looked up on its committed side, under
+ * a pin of its own view. @thread worker
  */
 #include "stream/op_int.h"
 
@@ -126,8 +128,7 @@ static enum tn_status get_global(struct tni_task *task, struct tni_op *op,
     struct tni_view *view = &op->global->global_view;
     struct tni_view_pin pin;
     tni_view_pin(view, &pin);
-    enum tn_status st =
-        tni_ktable_get(op->table->kt, &pin, NULL, keys, count, task->arena, rows, err);
+    enum tn_status st = tni_ktable_get(op->table->kt, &pin, keys, count, task->arena, rows, err);
     tni_view_unpin(view, &pin);
     return st;
 }
@@ -188,7 +189,8 @@ static void count_drops(struct tni_task *task, uint32_t null_values, uint32_t nu
         atomic_fetch_add_explicit(&c->rows_unmatched, unmatched, memory_order_relaxed);
 }
 
-/* Which joined rows go on: all of a left join, matched ones of an inner join; never a row without value. */
+/* Which joined rows go on: all of a left join, matched ones of an inner join; never a row without
+ * value. */
 static uint32_t *joined_rows(struct tni_task *task, const struct tni_op *op,
                              const struct tn_batch *batch, const struct tn_column *key,
                              const struct lookup *lookup, uint32_t *ret_count)

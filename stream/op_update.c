@@ -1,6 +1,7 @@
-/* Emit every update: one output per input effect, in order, nothing merged (streaming-semantics of tests and small
- * streams). Rows before and after an effect come as two batches and leave as one batch of changes. Cell by cell: this
- * path is for order and completeness, not for speed. @thread worker
+/* Emit every update: one output per input effect, in order, nothing merged (streaming-semantics of
+ * tests and small streams). Rows before and after an effect come as two batches and leave as one
+ * batch of changes. Cell by cell: this path is for order and completeness, not for speed. @thread
+ * worker
  */
 #include "stream/op_int.h"
 

@@ -1,19 +1,22 @@
-/* The commit round: when to close one, what happens to its outcome. The drawing is in stream/README.md.
+/* The commit round: when to close one, what happens to its outcome. The drawing is in
+ * stream/README.md.
  *
- * HOW IT WORKS. tni_round_step is a state machine run by the commit thread (or by the caller of tn_engine_step):
+ * HOW IT WORKS. tni_round_step is a state machine run by the commit thread (or by the caller of
+ * tn_engine_step):
  *
  *   OPEN ──due──► CLOSING ──all parts──► COMMITTING ──committed──► publish, flush ──► OPEN
  *     │              │                      │                                  └─► CONTROL ──► OPEN
  *     └──────────────┴── trouble ───────────┴── aborted, indefinite ──► ABORTING ──► OPEN
  *
- * Workers are only asked for a boundary when no round is settling, so at most one round is settling and one open; a
- * worker whose open round is full waits (back-pressure). ABORTING and CONTROL wait until every worker is parked at a
- * batch boundary, then this thread owns everything.
+ * Workers are only asked for a boundary when no round is settling, so at most one round is settling
+ * and one open; a worker whose open round is full waits (back-pressure). ABORTING and CONTROL wait
+ * until every worker is parked at a batch boundary, then this thread owns everything.
  *
  * INVARIANTS
- *   I1  State, positions and outputs of a round become visible together, after the log accepted them.
- *   I2  After an outcome that is not "committed" nothing of the round or of the open one survives in memory.
- *   I3  An indefinite outcome is never guessed: everything is loaded again from the log.
+ *   I1  State, positions and outputs of a round become visible together, after the log accepted
+ * them. I2  After an outcome that is not "committed" nothing of the round or of the open one
+ * survives in memory. I3  An indefinite outcome is never guessed: everything is loaded again from
+ * the log.
  * @thread commit
  */
 #include "stream/engine_int.h"
@@ -305,8 +308,7 @@ static enum tn_status settled(struct tn_engine *engine)
         tn_logf(TN_LOG_WARN, "engine", "state not written, trying again later: %s", err.message);
         engine->retry_at_ns = tn_mono_ns(engine->clock) + backoff_ns(4);
     }
-    engine->round_state =
-        atomic_load(&engine->park_wanted) ? TNI_ROUND_CONTROL : TNI_ROUND_OPEN;
+    engine->round_state = atomic_load(&engine->park_wanted) ? TNI_ROUND_CONTROL : TNI_ROUND_OPEN;
     if (engine->round_state == TNI_ROUND_OPEN)
         tni_workers_kick(engine); /* one that was full may go on */
     return TN_OK;
@@ -398,7 +400,8 @@ static enum tn_status step_committing(struct tn_engine *engine)
 
 enum tn_status tni_round_step(struct tn_engine *engine)
 {
-    if (atomic_load(&engine->is_fatal)) { /* nothing is written any more; callers still get answers */
+    if (atomic_load(
+            &engine->is_fatal)) { /* nothing is written any more; callers still get answers */
         if (!has_controls(engine))
             return TN_AGAIN;
         park(engine);

@@ -1,13 +1,13 @@
-/* One round as a transaction: outputs, changelogs, dead letters and positions go in together; then the round becomes
- * the committed state, and at times the state port gets it. @thread commit
+/* One round as a transaction: outputs, changelogs, dead letters and positions go in together; then
+ * the round becomes the committed state, and at times the state port gets it. @thread commit
  */
 #include "stream/engine_int.h"
 
 #include "stream/base/mem.h"
 
-#define FLUSH_BYTES_MIN  ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
-#define FLUSH_BYTES_MAX  ((int64_t)128 << 20) /* bounds the replay after a kill */
-#define FLUSH_AGE_NS     30000000000ll
+#define FLUSH_BYTES_MIN ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
+#define FLUSH_BYTES_MAX ((int64_t)128 << 20) /* bounds the replay after a kill */
+#define FLUSH_AGE_NS    30000000000ll
 
 /* ---- building the transaction ---- */
 
@@ -59,8 +59,8 @@ static enum tn_status put_positions(struct tn_engine *engine, struct tni_turn *t
         tni_position_key(engine, task->query->plan->query_id, input->topic.name, input->partition,
                          key);
         tni_position_value(&position, value);
-        TN_TRY(engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value),
-                                               err));
+        TN_TRY(
+            engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value), err));
     }
     return TN_OK;
 }
@@ -80,8 +80,8 @@ static enum tn_status put_marks(struct tn_engine *engine, const struct tni_part 
         memcpy(position.log_id, topic.log_id, 16);
         tni_position_key(engine, "", mark->topic, mark->partition, key);
         tni_position_value(&position, value);
-        TN_TRY(engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value),
-                                               err));
+        TN_TRY(
+            engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value), err));
     }
     return TN_OK;
 }
@@ -236,12 +236,13 @@ static void add_meta(struct tni_flush *flush, const struct tni_task *task, const
     tn_buf_release(&value);
 }
 
-/* Rows and positions of one task in one atomic change. Positions are taken before the rows: replaying a little again is
- * harmless, missing some would not be. */
+/* Rows and positions of one task in one atomic change. Positions are taken before the rows:
+ * replaying a little again is harmless, missing some would not be. */
 static enum tn_status flush_task(struct tn_engine *engine, struct tni_task *task,
                                  struct tn_err *err)
 {
-    struct tni_flush *flush = tni_flush_new(engine->state, &engine->view);
+    struct tni_flush *flush =
+        tni_flush_new(engine->state, task->is_global ? &task->global_view : &engine->view);
     pthread_mutex_lock(&task->side_lock);
     for (uint32_t i = 0; i < task->ops_count; i++) {
         if (!task->ops[i].kt || (!task->ops[i].store->changelog && !task->ops[i].store->is_source))
@@ -284,7 +285,8 @@ enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_
         atomic_store(&engine->is_flush_wanted, false);
         return TN_OK;
     }
-    TN_TRY(engine->log->type->sync(engine->log, err)); /* state must never be ahead of a durable log */
+    TN_TRY(
+        engine->log->type->sync(engine->log, err)); /* state must never be ahead of a durable log */
     for (uint32_t q = 0; q < engine->queries_count; q++)
         for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
             struct tni_task *task = &engine->queries[q]->tasks[t];

@@ -1,7 +1,9 @@
-/* A worker's unit of work: a boundary when one is wanted, a piece of restore, queued input, one read.
+/* A worker's unit of work: a boundary when one is wanted, a piece of restore, queued input, one
+ * read.
  *
- * The order matters for liveness only: boundaries first (a round waits for all workers), then what is decoded already,
- * then reading. A worker whose open round is full does nothing until the boundary. @thread worker
+ * The order matters for liveness only: boundaries first (a round waits for all workers), then what
+ * is decoded already, then reading. A worker whose open round is full does nothing until the
+ * boundary. @thread worker
  */
 #include "stream/engine_int.h"
 

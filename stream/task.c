@@ -1,7 +1,8 @@
 /* Tasks: operators and inputs of one stage for one partition, made once, then run batch by batch.
  *
- * A stage that joins a global table is split: the nodes from the global source to its MATERIALIZE run in one global task
- * of the query, the others in the ordinary tasks. @thread commit (with workers parked) for making and releasing
+ * A stage that joins a global table is split: the nodes from the global source to its MATERIALIZE
+ * run in one global task of the query, the others in the ordinary tasks. @thread commit (with
+ * workers parked) for making and releasing
  */
 #include "stream/op_int.h"
 
@@ -112,8 +113,8 @@ static enum tn_status init_writer(struct tni_task *task, struct tni_op *op, stru
     op->changelog_of = -1;
     if (decl->keys_count)
         TN_TRY(open_codec(task, decl, true, &op->key_codec, err));
-    bool is_change = op->node->kind == TN_NODE_REPARTITION &&
-                     task->stage->nodes[op->node->input].is_table;
+    bool is_change =
+        op->node->kind == TN_NODE_REPARTITION && task->stage->nodes[op->node->input].is_table;
     if (!is_change && decl->schema->fields_count > decl->keys_count)
         TN_TRY(open_codec(task, decl, false, &op->value_codec, err));
     return TN_OK;
@@ -148,8 +149,7 @@ static enum tn_status init_store(struct tni_task *task, struct tni_op *op, struc
     op->key_types = TN_ARENA_ARRAY(&task->own_arena, const struct tn_type *, schema->fields_count);
     for (uint32_t i = 0; i < schema->fields_count; i++)
         op->key_types[i] = schema->fields[i].type;
-    op->needs_before =
-        op->node->needs_before || readers_need_before(task->stage, op->number);
+    op->needs_before = op->node->needs_before || readers_need_before(task->stage, op->number);
     op->stream_time_ms = op->closed_ms = INT64_MIN;
     op->committed_stream_ms = op->committed_closed_ms = INT64_MIN;
     op->has_own_changelog =
@@ -276,9 +276,11 @@ enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uin
     atomic_store(&task->shown_time_ms, INT64_MIN);
     pthread_mutex_init(&task->side_lock, NULL);
     tn_arena_init(&task->own_arena, 0);
-    tni_view_init(&task->global_view, 0);
     task->is_made = true;
     struct tn_engine *engine = query->engine;
+    if (is_global)
+        TN_TRY(tni_view_init(&task->global_view, engine->state, 0, err));
+    task->has_view = is_global;
     uint32_t place = is_global ? stage : (uint32_t)partition;
     task->worker = &engine->workers[place % engine->workers_count];
     task->arena = &task->worker->arena;
@@ -296,7 +298,8 @@ enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uin
         TN_TRY(init_op(task, &task->ops[i], err));
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
-        bool has_store = op->node->kind == TN_NODE_AGGREGATE || op->node->kind == TN_NODE_MATERIALIZE;
+        bool has_store =
+            op->node->kind == TN_NODE_AGGREGATE || op->node->kind == TN_NODE_MATERIALIZE;
         if (op->is_mine && has_store)
             TN_TRY(init_store(task, op, err));
         op->is_shown = op->is_mine && is_last_shown(task, op);
@@ -338,7 +341,8 @@ void tni_task_release(struct tni_task *task)
     for (uint32_t i = 0; i < task->ops_count; i++)
         release_op(&task->ops[i]);
     tn_free(task->ops);
-    tni_view_release(&task->global_view);
+    if (task->has_view)
+        tni_view_release(&task->global_view);
     tn_arena_release(&task->own_arena);
     pthread_mutex_destroy(&task->side_lock);
     task->is_made = false;

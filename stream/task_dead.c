@@ -1,18 +1,20 @@
 /* Dead letters: records that could not be used, with their raw bytes, once per source record.
  *
- * The topic is `<application id>-dead-letters`, one partition, never compacted. Key null; value one JSON object:
+ * The topic is `<application id>-dead-letters`, one partition, never compacted. Key null; value one
+ * JSON object:
  *
  *   {"topic":"plays","partition":3,"offset":17,"timestamp":1700000000000,"query":"CTAS_SONGS_3",
  *    "reason":"not a JSON value","field":"secs","position":12,"key":"AAAAAg==","value":"eyJzZWNz…"}
  *
- * `timestamp` is the record's, in ms; `query` the query on whose behalf it was read first; `field` null when no single
- * column is to blame; `position` the byte in the input, null when unknown; `key`, `value` base64, null for null bytes.
- * The dead letter's own timestamp is the record's.
+ * `timestamp` is the record's, in ms; `query` the query on whose behalf it was read first; `field`
+ * null when no single column is to blame; `position` the byte in the input, null when unknown;
+ * `key`, `value` base64, null for null bytes. The dead letter's own timestamp is the record's.
  *
- * Once. Letters go out in the transaction of the round that read the record, but a query's position may pass the record
- * later (queued input) or twice (a second query). So a mark per topic partition, "letters below this offset are
- * written", is committed with them, and readings below it only count. A rewind takes marks back to the last boundary
- * that was committed. @thread worker; rewind with all parked
+ * Once. Letters go out in the transaction of the round that read the record, but a query's position
+ * may pass the record later (queued input) or twice (a second query). So a mark per topic
+ * partition, "letters below this offset are written", is committed with them, and readings below it
+ * only count. A rewind takes marks back to the last boundary that was committed. @thread worker;
+ * rewind with all parked
  */
 #include "stream/engine_int.h"
 
@@ -83,8 +85,9 @@ static void add_letter(struct tn_buf *buf, const struct tni_bad_record *bad)
 {
     tn_buf_add_text(buf, "{\"topic\":");
     tn_buf_add_json(buf, tn_str_of(bad->topic->name));
-    tn_buf_printf(buf, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld,\"query\":",
-                  bad->partition, (long long)bad->offset, (long long)bad->timestamp_ms);
+    tn_buf_printf(buf,
+                  ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld,\"query\":", bad->partition,
+                  (long long)bad->offset, (long long)bad->timestamp_ms);
     tn_buf_add_json(buf, tn_str_of(bad->stream));
     tn_buf_add_text(buf, ",\"reason\":");
     tn_buf_add_json(buf, tn_str_of(bad->reason));

@@ -1,17 +1,20 @@
-/* Restore: a task's ktables become what was committed, from the state port and the tail of their changelogs.
+/* Restore: a task's ktables become what was committed, from the state port and the tail of their
+ * changelogs.
  *
- * A flush stores, atomically with the rows, how far the changelog (or the replayed source) is contained in them: the
- * *meta* record of a store partition. On start:
+ * A flush stores, atomically with the rows, how far the changelog (or the replayed source) is
+ * contained in them: the *meta* record of a store partition. On start:
  *
- *   stored meta usable      rows are taken as they are, the changelog is replayed from there to its end
- *   absent, or not usable   rows are dropped, the changelog is replayed from its base
+ *   stored meta usable      rows are taken as they are, the changelog is replayed from there to its
+ * end absent, or not usable   rows are dropped, the changelog is replayed from its base
  *
- * Not usable: another log id (topic recreated), an offset outside the topic, or stored inputs ahead of the committed
- * position: the log is the truth, state may only be behind. A source-backed store (a declared table) has no changelog:
- * its source is replayed up to the committed position through the ordinary operators (task_run.c, "Replay").
+ * Not usable: another log id (topic recreated), an offset outside the topic, or stored inputs ahead
+ * of the committed position: the log is the truth, state may only be behind. A source-backed store
+ * (a declared table) has no changelog: its source is replayed up to the committed position through
+ * the ordinary operators (task_run.c, "Replay").
  *
- * Meta key: FF FF FF FF | store u32 BE | partition u32 BE, outside of every store's range. Value, big-endian:
- *   u8 version = 1 | log id 16 | changelog next i64 | n u16 | n × (offset i64 | log id 16), inputs in task order
+ * Meta key: FF FF FF FF | store u32 BE | partition u32 BE, outside of every store's range. Value,
+ * big-endian: u8 version = 1 | log id 16 | changelog next i64 | n u16 | n × (offset i64 | log id
+ * 16), inputs in task order
  * @thread worker; prepare: commit thread with workers parked
  */
 #include "stream/op_int.h"
@@ -97,7 +100,8 @@ static bool parse_meta(struct tn_str value, struct meta *ret_meta)
     return value.len == META_FIXED_LEN + (size_t)ret_meta->inputs_count * 24;
 }
 
-/* Is what is stored usable? Otherwise a reason. Inputs: same topics, none ahead of what was committed. */
+/* Is what is stored usable? Otherwise a reason. Inputs: same topics, none ahead of what was
+ * committed. */
 static const char *inputs_refused(const struct tni_task *task, const struct meta *meta)
 {
     if (meta->inputs_count != task->inputs_count)
@@ -167,22 +171,22 @@ static enum tn_status open_table(struct tni_task *task, struct tni_op *op, bool 
                                  struct tn_err *err)
 {
     struct tn_engine *engine = task->query->engine;
-    struct tni_ktable_config config = {
-        .store_id = op->store->id,
-        .partition = (uint32_t)state_partition(task),
-        .keys_count = op->keys_count,
-        .key_types = op->key_types,
-        .aggs_count = op->node->aggs_count,
-        .aggs = op->node->aggs,
-        .values_count = op->node->kind == TN_NODE_MATERIALIZE
-                            ? op->node->schema->fields_count - op->keys_count
-                            : 0,
-        .value_types = op->key_types + op->keys_count,
-        .window = op->node->window,
-        .state = engine->state,
-        .budget = &engine->budget,
-        .view = task->is_global ? &task->global_view : &engine->view,
-        .is_known_empty = is_known_empty};
+    struct tni_ktable_config config = {.store_id = op->store->id,
+                                       .partition = (uint32_t)state_partition(task),
+                                       .keys_count = op->keys_count,
+                                       .key_types = op->key_types,
+                                       .aggs_count = op->node->aggs_count,
+                                       .aggs = op->node->aggs,
+                                       .values_count =
+                                           op->node->kind == TN_NODE_MATERIALIZE
+                                               ? op->node->schema->fields_count - op->keys_count
+                                               : 0,
+                                       .value_types = op->key_types + op->keys_count,
+                                       .window = op->node->window,
+                                       .state = engine->state,
+                                       .budget = &engine->budget,
+                                       .view = task->is_global ? &task->global_view : &engine->view,
+                                       .is_known_empty = is_known_empty};
     struct tni_ktable *kt = NULL;
     TN_TRY(tni_ktable_open(&config, &kt, err));
     tni_op_set_table(task, op, kt);
@@ -240,8 +244,7 @@ static void add_item(struct tni_task *task, struct tni_op *op, int64_t next, int
 }
 
 static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op, bool is_new,
-                                        struct meta *meta, const char **refused,
-                                        struct tn_err *err)
+                                        struct meta *meta, const char **refused, struct tn_err *err)
 {
     struct tn_log *log = task->query->engine->log;
     struct tn_offsets offsets;
@@ -340,7 +343,8 @@ static enum tn_status split_keys(const struct tn_topic_decl *decl, const struct 
         rows->keys[i].len -= suffix;
         const char *at = rows->keys[i].ptr + rows->keys[i].len;
         rows->starts[i] = (int64_t)tn_be64(at + suffix - 8);
-        rows->ends[i] = suffix == 16 ? (int64_t)tn_be64(at) : rows->starts[i] + decl->window_size_ms;
+        rows->ends[i] =
+            suffix == 16 ? (int64_t)tn_be64(at) : rows->starts[i] + decl->window_size_ms;
     }
     return TN_OK;
 }
@@ -401,8 +405,8 @@ static enum tn_status apply_records(struct tni_task *task, struct item *item,
     int64_t commit = tni_view_commit(&engine->view);
     enum tn_status st;
     if (op->has_own_changelog)
-        st = tni_ktable_restore(op->kt, records->keys, records->values, records->count, commit,
-                                err);
+        st =
+            tni_ktable_restore(op->kt, records->keys, records->values, records->count, commit, err);
     else
         st = restore_result(task, op, records, commit, &task->restore->arena, err);
     if (tn_failed(st))

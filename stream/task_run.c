@@ -1,12 +1,14 @@
 /* Running a task: rows from its inputs through its operators.
  *
- * A task with one input takes what comes. A task with several (stream and table side of a join) merges them by
- * timestamp in runs of rows: the input whose head row is oldest goes first and runs until the head of another one is
- * older; at equal times tables go before streams. An empty input holds the others back only while it is known to have
- * more (its source is not drained) or for max.task.idle.
+ * A task with one input takes what comes. A task with several (stream and table side of a join)
+ * merges them by timestamp in runs of rows: the input whose head row is oldest goes first and runs
+ * until the head of another one is older; at equal times tables go before streams. An empty input
+ * holds the others back only while it is known to have more (its source is not drained) or for
+ * max.task.idle.
  *
- * Replay. While a store that is rebuilt from its source topic is behind its committed position, and always in a global
- * task, rows go only along the path to the store and each batch is published at once: nothing of it belongs to a round.
+ * Replay. While a store that is rebuilt from its source topic is behind its committed position, and
+ * always in a global task, rows go only along the path to the store and each batch is published at
+ * once: nothing of it belongs to a round.
  * @thread worker
  */
 #include "stream/op_int.h"
@@ -185,7 +187,8 @@ static bool goes_first(const struct tni_input *a, const struct tni_input *b)
     return a < b;
 }
 
-/* The input to run and how far: rows up to (and, if it goes first at equal times, with) `limit_ms`. */
+/* The input to run and how far: rows up to (and, if it goes first at equal times, with) `limit_ms`.
+ */
 static struct tni_input *choose(struct tni_task *task, int64_t *ret_limit_ms, bool *ret_with_equal)
 {
     struct tni_input *best = NULL;
@@ -198,8 +201,7 @@ static struct tni_input *choose(struct tni_task *task, int64_t *ret_limit_ms, bo
         }
         input->idle_since_ns = 0;
         int64_t time = head_time(input);
-        if (!best || time < head_time(best) ||
-            (time == head_time(best) && goes_first(input, best)))
+        if (!best || time < head_time(best) || (time == head_time(best) && goes_first(input, best)))
             best = input;
     }
     *ret_limit_ms = INT64_MAX;
@@ -219,7 +221,8 @@ static struct tni_input *choose(struct tni_task *task, int64_t *ret_limit_ms, bo
 
 static enum tn_status run_merged(struct tni_task *task, struct tn_err *err)
 {
-    for (uint32_t i = 0; i < task->inputs_count; i++) { /* blocks without rows only move the position */
+    for (uint32_t i = 0; i < task->inputs_count;
+         i++) { /* blocks without rows only move the position */
         struct tni_queued *queued = head(&task->inputs[i]);
         if (queued && (!queued->block->batch || queued->row >= queued->block->batch->rows_count))
             return run_head(&task->inputs[i], UINT32_MAX, err);
@@ -232,8 +235,8 @@ static enum tn_status run_merged(struct tni_task *task, struct tn_err *err)
     struct tni_queued *queued = head(input);
     const struct tn_batch *batch = queued->block->batch;
     uint32_t to = queued->row + 1;
-    while (to < batch->rows_count && (batch->rowtime_ms[to] < limit_ms ||
-                                      (with_equal && batch->rowtime_ms[to] == limit_ms)))
+    while (to < batch->rows_count &&
+           (batch->rowtime_ms[to] < limit_ms || (with_equal && batch->rowtime_ms[to] == limit_ms)))
         to++;
     return run_head(input, to, err);
 }

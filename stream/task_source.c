@@ -1,12 +1,13 @@
 /* Sources: one reader and one decode per partition of a topic, shared by all inputs that follow it.
  *
- * HOW IT WORKS. An input attaches at its position. If a source of the same form stands there, it joins; otherwise it
- * gets a source of its own, which catches up: the one behind never reads past the one ahead, and when both stand at the
- * same offset they become one. Reading stops while any input's queue is full (back-pressure); a source that found
- * nothing waits for the log's wake-up.
+ * HOW IT WORKS. An input attaches at its position. If a source of the same form stands there, it
+ * joins; otherwise it gets a source of its own, which catches up: the one behind never reads past
+ * the one ahead, and when both stand at the same offset they become one. Reading stops while any
+ * input's queue is full (back-pressure); a source that found nothing waits for the log's wake-up.
  *
- * Rows that cannot be decoded are handled once, here: policy `fail` stops the queries at that record, `skip` counts,
- * `dead_letter` counts and hands the raw bytes to task_dead.c. @thread worker
+ * Rows that cannot be decoded are handled once, here: policy `fail` stops the queries at that
+ * record, `skip` counts, `dead_letter` counts and hands the raw bytes to task_dead.c. @thread
+ * worker
  */
 #include "stream/engine_int.h"
 
@@ -80,13 +81,14 @@ bool tni_decl_same(const struct tn_topic_decl *a, const struct tn_topic_decl *b)
             schema_same(a->schema, b->schema));
 }
 
-static bool same_stream(const struct tni_source *a, const struct tn_topic *topic,
-                        int32_t partition, const struct tn_topic_decl *decl)
+static bool same_stream(const struct tni_source *a, const struct tn_topic *topic, int32_t partition,
+                        const struct tn_topic_decl *decl)
 {
     return a->partition == partition && a->topic.id == topic->id && tni_decl_same(a->decl, decl);
 }
 
-/* Columns that this input's stage reads, added to the source's mask. Returns whether the mask grew. */
+/* Columns that this input's stage reads, added to the source's mask. Returns whether the mask grew.
+ */
 static bool add_needed(struct tni_source *source, const struct tni_input *input)
 {
     const struct tn_schema *schema = input->task->stage->nodes[input->node].schema;
@@ -167,7 +169,8 @@ void tni_source_attach(struct tni_input *input)
     struct tni_source *found = NULL;
     for (uint32_t i = 0; i < worker->sources_count && !found; i++) {
         struct tni_source *source = worker->sources[i];
-        if (source->next == atomic_load(&input->position) && source->is_change == input->is_change &&
+        if (source->next == atomic_load(&input->position) &&
+            source->is_change == input->is_change &&
             same_stream(source, &input->topic, input->partition, input->decl))
             found = source;
     }
@@ -212,8 +215,8 @@ void tni_source_detach(struct tni_input *input)
         remove_source(source);
 }
 
-/* The nearest position ahead where this source must stop: its inputs' end of replay, or where another source of the
- * same form stands. INT64_MAX = none. */
+/* The nearest position ahead where this source must stop: its inputs' end of replay, or where
+ * another source of the same form stands. INT64_MAX = none. */
 static int64_t catch_up_limit(const struct tni_source *source)
 {
     int64_t limit = INT64_MAX;
@@ -295,13 +298,14 @@ static enum tn_status reopen_codecs(struct tni_source *source, struct tn_err *er
 struct decode {
     struct tni_source *source;
     struct tni_block *block;
-    uint32_t count;              /* records to take */
+    uint32_t count; /* records to take */
     struct tn_decoded keys, values;
-    struct tn_bad_row *times;    /* rows with an unusable time column */
+    struct tn_bad_row *times; /* rows with an unusable time column */
     uint32_t times_count;
 };
 
-/* Key bytes without the window behind them; window bounds go to columns. A key too short is a bad row. */
+/* Key bytes without the window behind them; window bounds go to columns. A key too short is a bad
+ * row. */
 static struct tn_str *strip_windows(struct decode *d, struct tn_batch *batch)
 {
     const struct tn_topic_decl *decl = d->source->decl;
@@ -466,7 +470,8 @@ static void dead_letter(struct decode *d, const struct tn_bad_row *bad)
     tni_dead_mark(dead, &source->topic, source->partition, record.offset + 1);
 }
 
-/* Handles bad rows by policy. Under `fail` the batch ends before the first one. Fills good[], returns its count. */
+/* Handles bad rows by policy. Under `fail` the batch ends before the first one. Fills good[],
+ * returns its count. */
 static uint32_t sort_out(struct decode *d, uint32_t *good)
 {
     uint32_t at[3] = {0}, row = 0, count = 0;
@@ -521,7 +526,8 @@ bool tni_source_has_room(const struct tni_source *source)
     return !tni_dead_is_full(source->worker->dead);
 }
 
-/* A hole was passed (control records, aborted data): inputs with nothing queued move with the source. */
+/* A hole was passed (control records, aborted data): inputs with nothing queued move with the
+ * source. */
 static void move_over_hole(struct tni_source *source, int64_t next)
 {
     if (next == source->next)
@@ -551,8 +557,7 @@ static void push_block(struct tni_source *source, struct tni_block *block)
     }
 }
 
-static enum tn_status read_failed(struct tni_source *source, enum tn_status st,
-                                  struct tn_err *err)
+static enum tn_status read_failed(struct tni_source *source, enum tn_status st, struct tn_err *err)
 {
     bool is_lasting = st == TN_NOT_FOUND || st == TN_E_INVALID || st == TN_E_CORRUPT;
     if (st == TN_NOT_FOUND)

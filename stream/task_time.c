@@ -1,5 +1,5 @@
-/* The program that turns a VARCHAR time column into epoch milliseconds by the stream's TIMESTAMP_FORMAT: the dialect's
- * own STRINGTOTIMESTAMP, called as a query would. @thread any
+/* The program that turns a VARCHAR time column into epoch milliseconds by the stream's
+ * TIMESTAMP_FORMAT: the dialect's own STRINGTOTIMESTAMP, called as a query would. @thread any
  */
 #include "stream/engine_int.h"
 

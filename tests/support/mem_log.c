@@ -826,17 +826,17 @@ void tn_mem_log_compact(struct tn_log *base, const char *topic)
     pthread_mutex_unlock(&log->lock);
 }
 
-bool tn_mem_log_record(struct tn_log *base, const char *topic, int32_t partition, size_t index,
-                       struct tn_mem_record *ret_record)
+bool tn_mem_log_next(struct tn_log *base, const char *topic, int32_t partition, size_t *cursor,
+                     struct tn_mem_record *ret_record)
 {
     struct mem_log *log = mem(base);
     bool is_found = false;
     pthread_mutex_lock(&log->lock);
     struct partition *part = partition_at(log, topic, partition);
-    size_t seen = 0;
-    for (size_t i = 0; i < part->count && !is_found; i++) {
-        const struct entry *e = &part->entries[i];
-        if (e->state != ENTRY_COMMITTED || seen++ != index)
+    int64_t end = end_visible(part);
+    while (*cursor < part->count && !is_found) {
+        const struct entry *e = &part->entries[(*cursor)++];
+        if (e->state != ENTRY_COMMITTED || e->offset >= end)
             continue;
         *ret_record = (struct tn_mem_record){.offset = e->offset,
                                              .timestamp_ms = e->timestamp_ms,

@@ -72,13 +72,13 @@ void tn_mem_log_settle_disk(struct tn_log *log);
  * passed). */
 void tn_mem_log_compact(struct tn_log *log, const char *topic);
 
-/* Committed records in order, for oracles. False past the end. Slices live until the next change of
- * the log. */
+/* Committed records in order, for oracles: *cursor starts at 0. False past the end. Slices live
+ * until the next change of the log. */
 struct tn_mem_record {
     int64_t offset, timestamp_ms;
     struct tn_str key, value;
 };
-bool tn_mem_log_record(struct tn_log *log, const char *topic, int32_t partition, size_t index,
-                       struct tn_mem_record *ret_record);
+bool tn_mem_log_next(struct tn_log *log, const char *topic, int32_t partition, size_t *cursor,
+                     struct tn_mem_record *ret_record);
 
 #endif

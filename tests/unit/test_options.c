@@ -1,4 +1,5 @@
-/* Covers stream/base: option tables (parse, ranges, units, nearest name, secrets, prefix rows, printing), metrics
+/* Covers stream/base: option tables (parse, ranges, units, nearest name, secrets, prefix rows,
+ * printing), metrics
  * (series, quantiles, Prometheus text), log lines. */
 #include "stream/base/logline.h"
 #include "stream/base/metrics.h"
@@ -74,7 +75,8 @@ static void test_refusals(struct conf *conf, struct tn_arena *arena)
         {"thread", "1", TN_E_NAME, "unknown server option 'thread'"},
         {"threads", "65", TN_E_INVALID,
          "server option 'threads': 65 is out of range, expected 1 to 64"},
-        {"threads", "1x", TN_E_INVALID, "server option 'threads': expected a whole number, got '1x'"},
+        {"threads", "1x", TN_E_INVALID,
+         "server option 'threads': expected a whole number, got '1x'"},
         {"threads", "", TN_E_INVALID, "server option 'threads': expected a whole number, got ''"},
         {"threads", "99999999999999999999", TN_E_INVALID,
          "server option 'threads': expected a whole number, got '99999999999999999999'"},
@@ -82,7 +84,8 @@ static void test_refusals(struct conf *conf, struct tn_arena *arena)
         {"ratio", "nan", TN_E_INVALID, "server option 'ratio': expected a number, got 'nan'"},
         {"mode", "x", TN_E_INVALID,
          "server option 'mode': 'x' is not one of exactly_once,at_least_once"},
-        {"tls", "true", TN_E_UNSUPPORTED, "server option 'tls' is not available: built without TLS"},
+        {"tls", "true", TN_E_UNSUPPORTED,
+         "server option 'tls' is not available: built without TLS"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tn_err err = TN_ERR_INIT;
@@ -101,8 +104,8 @@ static void test_print(struct conf *conf)
 {
     struct tn_buf buf;
     tn_buf_init(&buf, 1 << 16);
-    static const char *const want[] = {"true", "8", "64k", "2h", "0.5", "", "at_least_once",
-                                       "***", "kafka.a.b=3 kafka.c=2"};
+    static const char *const want[] = {
+        "true", "8", "64k", "2h", "0.5", "", "at_least_once", "***", "kafka.a.b=3 kafka.c=2"};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         tn_buf_reset(&buf);
         tn_opt_print_value(&items[i], conf, &buf);
