@@ -21,7 +21,7 @@ struct tn_catalog {
     struct entries objects, queries, types, schemas;
 };
 
-struct tni_entry *tni_entry_new(enum tni_entry_kind kind)
+struct tni_entry *tni_cat_entry_new(enum tni_entry_kind kind)
 {
     struct tni_entry *entry = tn_alloc(sizeof *entry);
     entry->kind = kind;
@@ -30,7 +30,7 @@ struct tni_entry *tni_entry_new(enum tni_entry_kind kind)
     return entry;
 }
 
-void tni_entry_unref(struct tni_entry *entry)
+void tni_cat_entry_unref(struct tni_entry *entry)
 {
     if (!entry || atomic_fetch_sub(&entry->refs, 1) != 1)
         return;
@@ -120,7 +120,7 @@ static void entries_insert(struct entries *entries, size_t at, struct tni_entry 
 
 static void entries_remove(struct entries *entries, size_t at)
 {
-    tni_entry_unref(entries->items[at]);
+    tni_cat_entry_unref(entries->items[at]);
     entries->count--;
     memmove(entries->items + at, entries->items + at + 1,
             (entries->count - at) * sizeof *entries->items);
@@ -140,7 +140,7 @@ static void entries_copy(struct entries *to, const struct entries *from)
 static void entries_release(struct entries *entries)
 {
     for (size_t i = 0; i < entries->count; i++)
-        tni_entry_unref(entries->items[i]);
+        tni_cat_entry_unref(entries->items[i]);
     tn_free(entries->items);
 }
 
@@ -166,7 +166,7 @@ void tni_catalog_put(struct tn_catalog *catalog, struct tni_entry *entry)
         is_there = entries_find_name(entries, catalog->is_exact && entry->kind == TNI_ENTRY_TYPE,
                                      tn_str_of(entry_name(entry)), &at);
     if (is_there) {
-        tni_entry_unref(entries->items[at]);
+        tni_cat_entry_unref(entries->items[at]);
         entries->items[at] = entry;
     } else {
         entries_insert(entries, at, entry);
@@ -175,7 +175,7 @@ void tni_catalog_put(struct tn_catalog *catalog, struct tni_entry *entry)
 
 static void put_schema(struct tn_catalog *catalog, const char *name)
 {
-    struct tni_entry *entry = tni_entry_new(TNI_ENTRY_SCHEMA);
+    struct tni_entry *entry = tni_cat_entry_new(TNI_ENTRY_SCHEMA);
     entry->name = tn_arena_strdup(&entry->arena, name);
     tni_catalog_put(catalog, entry);
 }
@@ -191,7 +191,7 @@ struct tn_catalog *tni_catalog_new(bool is_exact, const struct tn_object *const 
     put_schema(catalog, "information_schema");
     put_schema(catalog, "system");
     for (size_t i = 0; i < system_count; i++) {
-        struct tni_entry *entry = tni_entry_new(TNI_ENTRY_OBJECT);
+        struct tni_entry *entry = tni_cat_entry_new(TNI_ENTRY_OBJECT);
         entry->object = *system[i];
         tni_catalog_put(catalog, entry);
     }

@@ -23,8 +23,8 @@ struct tni_entry {
     const struct tn_type *type;    /* TYPE */
 };
 
-struct tni_entry *tni_entry_new(enum tni_entry_kind kind);
-void tni_entry_unref(struct tni_entry *entry);
+struct tni_entry *tni_cat_entry_new(enum tni_entry_kind kind);
+void tni_cat_entry_unref(struct tni_entry *entry);
 
 /* Version 0: schemas `default`, `system`, `information_schema` and the system tables. */
 struct tn_catalog *tni_catalog_new(bool is_exact, const struct tn_object *const *system,

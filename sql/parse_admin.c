@@ -597,7 +597,7 @@ static struct tn_ast_insert *parse_null_values(struct tni_parser *parser)
     insert->query->height = 1;
     insert->query->line = parser->tok.line;
     insert->query->col = parser->tok.col;
-    struct tn_ast_expr *row = tni_node(parser, TN_AX_ROW, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *row = tni_ast_node(parser, TN_AX_ROW, parser->tok.line, parser->tok.col);
     tni_expect_op(parser, '(');
     tni_parse_exprs(parser, &row->args, &row->args_count);
     tni_expect_op(parser, ')');

@@ -42,7 +42,7 @@ static bool takes_unit(const struct tn_ast_name *name)
 
 static struct tn_ast_expr *call_node(struct tni_parser *parser, struct tn_ast_name *name)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_CALL, name->line, name->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_CALL, name->line, name->col);
     expr->call = TN_ARENA_NEW(parser->arena, struct tn_ast_call);
     expr->call->name = *name;
     return expr;
@@ -65,7 +65,7 @@ static void rename_call(struct tni_parser *parser, struct tn_ast_expr *expr, con
 
 static struct tn_ast_expr *parse_extract(struct tni_parser *parser, struct tn_ast_name *name)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_EXTRACT, name->line, name->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_EXTRACT, name->line, name->col);
     tni_expect_op(parser, '(');
     expr->unit = tni_unit_of(&parser->tok);
     if (expr->unit == TN_AU_NONE)
@@ -172,7 +172,7 @@ static struct tn_ast_expr *parse_normalize(struct tni_parser *parser, struct tn_
         struct tni_token form = parser->tok;
         if (tni_is_kw(parser, TNI_KW_NFC) || tni_is_kw(parser, TNI_KW_NFD) ||
             tni_is_kw(parser, TNI_KW_NFKC) || tni_is_kw(parser, TNI_KW_NFKD)) {
-            struct tn_ast_expr *text = tni_node(parser, TN_AX_STRING, form.line, form.col);
+            struct tn_ast_expr *text = tni_ast_node(parser, TN_AX_STRING, form.line, form.col);
             text->text = tn_str_of(tni_keyword_text(form.kw));
             tni_add_arg(parser, expr, text);
             tni_advance(parser);

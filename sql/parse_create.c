@@ -420,7 +420,7 @@ static void parse_alter_system(struct tni_parser *parser, struct tn_ast_alter *a
     alter->props.is_given = true;
     prop.name.text = tni_string(parser, "a property name (string)");
     tni_expect_op(parser, '=');
-    prop.value = tni_node(parser, TN_AX_STRING, parser->tok.line, parser->tok.col);
+    prop.value = tni_ast_node(parser, TN_AX_STRING, parser->tok.line, parser->tok.col);
     prop.value->text = tni_string(parser, "a string");
     *TNI_PUSH(parser, alter->props.items, alter->props.items_count) = prop;
 }

@@ -10,7 +10,7 @@ static struct tn_ast_expr *binary_node(struct tni_parser *parser, enum tn_ast_ex
                                        const struct tni_token *op, struct tn_ast_expr *left,
                                        struct tn_ast_expr *right)
 {
-    struct tn_ast_expr *expr = tni_node(parser, kind, op->line, op->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, kind, op->line, op->col);
     tni_add_arg(parser, expr, left);
     tni_add_arg(parser, expr, right);
     return expr;
@@ -64,7 +64,7 @@ static struct tn_ast_expr *parse_unary(struct tni_parser *parser)
     struct tn_ast_expr *expr = parse_at_zone(parser);
     while (minus_count > 0) {
         const struct tni_token *sign = &minus[--minus_count];
-        struct tn_ast_expr *outer = tni_node(parser, TN_AX_NEGATE, sign->line, sign->col);
+        struct tn_ast_expr *outer = tni_ast_node(parser, TN_AX_NEGATE, sign->line, sign->col);
         tni_add_arg(parser, outer, expr);
         expr = outer;
     }
@@ -145,7 +145,7 @@ static struct tn_ast_expr *parse_compare(struct tni_parser *parser, struct tn_as
     bool is_all = tni_is_kw(parser, TNI_KW_ALL);
     if ((is_all || tni_is_kw(parser, TNI_KW_ANY) || tni_is_kw(parser, TNI_KW_SOME)) &&
         tni_peek_op(parser, '(')) {
-        struct tn_ast_expr *expr = tni_node(parser, TN_AX_QUANTIFIED, op.line, op.col);
+        struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_QUANTIFIED, op.line, op.col);
         expr->op = compare_op(&op);
         expr->is_all = is_all;
         tni_add_arg(parser, expr, left);
@@ -165,7 +165,7 @@ static struct tn_ast_expr *parse_is(struct tni_parser *parser, struct tn_ast_exp
 {
     struct tni_token is = parser->tok;
     tni_advance(parser);
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_IS_NULL, is.line, is.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_IS_NULL, is.line, is.col);
     tni_add_arg(parser, expr, left);
     expr->is_not = tni_accept(parser, TNI_KW_NOT);
     if (tni_accept(parser, TNI_KW_NULL))
@@ -189,7 +189,7 @@ static struct tn_ast_expr *parse_is(struct tni_parser *parser, struct tn_ast_exp
 static struct tn_ast_expr *parse_between(struct tni_parser *parser, struct tn_ast_expr *left,
                                          const struct tni_token *op)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_BETWEEN, op->line, op->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_BETWEEN, op->line, op->col);
     tni_add_arg(parser, expr, left);
     struct tni_token next = tni_peek(parser, 1);
     bool is_word = next.kind != TNI_T_OP && !tni_token_is_kw(&next, TNI_KW_AND);
@@ -208,7 +208,7 @@ static struct tn_ast_expr *parse_between(struct tni_parser *parser, struct tn_as
 static struct tn_ast_expr *parse_in(struct tni_parser *parser, struct tn_ast_expr *left,
                                     const struct tni_token *op)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_IN, op->line, op->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_IN, op->line, op->col);
     struct tn_ast_query *query = NULL;
     tni_add_arg(parser, expr, left);
     tni_expect_op(parser, '(');
@@ -228,7 +228,7 @@ static struct tn_ast_expr *parse_in(struct tni_parser *parser, struct tn_ast_exp
 static struct tn_ast_expr *parse_like(struct tni_parser *parser, struct tn_ast_expr *left,
                                       const struct tni_token *op)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_LIKE, op->line, op->col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_LIKE, op->line, op->col);
     tni_add_arg(parser, expr, left);
     tni_add_arg(parser, expr, tni_parse_value(parser));
     if (tni_accept_quiet(parser, TNI_KW_ESCAPE))
@@ -281,7 +281,7 @@ static struct tn_ast_expr *parse_not(struct tni_parser *parser)
     struct tn_ast_expr *expr = parse_predicate(parser);
     while (nots_count > 0) {
         const struct tni_token *op = &nots[--nots_count];
-        struct tn_ast_expr *outer = tni_node(parser, TN_AX_NOT, op->line, op->col);
+        struct tn_ast_expr *outer = tni_ast_node(parser, TN_AX_NOT, op->line, op->col);
         tni_add_arg(parser, outer, expr);
         expr = outer;
     }
@@ -295,7 +295,7 @@ static struct tn_ast_expr *parse_and(struct tni_parser *parser)
     struct tni_token op = parser->tok;
     while (tni_accept_quiet(parser, TNI_KW_AND)) {
         if (!chain) {
-            chain = tni_node(parser, TN_AX_AND, op.line, op.col);
+            chain = tni_ast_node(parser, TN_AX_AND, op.line, op.col);
             tni_add_arg(parser, chain, first);
         }
         tni_add_arg(parser, chain, parse_not(parser));
@@ -307,13 +307,13 @@ struct tn_ast_expr *tni_parse_expr(struct tni_parser *parser)
 {
     if (!tni_enter(parser)) {
         tni_leave(parser);
-        return tni_node(parser, TN_AX_NULL, parser->tok.line, parser->tok.col);
+        return tni_ast_node(parser, TN_AX_NULL, parser->tok.line, parser->tok.col);
     }
     struct tn_ast_expr *first = parse_and(parser), *chain = NULL;
     struct tni_token op = parser->tok;
     while (tni_accept_quiet(parser, TNI_KW_OR)) {
         if (!chain) {
-            chain = tni_node(parser, TN_AX_OR, op.line, op.col);
+            chain = tni_ast_node(parser, TN_AX_OR, op.line, op.col);
             tni_add_arg(parser, chain, first);
         }
         tni_add_arg(parser, chain, parse_and(parser));

@@ -148,7 +148,7 @@ void *tni_push(struct tni_parser *parser, void *items, uint32_t *count, size_t i
 /* ---- nodes
  * -------------------------------------------------------------------------------------------- */
 
-struct tn_ast_expr *tni_node(struct tni_parser *parser, enum tn_ast_expr_kind kind, int line,
+struct tn_ast_expr *tni_ast_node(struct tni_parser *parser, enum tn_ast_expr_kind kind, int line,
                              int col);
 void tni_add_arg(struct tni_parser *parser, struct tn_ast_expr *expr, struct tn_ast_expr *arg);
 /* Count a node that is no expression. */

@@ -32,7 +32,7 @@ static struct tn_ast_expr *parse_number(struct tni_parser *parser, bool is_negat
                                         int col)
 {
     struct tni_token token = parser->tok;
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_DECIMAL, line, col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_DECIMAL, line, col);
     bool is_integer =
         token.kind == TNI_T_INTEGER && tni_token_integer(&token, is_negative, &expr->integer);
     bool is_radix = token.kind == TNI_T_INTEGER && token.raw.len > 1 && token.raw.ptr[0] == '0' &&
@@ -53,7 +53,7 @@ static struct tn_ast_expr *parse_number(struct tni_parser *parser, bool is_negat
 static struct tn_ast_expr *parse_string(struct tni_parser *parser)
 {
     enum tn_ast_expr_kind kind = parser->tok.kind == TNI_T_BYTES ? TN_AX_BYTES : TN_AX_STRING;
-    struct tn_ast_expr *expr = tni_node(parser, kind, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, kind, parser->tok.line, parser->tok.col);
     enum tn_status st = tni_token_text(&parser->tok, parser->arena, &expr->text, parser->err);
     if (tn_failed(st)) {
         tni_stop(parser, st);
@@ -67,7 +67,7 @@ static struct tn_ast_expr *parse_string(struct tni_parser *parser)
 /* INTERVAL [+|-] 'text' unit [TO unit] */
 static struct tn_ast_expr *parse_interval(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_INTERVAL, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_INTERVAL, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     expr->is_negative = tni_is_op(parser, '-');
     if (expr->is_negative || tni_is_op(parser, '+'))
@@ -98,7 +98,7 @@ static struct tn_ast_expr *parse_interval(struct tni_parser *parser)
 /* DATE '…', TIMESTAMP '…', DOUBLE PRECISION '…', any_name '…' */
 static struct tn_ast_expr *parse_typed(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_TYPED, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_TYPED, parser->tok.line, parser->tok.col);
     expr->type = tni_parse_type(parser);
     expr->text = tni_string(parser, "a string");
     return expr;
@@ -109,7 +109,7 @@ static struct tn_ast_expr *parse_typed(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_case(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_CASE, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_CASE, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     if (!tni_is_kw(parser, TNI_KW_WHEN)) {
         expr->has_operand = true;
@@ -132,7 +132,7 @@ static struct tn_ast_expr *parse_case(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_cast(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_CAST, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_CAST, parser->tok.line, parser->tok.col);
     expr->is_try = tni_is_kw(parser, TNI_KW_TRY_CAST);
     tni_advance(parser);
     tni_expect_op(parser, '(');
@@ -146,14 +146,14 @@ static struct tn_ast_expr *parse_cast(struct tni_parser *parser)
 /* "TIMESTAMP col": what Grafana's parse-time macro leaves; means CAST(col AS TIMESTAMP). */
 static struct tn_ast_expr *parse_timestamp_macro(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_CAST, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_CAST, parser->tok.line, parser->tok.col);
     expr->is_macro = true;
     expr->type = TN_ARENA_NEW(parser->arena, struct tn_ast_type);
     expr->type->name = tni_ident(parser, "TIMESTAMP");
     expr->type->line = expr->line;
     expr->type->col = expr->col;
     expr->type->height = 1;
-    struct tn_ast_expr *arg = tni_node(parser, TN_AX_NAME, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *arg = tni_ast_node(parser, TN_AX_NAME, parser->tok.line, parser->tok.col);
     arg->name = tni_name(parser, "a column name");
     tni_add_arg(parser, expr, arg);
     return expr;
@@ -178,7 +178,7 @@ static bool is_timestamp_macro(const struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_array(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_ARRAY, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_ARRAY, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '[');
     if (!tni_is_op(parser, ']'))
@@ -191,7 +191,7 @@ static struct tn_ast_expr *parse_array(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_row(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_ROW, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_ROW, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '(');
     do {
@@ -204,7 +204,7 @@ static struct tn_ast_expr *parse_row(struct tni_parser *parser)
 /* STRUCT(f := v, …) */
 static struct tn_ast_expr *parse_struct(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_STRUCT, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_STRUCT, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '(');
     if (!tni_is_op(parser, ')'))
@@ -222,14 +222,14 @@ static struct tn_ast_expr *parse_struct(struct tni_parser *parser)
 static struct tn_ast_expr *parse_map(struct tni_parser *parser)
 {
     struct tni_token word = parser->tok;
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_MAP, word.line, word.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_MAP, word.line, word.col);
     struct tn_ast_name *name = tni_name(parser, "a function name");
     if (name->parts_count > 1 || tni_peek_op(parser, ')') || tni_peek_op(parser, '*'))
         return tni_parse_call(parser, name);
     tni_expect_op(parser, '(');
     tni_add_arg(parser, expr, tni_parse_expr(parser));
     if (!tni_accept_op(parser, TNI_OP_ASSIGN)) {
-        struct tn_ast_expr *call = tni_node(parser, TN_AX_CALL, word.line, word.col);
+        struct tn_ast_expr *call = tni_ast_node(parser, TN_AX_CALL, word.line, word.col);
         call->call = TN_ARENA_NEW(parser->arena, struct tn_ast_call);
         call->call->name = *name;
         tni_add_arg(parser, call, expr->args[0]);
@@ -286,7 +286,7 @@ bool tni_is_lambda(const struct tni_parser *parser, bool is_arrow)
 
 struct tn_ast_expr *tni_parse_lambda(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_LAMBDA, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_LAMBDA, parser->tok.line, parser->tok.col);
     if (tni_is_op(parser, '(') && tni_peek_op(parser, ')')) {
         tni_advance(parser);
         tni_advance(parser);
@@ -310,7 +310,7 @@ struct tn_ast_expr *tni_parse_lambda(struct tni_parser *parser)
 static struct tn_ast_expr *query_expr(struct tni_parser *parser, struct tn_ast_query *query,
                                       int line, int col)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_SUBQUERY, line, col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_SUBQUERY, line, col);
     expr->query = query;
     tni_raise(parser, &expr->height, query->height, line, col);
     return expr;
@@ -344,14 +344,14 @@ static struct tn_ast_expr *parse_paren(struct tni_parser *parser)
     struct tn_ast_query *query = NULL;
     if (!tni_enter(parser)) {
         tni_leave(parser);
-        return tni_node(parser, TN_AX_NULL, line, col);
+        return tni_ast_node(parser, TN_AX_NULL, line, col);
     }
     tni_expect_op(parser, '(');
     struct tn_ast_expr *expr = tni_parse_expr_or_query(parser, &query);
     if (query) {
         expr = query_expr(parser, query, line, col);
     } else if (tni_accept_op(parser, ',')) {
-        struct tn_ast_expr *row = tni_node(parser, TN_AX_ROW, line, col);
+        struct tn_ast_expr *row = tni_ast_node(parser, TN_AX_ROW, line, col);
         tni_add_arg(parser, row, expr);
         do {
             tni_add_arg(parser, row, tni_parse_expr(parser));
@@ -365,7 +365,7 @@ static struct tn_ast_expr *parse_paren(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_exists(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_EXISTS, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_EXISTS, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '(');
     expr->query = tni_parse_query(parser);
@@ -397,7 +397,7 @@ static bool is_bare_call(enum tni_kw kw)
 /* current_timestamp, current_timestamp(6) */
 static struct tn_ast_expr *parse_bare_call(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_CALL, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_CALL, parser->tok.line, parser->tok.col);
     expr->call = TN_ARENA_NEW(parser->arena, struct tn_ast_call);
     expr->call->is_bare = true;
     expr->call->name.line = expr->line;
@@ -418,10 +418,10 @@ static struct tn_ast_expr *parse_reserved(struct tni_parser *parser)
     int line = parser->tok.line, col = parser->tok.col;
     struct tn_ast_expr *expr;
     switch (parser->tok.kw) {
-    case TNI_KW_NULL: expr = tni_node(parser, TN_AX_NULL, line, col); break;
+    case TNI_KW_NULL: expr = tni_ast_node(parser, TN_AX_NULL, line, col); break;
     case TNI_KW_TRUE:
     case TNI_KW_FALSE:
-        expr = tni_node(parser, TN_AX_BOOLEAN, line, col);
+        expr = tni_ast_node(parser, TN_AX_BOOLEAN, line, col);
         expr->boolean = parser->tok.kw == TNI_KW_TRUE;
         break;
     case TNI_KW_CASE: return parse_case(parser);
@@ -432,7 +432,7 @@ static struct tn_ast_expr *parse_reserved(struct tni_parser *parser)
             return parse_bare_call(parser);
         tni_want(parser, "an expression");
         tni_expected(parser);
-        return tni_node(parser, TN_AX_NULL, line, col);
+        return tni_ast_node(parser, TN_AX_NULL, line, col);
     }
     tni_advance(parser);
     return expr;
@@ -495,7 +495,7 @@ static struct tn_ast_expr *parse_name(struct tni_parser *parser)
     struct tn_ast_name *name = tni_name(parser, "an expression");
     if (tni_is_op(parser, '('))
         return tni_parse_call(parser, name);
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_NAME, line, col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_NAME, line, col);
     expr->name = name;
     return expr;
 }
@@ -505,7 +505,7 @@ static struct tn_ast_expr *parse_name(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_param(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_node(parser, TN_AX_PARAM, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_PARAM, parser->tok.line, parser->tok.col);
     expr->integer = parser->params_count++;
     tni_advance(parser);
     return expr;
@@ -535,7 +535,7 @@ static struct tn_ast_expr *parse_operand(struct tni_parser *parser)
     }
     tni_want(parser, "an expression");
     tni_expected(parser);
-    return tni_node(parser, TN_AX_NULL, line, col);
+    return tni_ast_node(parser, TN_AX_NULL, line, col);
 }
 
 /* a[i], e.field, s->field */
@@ -546,13 +546,13 @@ static struct tn_ast_expr *parse_postfix(struct tni_parser *parser, struct tn_as
         bool is_dot = tni_is_op(parser, '.');
         struct tn_ast_expr *outer;
         if (tni_accept_op_quiet(parser, '[')) {
-            outer = tni_node(parser, TN_AX_SUBSCRIPT, op.line, op.col);
+            outer = tni_ast_node(parser, TN_AX_SUBSCRIPT, op.line, op.col);
             tni_add_arg(parser, outer, expr);
             tni_add_arg(parser, outer, tni_parse_expr(parser));
             tni_expect_op(parser, ']');
         } else if ((is_dot || tni_is_op(parser, TNI_OP_ARROW)) && !tni_peek_op(parser, '*')) {
             tni_advance(parser);
-            outer = tni_node(parser, is_dot ? TN_AX_FIELD : TN_AX_ARROW, op.line, op.col);
+            outer = tni_ast_node(parser, is_dot ? TN_AX_FIELD : TN_AX_ARROW, op.line, op.col);
             outer->ident = tni_ident_any(parser, "a field name");
             tni_add_arg(parser, outer, expr);
         } else {

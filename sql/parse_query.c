@@ -439,7 +439,7 @@ static struct tn_ast_expr *parse_count(struct tni_parser *parser)
     }
     tni_want(parser, "a number");
     tni_expected(parser);
-    return tni_node(parser, TN_AX_INTEGER, parser->tok.line, parser->tok.col);
+    return tni_ast_node(parser, TN_AX_INTEGER, parser->tok.line, parser->tok.col);
 }
 
 static void parse_fetch(struct tni_parser *parser, struct tn_ast_query *tail)
@@ -447,7 +447,7 @@ static void parse_fetch(struct tni_parser *parser, struct tn_ast_query *tail)
     if (!tni_accept(parser, TNI_KW_FIRST))
         tni_expect(parser, TNI_KW_NEXT);
     if (tni_is_kw(parser, TNI_KW_ROW) || tni_is_kw(parser, TNI_KW_ROWS)) {
-        tail->limit = tni_node(parser, TN_AX_INTEGER, parser->tok.line, parser->tok.col);
+        tail->limit = tni_ast_node(parser, TN_AX_INTEGER, parser->tok.line, parser->tok.col);
         tail->limit->integer = 1;
         tail->limit->text = TN_STR("1");
     } else {

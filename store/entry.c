@@ -171,7 +171,7 @@ static void fill(struct tni_entry *entry, const struct tni_span *spans, size_t s
     TN_ASSERT(to == body + entry->body_len);
 }
 
-struct tni_entry *tni_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
+struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
                                   int64_t base)
 {
     struct sizes sizes = measure(spans, spans_count);
@@ -224,7 +224,7 @@ static uint32_t finish_crc(uint32_t crc, uint32_t topic_id, uint32_t partition, 
     return tn_crc32c(crc, where, sizeof where);
 }
 
-void tni_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
+void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
                     uint32_t span)
 {
     entry->base = base;
@@ -258,7 +258,7 @@ static bool is_well_formed(struct tni_entry *entry, size_t headers_len)
     for (uint32_t i = 0; at && i < entry->count; i++)
         if (!read_headers(&at, entry->headers + headers_len, NULL, NULL))
             return false;
-    return entry->count == 0 || tni_entry_offset(entry, entry->count - 1) < tni_entry_next(entry);
+    return entry->count == 0 || tni_log_entry_offset(entry, entry->count - 1) < tni_log_entry_next(entry);
 }
 
 static bool arrays_fit(const struct tni_entry *entry, size_t *ret_headers_len)
@@ -275,7 +275,7 @@ static bool arrays_fit(const struct tni_entry *entry, size_t *ret_headers_len)
     return fixed + 4 + *ret_headers_len + entry->body_len == entry->len;
 }
 
-enum tn_status tni_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
+enum tn_status tni_log_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
                                int64_t base, struct tni_entry **ret_entry, struct tn_err *err)
 {
     if (stored.len < TNI_ENTRY_HEADER_BYTES)
@@ -311,13 +311,13 @@ enum tn_status tni_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t
     return TN_OK;
 }
 
-struct tni_entry *tni_entry_ref(struct tni_entry *entry)
+struct tni_entry *tni_log_entry_ref(struct tni_entry *entry)
 {
     atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
     return entry;
 }
 
-void tni_entry_unref(struct tni_entry *entry)
+void tni_log_entry_unref(struct tni_entry *entry)
 {
     if (!entry || atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) > 1)
         return;
@@ -326,19 +326,19 @@ void tni_entry_unref(struct tni_entry *entry)
 
 /* ---- read ---- */
 
-int64_t tni_entry_offset(const struct tni_entry *entry, uint32_t row)
+int64_t tni_log_entry_offset(const struct tni_entry *entry, uint32_t row)
 {
     return entry->base + (entry->flags & TNI_ENTRY_SPARSE ? load32(entry->rel + 4u * row) : row);
 }
 
-int64_t tni_entry_timestamp(const struct tni_entry *entry, uint32_t row)
+int64_t tni_log_entry_timestamp(const struct tni_entry *entry, uint32_t row)
 {
     return entry->flags & TNI_ENTRY_TS64
                ? load64(entry->ts + 8u * row)
                : (int64_t)((uint64_t)entry->ts_min + load32(entry->ts + 4u * row));
 }
 
-uint32_t tni_entry_row(const struct tni_entry *entry, int64_t offset)
+uint32_t tni_log_entry_row(const struct tni_entry *entry, int64_t offset)
 {
     if (offset <= entry->base)
         return 0;
@@ -348,7 +348,7 @@ uint32_t tni_entry_row(const struct tni_entry *entry, int64_t offset)
     uint32_t low = 0, high = entry->count;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (tni_entry_offset(entry, mid) < offset)
+        if (tni_log_entry_offset(entry, mid) < offset)
             low = mid + 1;
         else
             high = mid;
@@ -361,7 +361,7 @@ static uint32_t row_start(const struct tni_entry *entry, uint32_t row)
     return row ? load32(entry->ends + 8u * row - 4u) & ~NULL_BIT : 0;
 }
 
-size_t tni_entry_bytes(const struct tni_entry *entry, uint32_t from, uint32_t to)
+size_t tni_log_entry_bytes(const struct tni_entry *entry, uint32_t from, uint32_t to)
 {
     return row_start(entry, to) - row_start(entry, from);
 }
@@ -383,7 +383,7 @@ static void fill_headers(const struct tni_piece *piece, struct tn_records *recor
         bool is_wanted = row >= piece->from;
         bool is_good = read_headers(&next, end, is_wanted ? &records->arena : NULL,
                                     is_wanted ? &records->headers[at + row - piece->from] : NULL);
-        TN_ASSERT(is_good); /* tni_entry_parse checked them */
+        TN_ASSERT(is_good); /* tni_log_entry_parse checked them */
     }
 }
 
@@ -396,8 +396,8 @@ static void fill_rows(const struct tni_piece *piece, struct tn_records *records,
         uint32_t value_end = load32(entry->ends + 8u * row + 4u);
         records->keys[at] = slice_to(entry->body, start, key_end);
         records->values[at] = slice_to(entry->body, key_end & ~NULL_BIT, value_end);
-        records->timestamps_ms[at] = tni_entry_timestamp(entry, row);
-        records->offsets[at] = tni_entry_offset(entry, row);
+        records->timestamps_ms[at] = tni_log_entry_timestamp(entry, row);
+        records->offsets[at] = tni_log_entry_offset(entry, row);
         start = value_end & ~NULL_BIT;
     }
 }
@@ -411,7 +411,7 @@ static void release_entries(struct tn_records *records)
 {
     struct entry_refs *refs = records->foreign;
     for (size_t i = 0; i < refs->count; i++)
-        tni_entry_unref(refs->entries[i]);
+        tni_log_entry_unref(refs->entries[i]);
 }
 
 struct tn_records *tni_pieces_records(const struct tni_piece *pieces, size_t pieces_count)
@@ -433,7 +433,7 @@ struct tn_records *tni_pieces_records(const struct tni_piece *pieces, size_t pie
         refs->entries[i] = pieces[i].entry;
         fill_rows(&pieces[i], records, at);
         fill_headers(&pieces[i], records, at);
-        records->bytes += tni_entry_bytes(pieces[i].entry, pieces[i].from, pieces[i].to);
+        records->bytes += tni_log_entry_bytes(pieces[i].entry, pieces[i].from, pieces[i].to);
         at += pieces[i].to - pieces[i].from;
     }
     records->foreign = refs;

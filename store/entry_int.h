@@ -52,28 +52,28 @@ struct tni_span {
 };
 
 /* Entry of these rows, not sealed. is_sparse keeps the records' own offsets relative to `base`. */
-struct tni_entry *tni_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
+struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
                                   int64_t base);
-void tni_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
+void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
                     uint32_t span);
 /* Copy and check stored bytes. TN_E_CORRUPT with a reason ("checksum mismatch"); the caller adds
  * where. */
-enum tn_status tni_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
+enum tn_status tni_log_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
                                int64_t base, struct tni_entry **ret_entry, struct tn_err *err);
-struct tni_entry *tni_entry_ref(struct tni_entry *entry);
-void tni_entry_unref(struct tni_entry *entry); /* NULL is a no-op */
+struct tni_entry *tni_log_entry_ref(struct tni_entry *entry);
+void tni_log_entry_unref(struct tni_entry *entry); /* NULL is a no-op */
 
-static inline int64_t tni_entry_next(const struct tni_entry *entry)
+static inline int64_t tni_log_entry_next(const struct tni_entry *entry)
 {
     return entry->base + entry->span;
 }
 
-int64_t tni_entry_offset(const struct tni_entry *entry, uint32_t row);
-int64_t tni_entry_timestamp(const struct tni_entry *entry, uint32_t row);
+int64_t tni_log_entry_offset(const struct tni_entry *entry, uint32_t row);
+int64_t tni_log_entry_timestamp(const struct tni_entry *entry, uint32_t row);
 /* First row whose offset is ≥ offset; count when none. */
-uint32_t tni_entry_row(const struct tni_entry *entry, int64_t offset);
+uint32_t tni_log_entry_row(const struct tni_entry *entry, int64_t offset);
 /* Body bytes of rows [from, to). */
-size_t tni_entry_bytes(const struct tni_entry *entry, uint32_t from, uint32_t to);
+size_t tni_log_entry_bytes(const struct tni_entry *entry, uint32_t from, uint32_t to);
 
 /* Part of an entry that goes into one block of records. */
 struct tni_piece {

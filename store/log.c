@@ -18,7 +18,7 @@ char *tni_index_key(char *to, const struct tni_part *part, int64_t base)
     return tni_put_be64(tni_part_key(to, TNI_META_INDEX, part), (uint64_t)base);
 }
 
-char *tni_entry_key(char *to, const struct tni_part *part, int64_t base)
+char *tni_log_entry_key(char *to, const struct tni_part *part, int64_t base)
 {
     to = tni_put_be32(tni_put_be32(to, part->topic->info.id), part->index);
     return tni_put_be64(to, (uint64_t)base);

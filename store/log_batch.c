@@ -23,7 +23,7 @@ void tni_batch_clear(struct tni_batch *batch)
     for (uint32_t i = 0; i < batch->runs_count; i++)
         batch->runs[i].part->run_of[batch->owner] = 0;
     for (uint32_t i = 0; i < batch->entries_count; i++)
-        tni_entry_unref(batch->entries[i]);
+        tni_log_entry_unref(batch->entries[i]);
     TN_ASSERT(batch->signals_count == 0);
     batch->slots_count = batch->runs_count = batch->entries_count = 0;
     batch->rows = 0;
@@ -82,7 +82,7 @@ static void add_entry(struct tni_batch *batch, uint32_t spans_count)
 {
     batch->entries =
         tni_grow(batch->entries, &batch->entries_cap, batch->entries_count, sizeof *batch->entries);
-    batch->entries[batch->entries_count++] = tni_entry_build(batch->spans, spans_count, false, 0);
+    batch->entries[batch->entries_count++] = tni_log_entry_build(batch->spans, spans_count, false, 0);
 }
 
 static uint32_t add_span(struct tni_batch *batch, uint32_t spans_count,
@@ -129,7 +129,7 @@ static void put_entry(struct tni_batch *batch, const struct tni_part *part,
 {
     const struct tn_store *store = batch->log->store;
     char key[TNI_ENTRY_KEY_BYTES], index_key[TNI_INDEX_KEY_BYTES], value[TNI_INDEX_BYTES];
-    tni_entry_key(key, part, entry->base);
+    tni_log_entry_key(key, part, entry->base);
     rocksdb_writebatch_put_cf(batch->write, store->cf[TNI_CF_LOG], key, sizeof key, entry->bytes,
                               entry->len);
     tni_index_key(index_key, part, entry->base);
@@ -148,9 +148,9 @@ static void seal_run(struct tni_batch *batch, struct tni_run *run)
     run->base = part->end_visible;
     for (uint32_t i = run->entries_from; i < run->entries_to; i++) {
         struct tni_entry *entry = batch->entries[i];
-        tni_entry_seal(entry, part->topic->info.id, part->index, index.next, entry->count);
+        tni_log_entry_seal(entry, part->topic->info.id, part->index, index.next, entry->count);
         index.base = entry->base;
-        index.next = tni_entry_next(entry);
+        index.next = tni_log_entry_next(entry);
         index.count = entry->count;
         index.bytes = (uint32_t)entry->len;
         index.ts_min = entry->ts_min;

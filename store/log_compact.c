@@ -133,7 +133,7 @@ static void group_clear(struct group *group)
 {
     for (uint32_t i = 0; i < group->entries_count; i++) {
         tn_records_unref(group->records[i]);
-        tni_entry_unref(group->entries[i]);
+        tni_log_entry_unref(group->entries[i]);
     }
     group->entries_count = group->spans_count = group->rows = group->dropped = 0;
     group->bytes = group->raw_bytes = 0;
@@ -148,18 +148,18 @@ static enum tn_status entries_each(struct pass *pass, int64_t from, int64_t to,
                                    struct tn_err *err)
 {
     char key[TNI_ENTRY_KEY_BYTES], upper[TNI_ENTRY_KEY_BYTES];
-    tni_entry_key(key, pass->part, from);
-    tni_entry_key(upper, pass->part, to);
+    tni_log_entry_key(key, pass->part, from);
+    tni_log_entry_key(upper, pass->part, to);
     struct tni_iter iter;
     tni_iter_open(pass->log->store, TNI_CF_LOG, (struct tn_str){upper, sizeof upper}, &iter);
     rocksdb_iter_seek(iter.it, key, sizeof key);
     enum tn_status st = TN_OK;
     for (; st == TN_OK && tni_iter_valid(&iter); rocksdb_iter_next(iter.it)) {
         struct tni_entry *entry = NULL;
-        st = tni_entry_at(pass->part, &iter, &entry, err);
+        st = tni_log_entry_at(pass->part, &iter, &entry, err);
         if (st == TN_OK)
             st = each(pass, entry, err);
-        tni_entry_unref(entry);
+        tni_log_entry_unref(entry);
     }
     if (st == TN_OK)
         st = tni_iter_status(&iter, "compaction", err);
@@ -170,19 +170,19 @@ static enum tn_status entries_each(struct pass *pass, int64_t from, int64_t to,
 static enum tn_status remember_keys(struct pass *pass, struct tni_entry *entry, struct tn_err *err)
 {
     (void)err;
-    if (tni_entry_next(entry) > pass->limit)
+    if (tni_log_entry_next(entry) > pass->limit)
         return TN_END;
     if (map_bytes(&pass->map) > (size_t)pass->log->store->config.compaction_bytes) {
         pass->is_full = true;
         return TN_END;
     }
-    struct tni_piece piece = {tni_entry_ref(entry), 0, entry->count};
+    struct tni_piece piece = {tni_log_entry_ref(entry), 0, entry->count};
     struct tn_records *records = tni_pieces_records(&piece, 1);
     for (uint32_t i = 0; i < records->count; i++)
         if (records->keys[i].ptr)
             map_put(&pass->map, records->keys[i], records->offsets[i]);
     tn_records_unref(records);
-    pass->map_end = tni_entry_next(entry);
+    pass->map_end = tni_log_entry_next(entry);
     return TN_OK;
 }
 
@@ -212,7 +212,7 @@ static enum tn_status last_index(struct pass *pass, int64_t base, struct tni_ind
         st = tni_index_decode((struct tn_str){key, sizeof key}, (struct tn_str){value, len},
                               ret_index, err);
     tn_free(value);
-    return st == TN_E_CORRUPT ? tni_entry_damage(pass->part, base, err) : st;
+    return st == TN_E_CORRUPT ? tni_log_entry_damage(pass->part, base, err) : st;
 }
 
 static void stage_group(struct pass *pass, rocksdb_writebatch_t *batch, struct tni_index *index)
@@ -221,23 +221,23 @@ static void stage_group(struct pass *pass, rocksdb_writebatch_t *batch, struct t
     const struct tn_store *store = pass->log->store;
     char key[TNI_INDEX_KEY_BYTES], value[TNI_INDEX_BYTES];
     int64_t base = group->entries[0]->base, bytes_old = 0;
-    int64_t next = tni_entry_next(group->entries[group->entries_count - 1]);
+    int64_t next = tni_log_entry_next(group->entries[group->entries_count - 1]);
     for (uint32_t i = 0; i < group->entries_count; i++) {
-        tni_entry_key(key, pass->part, group->entries[i]->base);
+        tni_log_entry_key(key, pass->part, group->entries[i]->base);
         rocksdb_writebatch_delete_cf(batch, store->cf[TNI_CF_LOG], key, TNI_ENTRY_KEY_BYTES);
         tni_index_key(key, pass->part, group->entries[i]->base);
         rocksdb_writebatch_delete_cf(batch, store->cf[TNI_CF_META], key, TNI_INDEX_KEY_BYTES);
         bytes_old += (int64_t)group->entries[i]->len;
     }
     bool is_sparse = next - base != group->rows;
-    struct tni_entry *entry = tni_entry_build(group->spans, group->spans_count, is_sparse, base);
-    tni_entry_seal(entry, pass->part->topic->info.id, pass->part->index, base,
+    struct tni_entry *entry = tni_log_entry_build(group->spans, group->spans_count, is_sparse, base);
+    tni_log_entry_seal(entry, pass->part->topic->info.id, pass->part->index, base,
                    (uint32_t)(next - base));
     index->count = entry->count;
     index->bytes = (uint32_t)entry->len;
     index->ts_min = entry->ts_min;
     index->ts_max = entry->ts_max;
-    tni_entry_key(key, pass->part, base);
+    tni_log_entry_key(key, pass->part, base);
     rocksdb_writebatch_put_cf(batch, store->cf[TNI_CF_LOG], key, TNI_ENTRY_KEY_BYTES, entry->bytes,
                               entry->len);
     tni_index_key(key, pass->part, base);
@@ -249,7 +249,7 @@ static void stage_group(struct pass *pass, rocksdb_writebatch_t *batch, struct t
     tni_part_row_put(batch, pass->log, pass->part);
     pthread_mutex_unlock(&pass->part->mu);
     atomic_fetch_add(&pass->log->reclaim_bytes, bytes_old);
-    tni_entry_unref(entry);
+    tni_log_entry_unref(entry);
 }
 
 /* @locks maintain_mu */
@@ -274,7 +274,7 @@ static enum tn_status write_group(struct pass *pass, struct tn_err *err)
     rocksdb_writebatch_destroy(batch);
     tn_crash_point("compaction-after-write");
     atomic_fetch_add(&pass->log->compacted_count, group->dropped);
-    int64_t next = tni_entry_next(group->entries[group->entries_count - 1]);
+    int64_t next = tni_log_entry_next(group->entries[group->entries_count - 1]);
     pthread_mutex_lock(&pass->part->mu);
     if (st == TN_OK && next > pass->part->tail_from)
         pass->part->tail_from = next;
@@ -309,7 +309,7 @@ static void add_kept(struct group *group, const struct tn_records *records, uint
 static enum tn_status rewrite(struct pass *pass, struct tni_entry *entry, struct tn_err *err)
 {
     struct group *group = &pass->group;
-    struct tni_piece piece = {tni_entry_ref(entry), 0, entry->count};
+    struct tni_piece piece = {tni_log_entry_ref(entry), 0, entry->count};
     struct tn_records *records = tni_pieces_records(&piece, 1);
     uint32_t kept = 0;
     size_t bytes = 0;
@@ -323,9 +323,9 @@ static enum tn_status rewrite(struct pass *pass, struct tni_entry *entry, struct
     if (group->entries_count > 0 &&
         (group->entries_count == GROUP_ENTRIES_MAX || group->rows + kept > TNI_ENTRY_ROWS_MAX ||
          group->bytes + bytes > TNI_ENTRY_BYTES_SOFT || group->raw_bytes > GROUP_RAW_BYTES_MAX ||
-         tni_entry_next(entry) - group->entries[0]->base > UINT32_MAX))
+         tni_log_entry_next(entry) - group->entries[0]->base > UINT32_MAX))
         st = finish_group(pass, err);
-    group->entries[group->entries_count] = tni_entry_ref(entry);
+    group->entries[group->entries_count] = tni_log_entry_ref(entry);
     group->records[group->entries_count++] = records;
     group->rows += kept;
     group->bytes += bytes;

@@ -245,8 +245,8 @@ static enum tn_status expire_part(struct tni_log *log, struct tni_part *part, st
     tni_index_key(to, part, expiry.new_start);
     rocksdb_writebatch_delete_range_cf(batch, log->store->cf[TNI_CF_META], from, sizeof from, to,
                                        sizeof to);
-    tni_entry_key(from, part, expiry.start);
-    tni_entry_key(to, part, expiry.new_start);
+    tni_log_entry_key(from, part, expiry.start);
+    tni_log_entry_key(to, part, expiry.new_start);
     rocksdb_writebatch_delete_range_cf(batch, log->store->cf[TNI_CF_LOG], from, TNI_ENTRY_KEY_BYTES,
                                        to, TNI_ENTRY_KEY_BYTES);
     tn_crash_point("retention-before-write");

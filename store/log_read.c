@@ -163,7 +163,7 @@ void tni_tail_push(struct tni_part *part, struct tni_entry *entry)
     }
     struct tni_tail_node *node = tn_alloc(sizeof *node);
     node->part = part;
-    node->entry = tni_entry_ref(entry);
+    node->entry = tni_log_entry_ref(entry);
     node->bytes = sizeof *node + entry->len + entry->count * 48u; /* decoded arrays included */
     tail->ring[(tail->head + tail->count++) & (tail->cap - 1)] = node;
     if (log->tail_last)
@@ -190,7 +190,7 @@ void tni_tail_trim(struct tni_log *log, int64_t bytes_max)
         pthread_mutex_unlock(&part->mu);
         atomic_fetch_sub_explicit(&log->tail_bytes, (int64_t)node->bytes, memory_order_relaxed);
         tn_records_unref(node->records);
-        tni_entry_unref(node->entry);
+        tni_log_entry_unref(node->entry);
         tn_free(node);
     }
 }
@@ -210,17 +210,17 @@ struct gather {
 static bool gather_entry(struct gather *gather, struct tni_entry *entry)
 {
     struct tn_log_reader *reader = gather->reader;
-    uint32_t from = tni_entry_row(entry, gather->next), to = from;
+    uint32_t from = tni_log_entry_row(entry, gather->next), to = from;
     size_t bytes = gather->bytes;
     while (to < entry->count && gather->rows + (to - from) < TN_BATCH_ROWS_MAX) {
-        size_t row = tni_entry_bytes(entry, to, to + 1);
+        size_t row = tni_log_entry_bytes(entry, to, to + 1);
         if (gather->rows + (to - from) > 0 && bytes + row > gather->bytes_max)
             break;
         bytes += row;
         to++;
     }
     gather->is_full = to < entry->count;
-    gather->next = gather->is_full ? tni_entry_offset(entry, to) : tni_entry_next(entry);
+    gather->next = gather->is_full ? tni_log_entry_offset(entry, to) : tni_log_entry_next(entry);
     if (to == from)
         return false;
     gather->rows += to - from;
@@ -246,7 +246,7 @@ static struct tn_records *gather_finish(struct gather *gather)
 static void gather_drop(struct tn_log_reader *reader)
 {
     for (uint32_t i = 0; i < reader->pieces_count; i++)
-        tni_entry_unref(reader->pieces[i].entry);
+        tni_log_entry_unref(reader->pieces[i].entry);
     reader->pieces_count = 0;
 }
 
@@ -256,7 +256,7 @@ static uint32_t tail_find(const struct tni_tail *tail, int64_t offset)
     uint32_t low = 0, high = tail->count;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (tni_entry_next(tail_at(tail, mid)->entry) <= offset)
+        if (tni_log_entry_next(tail_at(tail, mid)->entry) <= offset)
             low = mid + 1;
         else
             high = mid;
@@ -274,10 +274,10 @@ static struct tn_records *share_whole(struct tni_tail_node *node, struct gather 
         (entry->body_len < gather->bytes_max / 4 && entry->count < TN_BATCH_ROWS_MAX / 4))
         return NULL;
     if (!node->records) {
-        struct tni_piece piece = {tni_entry_ref(entry), 0, entry->count};
+        struct tni_piece piece = {tni_log_entry_ref(entry), 0, entry->count};
         node->records = tni_pieces_records(&piece, 1);
     }
-    gather->next = tni_entry_next(entry);
+    gather->next = tni_log_entry_next(entry);
     return tn_records_ref(node->records);
 }
 
@@ -294,14 +294,14 @@ static bool read_tail(struct tni_part *part, struct gather *gather, struct tn_re
     for (; !*ret_records && at < tail->count && !gather->is_full; at++) {
         struct tni_entry *entry = tail_at(tail, at)->entry;
         if (gather_entry(gather, entry))
-            tni_entry_ref(entry);
+            tni_log_entry_ref(entry);
     }
     return true;
 }
 
 /* ---- RocksDB ---- */
 
-enum tn_status tni_entry_damage(const struct tni_part *part, int64_t offset, struct tn_err *err)
+enum tn_status tni_log_entry_damage(const struct tni_part *part, int64_t offset, struct tn_err *err)
 {
     tn_err_prefix(err, "topic '%s' partition %u offset %" PRId64, part->topic->info.name,
                   part->index, offset);
@@ -309,16 +309,16 @@ enum tn_status tni_entry_damage(const struct tni_part *part, int64_t offset, str
     return TN_E_CORRUPT;
 }
 
-enum tn_status tni_entry_at(const struct tni_part *part, struct tni_iter *iter,
+enum tn_status tni_log_entry_at(const struct tni_part *part, struct tni_iter *iter,
                             struct tni_entry **ret_entry, struct tn_err *err)
 {
     struct tn_str key = tni_iter_key(iter);
     if (key.len != TNI_ENTRY_KEY_BYTES)
         return tn_err_set(err, TN_E_CORRUPT, "a key of the log is malformed");
     int64_t base = (int64_t)tn_be64(key.ptr + 8);
-    enum tn_status st = tni_entry_parse(tni_iter_value(iter), part->topic->info.id, part->index,
+    enum tn_status st = tni_log_entry_parse(tni_iter_value(iter), part->topic->info.id, part->index,
                                         base, ret_entry, err);
-    return st == TN_E_CORRUPT ? tni_entry_damage(part, base, err) : st;
+    return st == TN_E_CORRUPT ? tni_log_entry_damage(part, base, err) : st;
 }
 
 static bool is_of_part(const struct tni_part *part, const struct tni_iter *iter)
@@ -326,7 +326,7 @@ static bool is_of_part(const struct tni_part *part, const struct tni_iter *iter)
     if (!tni_iter_valid(iter))
         return false;
     char key[TNI_ENTRY_KEY_BYTES];
-    tni_entry_key(key, part, 0);
+    tni_log_entry_key(key, part, 0);
     return memcmp(tni_iter_key(iter).ptr, key, 8) == 0;
 }
 
@@ -336,7 +336,7 @@ static enum tn_status missing(const struct tni_part *part, int64_t offset,
     enum tn_status st = tni_iter_status(iter, "read", err);
     if (st == TN_OK)
         st = tn_err_set(err, TN_E_CORRUPT, "entry is missing");
-    return st == TN_E_CORRUPT ? tni_entry_damage(part, offset, err) : st;
+    return st == TN_E_CORRUPT ? tni_log_entry_damage(part, offset, err) : st;
 }
 
 /* Rows from RocksDB, below `end`. Entries tile the partition: a gap is damage. */
@@ -344,8 +344,8 @@ static enum tn_status read_cold(struct tni_part *part, struct gather *gather, in
                                 struct tn_err *err)
 {
     char key[TNI_ENTRY_KEY_BYTES], upper[TNI_ENTRY_KEY_BYTES];
-    tni_entry_key(key, part, gather->next);
-    tni_entry_key(upper, part, INT64_MAX);
+    tni_log_entry_key(key, part, gather->next);
+    tni_log_entry_key(upper, part, INT64_MAX);
     struct tni_iter iter;
     tni_iter_open(gather->reader->log->store, TNI_CF_LOG, (struct tn_str){upper, sizeof upper},
                   &iter);
@@ -357,16 +357,16 @@ static enum tn_status read_cold(struct tni_part *part, struct gather *gather, in
             st = missing(part, gather->next, &iter, err);
             break;
         }
-        st = tni_entry_at(part, &iter, &entry, err);
+        st = tni_log_entry_at(part, &iter, &entry, err);
         if (st != TN_OK)
             break;
-        if (entry->base > gather->next || tni_entry_next(entry) <= gather->next) {
+        if (entry->base > gather->next || tni_log_entry_next(entry) <= gather->next) {
             st = missing(part, gather->next, &iter, err);
-            tni_entry_unref(entry);
+            tni_log_entry_unref(entry);
             break;
         }
         if (!gather_entry(gather, entry))
-            tni_entry_unref(entry);
+            tni_log_entry_unref(entry);
         rocksdb_iter_next(iter.it);
     }
     tni_iter_close(&iter);
@@ -510,7 +510,7 @@ static enum tn_status find_in_entry(struct tni_log *log, const struct tni_part *
                                     struct tn_err *err)
 {
     char key[TNI_ENTRY_KEY_BYTES];
-    tni_entry_key(key, part, base);
+    tni_log_entry_key(key, part, base);
     struct tni_iter iter;
     tni_iter_open(log->store, TNI_CF_LOG, (struct tn_str){NULL, 0}, &iter);
     rocksdb_iter_seek(iter.it, key, sizeof key);
@@ -519,16 +519,16 @@ static enum tn_status find_in_entry(struct tni_log *log, const struct tni_part *
     if (!tni_iter_valid(&iter) || memcmp(tni_iter_key(&iter).ptr, key, sizeof key) != 0)
         st = missing(part, base, &iter, err);
     else
-        st = tni_entry_at(part, &iter, &entry, err);
+        st = tni_log_entry_at(part, &iter, &entry, err);
     tni_iter_close(&iter);
     if (st != TN_OK)
         return st;
     uint32_t row = 0;
-    while (row < entry->count && tni_entry_timestamp(entry, row) < timestamp_ms)
+    while (row < entry->count && tni_log_entry_timestamp(entry, row) < timestamp_ms)
         row++;
-    int64_t offset = row < entry->count ? tni_entry_offset(entry, row) : tni_entry_next(entry);
+    int64_t offset = row < entry->count ? tni_log_entry_offset(entry, row) : tni_log_entry_next(entry);
     *ret_offset = offset < start ? start : offset;
-    tni_entry_unref(entry);
+    tni_log_entry_unref(entry);
     return TN_OK;
 }
 
