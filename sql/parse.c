@@ -371,7 +371,7 @@ void tni_raise(struct tni_parser *parser, uint16_t *height, unsigned child, int 
 }
 
 struct tn_ast_expr *tni_ast_node(struct tni_parser *parser, enum tn_ast_expr_kind kind, int line,
-                             int col)
+                                 int col)
 {
     struct tn_ast_expr *expr = TN_ARENA_NEW(parser->arena, struct tn_ast_expr);
     expr->kind = kind;

@@ -149,7 +149,7 @@ void *tni_push(struct tni_parser *parser, void *items, uint32_t *count, size_t i
  * -------------------------------------------------------------------------------------------- */
 
 struct tn_ast_expr *tni_ast_node(struct tni_parser *parser, enum tn_ast_expr_kind kind, int line,
-                             int col);
+                                 int col);
 void tni_add_arg(struct tni_parser *parser, struct tn_ast_expr *expr, struct tn_ast_expr *arg);
 /* Count a node that is no expression. */
 void tni_count_node(struct tni_parser *parser, int line, int col);

@@ -67,7 +67,8 @@ static struct tn_ast_expr *parse_string(struct tni_parser *parser)
 /* INTERVAL [+|-] 'text' unit [TO unit] */
 static struct tn_ast_expr *parse_interval(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_INTERVAL, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr =
+        tni_ast_node(parser, TN_AX_INTERVAL, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     expr->is_negative = tni_is_op(parser, '-');
     if (expr->is_negative || tni_is_op(parser, '+'))
@@ -204,7 +205,8 @@ static struct tn_ast_expr *parse_row(struct tni_parser *parser)
 /* STRUCT(f := v, …) */
 static struct tn_ast_expr *parse_struct(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_STRUCT, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr =
+        tni_ast_node(parser, TN_AX_STRUCT, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '(');
     if (!tni_is_op(parser, ')'))
@@ -286,7 +288,8 @@ bool tni_is_lambda(const struct tni_parser *parser, bool is_arrow)
 
 struct tn_ast_expr *tni_parse_lambda(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_LAMBDA, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr =
+        tni_ast_node(parser, TN_AX_LAMBDA, parser->tok.line, parser->tok.col);
     if (tni_is_op(parser, '(') && tni_peek_op(parser, ')')) {
         tni_advance(parser);
         tni_advance(parser);
@@ -365,7 +368,8 @@ static struct tn_ast_expr *parse_paren(struct tni_parser *parser)
 
 static struct tn_ast_expr *parse_exists(struct tni_parser *parser)
 {
-    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_EXISTS, parser->tok.line, parser->tok.col);
+    struct tn_ast_expr *expr =
+        tni_ast_node(parser, TN_AX_EXISTS, parser->tok.line, parser->tok.col);
     tni_advance(parser);
     tni_expect_op(parser, '(');
     expr->query = tni_parse_query(parser);

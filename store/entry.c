@@ -171,8 +171,8 @@ static void fill(struct tni_entry *entry, const struct tni_span *spans, size_t s
     TN_ASSERT(to == body + entry->body_len);
 }
 
-struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
-                                  int64_t base)
+struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count,
+                                      bool is_sparse, int64_t base)
 {
     struct sizes sizes = measure(spans, spans_count);
     TN_ASSERT(sizes.rows <= UINT32_MAX && sizes.body < NULL_BIT);
@@ -224,8 +224,8 @@ static uint32_t finish_crc(uint32_t crc, uint32_t topic_id, uint32_t partition, 
     return tn_crc32c(crc, where, sizeof where);
 }
 
-void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
-                    uint32_t span)
+void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition,
+                        int64_t base, uint32_t span)
 {
     entry->base = base;
     entry->span = span;
@@ -258,7 +258,8 @@ static bool is_well_formed(struct tni_entry *entry, size_t headers_len)
     for (uint32_t i = 0; at && i < entry->count; i++)
         if (!read_headers(&at, entry->headers + headers_len, NULL, NULL))
             return false;
-    return entry->count == 0 || tni_log_entry_offset(entry, entry->count - 1) < tni_log_entry_next(entry);
+    return entry->count == 0 ||
+           tni_log_entry_offset(entry, entry->count - 1) < tni_log_entry_next(entry);
 }
 
 static bool arrays_fit(const struct tni_entry *entry, size_t *ret_headers_len)
@@ -276,7 +277,7 @@ static bool arrays_fit(const struct tni_entry *entry, size_t *ret_headers_len)
 }
 
 enum tn_status tni_log_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
-                               int64_t base, struct tni_entry **ret_entry, struct tn_err *err)
+                                   int64_t base, struct tni_entry **ret_entry, struct tn_err *err)
 {
     if (stored.len < TNI_ENTRY_HEADER_BYTES)
         return damaged("entry is truncated", err);

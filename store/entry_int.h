@@ -52,14 +52,14 @@ struct tni_span {
 };
 
 /* Entry of these rows, not sealed. is_sparse keeps the records' own offsets relative to `base`. */
-struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count, bool is_sparse,
-                                  int64_t base);
-void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition, int64_t base,
-                    uint32_t span);
+struct tni_entry *tni_log_entry_build(const struct tni_span *spans, size_t spans_count,
+                                      bool is_sparse, int64_t base);
+void tni_log_entry_seal(struct tni_entry *entry, uint32_t topic_id, uint32_t partition,
+                        int64_t base, uint32_t span);
 /* Copy and check stored bytes. TN_E_CORRUPT with a reason ("checksum mismatch"); the caller adds
  * where. */
 enum tn_status tni_log_entry_parse(struct tn_str stored, uint32_t topic_id, uint32_t partition,
-                               int64_t base, struct tni_entry **ret_entry, struct tn_err *err);
+                                   int64_t base, struct tni_entry **ret_entry, struct tn_err *err);
 struct tni_entry *tni_log_entry_ref(struct tni_entry *entry);
 void tni_log_entry_unref(struct tni_entry *entry); /* NULL is a no-op */
 

@@ -82,7 +82,8 @@ static void add_entry(struct tni_batch *batch, uint32_t spans_count)
 {
     batch->entries =
         tni_grow(batch->entries, &batch->entries_cap, batch->entries_count, sizeof *batch->entries);
-    batch->entries[batch->entries_count++] = tni_log_entry_build(batch->spans, spans_count, false, 0);
+    batch->entries[batch->entries_count++] =
+        tni_log_entry_build(batch->spans, spans_count, false, 0);
 }
 
 static uint32_t add_span(struct tni_batch *batch, uint32_t spans_count,

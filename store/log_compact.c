@@ -230,9 +230,10 @@ static void stage_group(struct pass *pass, rocksdb_writebatch_t *batch, struct t
         bytes_old += (int64_t)group->entries[i]->len;
     }
     bool is_sparse = next - base != group->rows;
-    struct tni_entry *entry = tni_log_entry_build(group->spans, group->spans_count, is_sparse, base);
+    struct tni_entry *entry =
+        tni_log_entry_build(group->spans, group->spans_count, is_sparse, base);
     tni_log_entry_seal(entry, pass->part->topic->info.id, pass->part->index, base,
-                   (uint32_t)(next - base));
+                       (uint32_t)(next - base));
     index->count = entry->count;
     index->bytes = (uint32_t)entry->len;
     index->ts_min = entry->ts_min;

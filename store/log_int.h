@@ -265,11 +265,12 @@ void tni_waiters_signal(struct tni_batch *batch);
 /* Under write_mu and part->mu: add the newest entry. */
 void tni_tail_push(struct tni_part *part, struct tni_entry *entry);
 void tni_tail_trim(struct tni_log *log, int64_t bytes_max); /* under write_mu */
-enum tn_status tni_log_entry_damage(const struct tni_part *part, int64_t offset, struct tn_err *err);
+enum tn_status tni_log_entry_damage(const struct tni_part *part, int64_t offset,
+                                    struct tn_err *err);
 /* Entry that covers `offset`, read from RocksDB through an iterator of the log column family at or
  * before it. */
 enum tn_status tni_log_entry_at(const struct tni_part *part, struct tni_iter *iter,
-                            struct tni_entry **ret_entry, struct tn_err *err);
+                                struct tni_entry **ret_entry, struct tn_err *err);
 enum tn_status tni_offset_at(struct tn_log *base, const struct tn_topic *topic, int32_t partition,
                              int64_t timestamp_ms, int64_t *ret_offset, struct tn_err *err);
 

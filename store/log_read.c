@@ -310,14 +310,14 @@ enum tn_status tni_log_entry_damage(const struct tni_part *part, int64_t offset,
 }
 
 enum tn_status tni_log_entry_at(const struct tni_part *part, struct tni_iter *iter,
-                            struct tni_entry **ret_entry, struct tn_err *err)
+                                struct tni_entry **ret_entry, struct tn_err *err)
 {
     struct tn_str key = tni_iter_key(iter);
     if (key.len != TNI_ENTRY_KEY_BYTES)
         return tn_err_set(err, TN_E_CORRUPT, "a key of the log is malformed");
     int64_t base = (int64_t)tn_be64(key.ptr + 8);
     enum tn_status st = tni_log_entry_parse(tni_iter_value(iter), part->topic->info.id, part->index,
-                                        base, ret_entry, err);
+                                            base, ret_entry, err);
     return st == TN_E_CORRUPT ? tni_log_entry_damage(part, base, err) : st;
 }
 
@@ -526,7 +526,8 @@ static enum tn_status find_in_entry(struct tni_log *log, const struct tni_part *
     uint32_t row = 0;
     while (row < entry->count && tni_log_entry_timestamp(entry, row) < timestamp_ms)
         row++;
-    int64_t offset = row < entry->count ? tni_log_entry_offset(entry, row) : tni_log_entry_next(entry);
+    int64_t offset =
+        row < entry->count ? tni_log_entry_offset(entry, row) : tni_log_entry_next(entry);
     *ret_offset = offset < start ? start : offset;
     tni_log_entry_unref(entry);
     return TN_OK;
