@@ -1,0 +1,573 @@
+/* Hash grouping: see hashagg.h for the contract.
+ *
+ * HOW IT WORKS. Groups are numbered in order of arrival; an open-addressing table maps hashes to
+ * numbers, and what a group's key is lies in plain arrays by number. Three forms of key:
+ *
+ *   number  one BOOLEAN, INTEGER, BIGINT, DOUBLE or time column: 64 bits compared as such (doubles
+ * normalised: −0.0 is 0.0, one NaN) text    one VARCHAR, BYTES or JSON column: the bytes row
+ * everything else: the columns serialised (rowcode), doubles normalised before
+ *
+ * NULL is a group of its own: in the first two forms its number is kept beside the table. States
+ * lie in blocks that never move. DISTINCT keeps one set per aggregate of (group, argument).
+ *
+ * Ownership: the object owns keys and states. @thread owner */
+#include "stream/hashagg.h"
+
+#include <math.h>
+
+#include "stream/base/hash.h"
+#include "stream/base/mem.h"
+#include "stream/rowcode.h"
+
+#define BLOCK_SHIFT   9
+#define BLOCK_GROUPS  (1u << BLOCK_SHIFT)
+#define NO_GROUP      UINT32_MAX
+#define ROW_BYTES_MAX ((size_t)64 << 20)
+#define FIRST_SLOTS   64
+
+enum form { FORM_NONE, FORM_NUMBER, FORM_TEXT, FORM_ROW };
+
+/* Set of byte strings by hash, for DISTINCT: the strings lie in the arena. */
+struct distinct {
+    struct distinct_slot {
+        uint64_t hash; /* 0 = free */
+        struct tn_str bytes;
+    } * slots;
+    uint32_t count, mask;
+    struct tn_buf key;
+};
+
+struct tn_hashagg {
+    enum form form;
+    uint32_t keys_count, aggs_count;
+    const struct tn_type **key_types;
+    const struct tn_agg_call *aggs;
+    uint32_t *offsets; /* of each aggregate's state in a group's memory */
+    size_t stride, bytes_max;
+    uint32_t count, cap;   /* groups */
+    uint32_t *slots, mask; /* group numbers, NO_GROUP = free */
+    uint64_t *hashes;      /* by group */
+    uint64_t *numbers;     /* NUMBER */
+    struct tn_str *texts;  /* TEXT, ROW */
+    uint32_t null_group;   /* NUMBER, TEXT */
+    char **blocks;
+    uint32_t blocks_count;
+    struct distinct *distincts; /* by aggregate; slots NULL where it is not DISTINCT */
+    struct tn_arena arena;      /* key bytes */
+    struct tn_arena scratch;    /* one call */
+    struct tn_buf row;          /* serialised key */
+    size_t bytes_extra;         /* behind states, as last counted */
+    uint64_t rows_uncounted;    /* rows since then */
+};
+
+/* ---- making ---- */
+
+static enum form form_of(uint32_t keys_count, const struct tn_type *const *key_types)
+{
+    if (keys_count == 0)
+        return FORM_NONE;
+    enum tn_kind kind = key_types[0]->kind;
+    if (keys_count > 1 || kind == TN_K_DECIMAL || kind == TN_K_NULL || tn_kind_is_nested(kind))
+        return FORM_ROW;
+    return tn_kind_is_varlen(kind) ? FORM_TEXT : FORM_NUMBER;
+}
+
+static void grow_groups(struct tn_hashagg *ha)
+{
+    ha->cap = ha->cap ? ha->cap * 2 : FIRST_SLOTS / 2;
+    ha->hashes = tn_realloc(ha->hashes, ha->cap * sizeof *ha->hashes);
+    if (ha->form == FORM_NUMBER)
+        ha->numbers = tn_realloc(ha->numbers, ha->cap * sizeof *ha->numbers);
+    if (ha->form == FORM_TEXT || ha->form == FORM_ROW)
+        ha->texts = tn_realloc(ha->texts, ha->cap * sizeof *ha->texts);
+}
+
+static void *state_at(const struct tn_hashagg *ha, uint32_t group, uint32_t agg)
+{
+    return ha->blocks[group >> BLOCK_SHIFT] + (group & (BLOCK_GROUPS - 1)) * ha->stride +
+           ha->offsets[agg];
+}
+
+/* Room and fresh states for the next group. */
+static uint32_t add_group(struct tn_hashagg *ha, uint64_t hash)
+{
+    uint32_t group = ha->count++;
+    if (group == ha->cap)
+        grow_groups(ha);
+    ha->hashes[group] = hash;
+    if (ha->stride && group >> BLOCK_SHIFT == ha->blocks_count) {
+        ha->blocks = tn_realloc(ha->blocks, (ha->blocks_count + 1) * sizeof *ha->blocks);
+        ha->blocks[ha->blocks_count++] = tn_alloc(BLOCK_GROUPS * ha->stride);
+    }
+    for (uint32_t a = 0; a < ha->aggs_count; a++)
+        ha->aggs[a].agg->init(&ha->aggs[a], state_at(ha, group, a));
+    return group;
+}
+
+static void grow_slots(struct tn_hashagg *ha)
+{
+    uint32_t slots = ha->slots ? (ha->mask + 1) * 2 : FIRST_SLOTS;
+    tn_free(ha->slots);
+    ha->slots = tn_alloc_raw(slots * sizeof *ha->slots);
+    memset(ha->slots, 0xff, slots * sizeof *ha->slots);
+    ha->mask = slots - 1;
+    for (uint32_t g = 0; g < ha->count; g++) {
+        if (g == ha->null_group)
+            continue;
+        uint32_t at = (uint32_t)ha->hashes[g] & ha->mask;
+        while (ha->slots[at] != NO_GROUP)
+            at = (at + 1) & ha->mask;
+        ha->slots[at] = g;
+    }
+}
+
+struct tn_hashagg *tn_hashagg_new(uint32_t keys_count, const struct tn_type *const *key_types,
+                                  uint32_t aggs_count, const struct tn_agg_call *aggs,
+                                  size_t bytes_max)
+{
+    struct tn_hashagg *ha = tn_alloc(sizeof *ha);
+    tn_arena_init(&ha->arena, 0);
+    tn_arena_init(&ha->scratch, 0);
+    tn_buf_init(&ha->row, ROW_BYTES_MAX);
+    ha->form = form_of(keys_count, key_types);
+    ha->keys_count = keys_count;
+    ha->aggs_count = aggs_count;
+    ha->aggs = aggs;
+    ha->bytes_max = bytes_max;
+    ha->null_group = NO_GROUP;
+    ha->key_types = tn_alloc_array((size_t)keys_count + 1, sizeof(struct tn_type *));
+    for (uint32_t i = 0; i < keys_count; i++)
+        ha->key_types[i] = key_types[i];
+    ha->offsets = tn_alloc_array((size_t)aggs_count + 1, sizeof *ha->offsets);
+    ha->distincts = tn_alloc_array((size_t)aggs_count + 1, sizeof *ha->distincts);
+    for (uint32_t a = 0; a < aggs_count; a++) {
+        TN_ASSERT(aggs[a].state_bytes % 8 == 0);
+        ha->offsets[a] = (uint32_t)ha->stride;
+        ha->stride += aggs[a].state_bytes;
+        tn_buf_init(&ha->distincts[a].key, ROW_BYTES_MAX);
+    }
+    grow_slots(ha);
+    if (keys_count == 0)
+        add_group(ha, 0);
+    return ha;
+}
+
+void tn_hashagg_free(struct tn_hashagg *ha)
+{
+    if (!ha)
+        return;
+    for (uint32_t a = 0; a < ha->aggs_count; a++) {
+        const struct tn_agg *agg = ha->aggs[a].agg;
+        for (uint32_t g = 0; agg->release && g < ha->count; g++)
+            agg->release(&ha->aggs[a], state_at(ha, g, a));
+        tn_free(ha->distincts[a].slots);
+        tn_buf_release(&ha->distincts[a].key);
+    }
+    for (uint32_t i = 0; i < ha->blocks_count; i++)
+        tn_free(ha->blocks[i]);
+    tn_free(ha->blocks);
+    tn_free(ha->slots);
+    tn_free(ha->hashes);
+    tn_free(ha->numbers);
+    tn_free(ha->texts);
+    tn_free(ha->key_types);
+    tn_free(ha->offsets);
+    tn_free(ha->distincts);
+    tn_arena_release(&ha->arena);
+    tn_arena_release(&ha->scratch);
+    tn_buf_release(&ha->row);
+    tn_free(ha);
+}
+
+/* ---- sizes ---- */
+
+static void count_extra(struct tn_hashagg *ha)
+{
+    ha->bytes_extra = 0;
+    ha->rows_uncounted = 0;
+    for (uint32_t a = 0; a < ha->aggs_count; a++) {
+        const struct tn_agg *agg = ha->aggs[a].agg;
+        for (uint32_t g = 0; agg->bytes_extra && g < ha->count; g++)
+            ha->bytes_extra += agg->bytes_extra(&ha->aggs[a], state_at(ha, g, a));
+    }
+}
+
+size_t tn_hashagg_bytes(const struct tn_hashagg *ha)
+{
+    size_t bytes = ha->arena.bytes_total + ha->scratch.bytes_total + ha->bytes_extra;
+    bytes += ((size_t)ha->mask + 1) * sizeof *ha->slots + ha->cap * sizeof *ha->hashes;
+    bytes += ha->numbers ? ha->cap * sizeof *ha->numbers : 0;
+    bytes += ha->texts ? ha->cap * sizeof *ha->texts : 0;
+    bytes += (size_t)ha->blocks_count * BLOCK_GROUPS * ha->stride;
+    for (uint32_t a = 0; a < ha->aggs_count; a++)
+        if (ha->distincts[a].slots)
+            bytes += ((size_t)ha->distincts[a].mask + 1) * sizeof(struct distinct_slot);
+    return bytes;
+}
+
+static enum tn_status check_bytes(const struct tn_hashagg *ha, struct tn_err *err)
+{
+    if (ha->bytes_max && tn_hashagg_bytes(ha) > ha->bytes_max)
+        return tn_err_set(err, TN_E_LIMIT, "grouping needs more than %zu bytes", ha->bytes_max);
+    return TN_OK;
+}
+
+uint32_t tn_hashagg_count(const struct tn_hashagg *ha)
+{
+    return ha->count;
+}
+
+/* ---- groups ---- */
+
+static double normal_double(double value)
+{
+    return isnan(value) ? (double)NAN : value == 0 ? 0 : value;
+}
+
+static uint64_t number_at(const struct tn_column *col, uint32_t row)
+{
+    uint64_t bits;
+    switch (col->type->kind) {
+    case TN_K_BOOLEAN: return tn_column_bool(col, row);
+    case TN_K_INTEGER:
+    case TN_K_DATE: return (uint64_t)(int64_t)tn_column_i32(col, row);
+    case TN_K_DOUBLE: {
+        double value = normal_double(tn_column_f64(col, row));
+        memcpy(&bits, &value, sizeof bits);
+        return bits;
+    }
+    default: return (uint64_t)tn_column_i64(col, row);
+    }
+}
+
+static uint32_t null_group(struct tn_hashagg *ha)
+{
+    if (ha->null_group == NO_GROUP)
+        ha->null_group = add_group(ha, 0);
+    return ha->null_group;
+}
+
+static uint32_t number_group(struct tn_hashagg *ha, uint64_t number)
+{
+    uint64_t hash = tn_mix64(number, 0x9FB21C651E98DF25ull);
+    uint32_t at = (uint32_t)hash & ha->mask;
+    for (; ha->slots[at] != NO_GROUP; at = (at + 1) & ha->mask)
+        if (ha->numbers[ha->slots[at]] == number)
+            return ha->slots[at];
+    uint32_t group = add_group(ha, hash);
+    ha->numbers[group] = number;
+    ha->slots[at] = group;
+    if (ha->count > ha->mask / 2)
+        grow_slots(ha);
+    return group;
+}
+
+static uint32_t text_group(struct tn_hashagg *ha, struct tn_str text)
+{
+    uint64_t hash = tn_hash64(text.ptr, text.len);
+    uint32_t at = (uint32_t)hash & ha->mask;
+    for (; ha->slots[at] != NO_GROUP; at = (at + 1) & ha->mask) {
+        uint32_t group = ha->slots[at];
+        if (ha->hashes[group] == hash && tn_str_eq(ha->texts[group], text))
+            return group;
+    }
+    uint32_t group = add_group(ha, hash);
+    struct tn_str copy = {tn_arena_alloc(&ha->arena, text.len + 1), text.len};
+    union {
+        const char *in;
+        char *out;
+    } to = {.in = copy.ptr};
+    if (text.len)
+        memcpy(to.out, text.ptr, text.len);
+    ha->texts[group] = copy;
+    ha->slots[at] = group;
+    if (ha->count > ha->mask / 2)
+        grow_slots(ha);
+    return group;
+}
+
+static inline uint32_t row_of(const uint32_t *rows, uint32_t i)
+{
+    return rows ? rows[i] : i;
+}
+
+/* Key columns with doubles normalised, so that equal keys have equal bytes. */
+static const struct tn_column *normal_columns(struct tn_hashagg *ha, const struct tn_column *keys)
+{
+    struct tn_column *out = NULL;
+    for (uint32_t k = 0; k < ha->keys_count; k++) {
+        if (ha->key_types[k]->kind != TN_K_DOUBLE)
+            continue;
+        if (!out) {
+            out = TN_ARENA_ARRAY(&ha->scratch, struct tn_column, ha->keys_count);
+            memcpy(out, keys, ha->keys_count * sizeof *out);
+        }
+        double *values = TN_ARENA_ARRAY(&ha->scratch, double, keys[k].rows_count);
+        for (uint32_t i = 0; i < keys[k].rows_count; i++)
+            values[i] = normal_double(tn_column_f64(&keys[k], i));
+        out[k].values = values;
+    }
+    return out ? out : keys;
+}
+
+static enum tn_status row_groups(struct tn_hashagg *ha, const struct tn_column *keys,
+                                 const uint32_t *rows, uint32_t count, uint32_t *ret_groups,
+                                 struct tn_err *err)
+{
+    keys = normal_columns(ha, keys);
+    for (uint32_t i = 0; i < count; i++) {
+        tn_buf_reset(&ha->row);
+        tni_rowcode_add(&ha->row, keys, ha->keys_count, row_of(rows, i));
+        if (tn_buf_over(&ha->row))
+            return tn_err_set(err, TN_E_LIMIT, "a group key is larger than %zu bytes",
+                              ROW_BYTES_MAX);
+        ret_groups[i] = text_group(ha, tn_buf_str(&ha->row));
+    }
+    return TN_OK;
+}
+
+enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *keys,
+                                 const uint32_t *rows, uint32_t count, uint32_t *ret_groups,
+                                 struct tn_err *err)
+{
+    tn_arena_reset(&ha->scratch);
+    switch (ha->form) {
+    case FORM_NONE: memset(ret_groups, 0, count * sizeof *ret_groups); return TN_OK;
+    case FORM_NUMBER:
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t row = row_of(rows, i);
+            ret_groups[i] = tn_column_is_null(keys, row) ? null_group(ha)
+                                                         : number_group(ha, number_at(keys, row));
+        }
+        break;
+    case FORM_TEXT:
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t row = row_of(rows, i);
+            ret_groups[i] = tn_column_is_null(keys, row) ? null_group(ha)
+                                                         : text_group(ha, tn_column_str(keys, row));
+        }
+        break;
+    case FORM_ROW: TN_TRY(row_groups(ha, keys, rows, count, ret_groups, err)); break;
+    }
+    return check_bytes(ha, err);
+}
+
+/* ---- aggregates ---- */
+
+static void grow_distinct(struct distinct *set)
+{
+    struct distinct old = *set;
+    uint32_t slots = old.slots ? (old.mask + 1) * 2 : FIRST_SLOTS;
+    set->slots = tn_alloc_array(slots, sizeof *set->slots);
+    set->mask = slots - 1;
+    for (uint32_t i = 0; old.slots && i <= old.mask; i++) {
+        if (!old.slots[i].hash)
+            continue;
+        uint32_t at = (uint32_t)old.slots[i].hash & set->mask;
+        while (set->slots[at].hash)
+            at = (at + 1) & set->mask;
+        set->slots[at] = old.slots[i];
+    }
+    tn_free(old.slots);
+}
+
+/* True when this group has not seen the arguments before. */
+static bool is_first(struct tn_hashagg *ha, uint32_t agg, const struct tn_column *args,
+                     uint32_t row, uint32_t group)
+{
+    struct distinct *set = &ha->distincts[agg];
+    tn_buf_reset(&set->key);
+    tn_buf_add(&set->key, &group, sizeof group);
+    tni_rowcode_add(&set->key, args, ha->aggs[agg].args_count, row);
+    struct tn_str key = tn_buf_str(&set->key);
+    uint64_t hash = tn_hash64(key.ptr, key.len) | 1;
+    if (!set->slots || set->count > set->mask / 2)
+        grow_distinct(set);
+    uint32_t at = (uint32_t)hash & set->mask;
+    for (; set->slots[at].hash; at = (at + 1) & set->mask)
+        if (set->slots[at].hash == hash && tn_str_eq(set->slots[at].bytes, key))
+            return false;
+    set->slots[at] = (struct distinct_slot){hash, tn_arena_str(&ha->arena, key)};
+    set->count++;
+    return true;
+}
+
+static const struct tn_column *distinct_args(struct tn_hashagg *ha, uint32_t agg,
+                                             const struct tn_column *args)
+{
+    const struct tn_agg_call *call = &ha->aggs[agg];
+    if (call->args_count != 1 || call->arg_types[0]->kind != TN_K_DOUBLE)
+        return args;
+    struct tn_column *out = TN_ARENA_NEW(&ha->scratch, struct tn_column);
+    *out = *args;
+    double *values = TN_ARENA_ARRAY(&ha->scratch, double, args->rows_count);
+    for (uint32_t i = 0; i < args->rows_count; i++)
+        values[i] = normal_double(tn_column_f64(args, i));
+    out->values = values;
+    return out;
+}
+
+static bool is_left_out(const struct tn_agg_call *call, const struct tn_column *args,
+                        const struct tn_column *filter, uint32_t row)
+{
+    if (filter && (tn_column_is_null(filter, row) || !tn_column_bool(filter, row)))
+        return true;
+    if (call->agg->flags & TN_AGG_NULLS)
+        return false;
+    for (uint32_t k = 0; k < call->args_count; k++)
+        if (tn_column_is_null(&args[k], row))
+            return true;
+    return false;
+}
+
+static bool has_nulls(const struct tn_agg_call *call, const struct tn_column *args)
+{
+    for (uint32_t k = 0; k < call->args_count; k++)
+        if (args[k].validity)
+            return true;
+    return false;
+}
+
+static void update_one(struct tn_hashagg *ha, uint32_t agg, const uint32_t *groups,
+                       const uint32_t *rows, uint32_t count, const struct tn_column *args,
+                       const struct tn_column *filter, void **states, uint32_t *kept)
+{
+    const struct tn_agg_call *call = &ha->aggs[agg];
+    if (!filter && !call->is_distinct && !has_nulls(call, args)) {
+        for (uint32_t i = 0; i < count; i++)
+            states[i] = state_at(ha, groups[i], agg);
+        call->agg->update(call, args, rows, count, states);
+        return;
+    }
+    if (call->is_distinct)
+        args = distinct_args(ha, agg, args);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = row_of(rows, i);
+        if (is_left_out(call, args, filter, row) ||
+            (call->is_distinct && !is_first(ha, agg, args, row, groups[i])))
+            continue;
+        kept[n] = row;
+        states[n++] = state_at(ha, groups[i], agg);
+    }
+    if (n)
+        call->agg->update(call, args, kept, n, states);
+}
+
+enum tn_status tn_hashagg_update(struct tn_hashagg *ha, const uint32_t *groups,
+                                 const uint32_t *rows, uint32_t count,
+                                 const struct tn_column *const *args,
+                                 const struct tn_column *const *filters, struct tn_err *err)
+{
+    tn_arena_reset(&ha->scratch);
+    void **states = TN_ARENA_ARRAY(&ha->scratch, void *, (size_t)count + 1);
+    uint32_t *kept = TN_ARENA_ARRAY(&ha->scratch, uint32_t, (size_t)count + 1);
+    for (uint32_t a = 0; a < ha->aggs_count; a++)
+        update_one(ha, a, groups, rows, count, args[a], filters ? filters[a] : NULL, states, kept);
+    ha->rows_uncounted += count;
+    if (ha->rows_uncounted >= ha->count)
+        count_extra(ha);
+    return check_bytes(ha, err);
+}
+
+enum tn_status tn_hashagg_merge(struct tn_hashagg *to, const struct tn_hashagg *from,
+                                struct tn_err *err)
+{
+    struct tn_arena arena;
+    tn_arena_init(&arena, 0);
+    enum tn_status st = TN_OK;
+    for (uint32_t first = 0; first < from->count && !tn_failed(st); first += BLOCK_GROUPS) {
+        uint32_t left = from->count - first, groups[BLOCK_GROUPS];
+        uint32_t count = left < BLOCK_GROUPS ? left : BLOCK_GROUPS;
+        union {
+            const struct tn_hashagg *in;
+            struct tn_hashagg *out;
+        } source = {.in = from}; /* columns without values change nothing */
+        struct tn_column *keys = TN_ARENA_ARRAY(&arena, struct tn_column, from->keys_count + 1u);
+        st = tn_hashagg_columns(source.out, first, count, &arena, keys, NULL, err);
+        if (!tn_failed(st))
+            st = tn_hashagg_groups(to, keys, NULL, count, groups, err);
+        for (uint32_t i = 0; i < count && !tn_failed(st); i++)
+            for (uint32_t a = 0; a < to->aggs_count; a++)
+                to->aggs[a].agg->merge(&to->aggs[a], state_at(to, groups[i], a),
+                                       state_at(from, first + i, a));
+        tn_arena_reset(&arena);
+    }
+    tn_arena_release(&arena);
+    return st;
+}
+
+/* ---- results ---- */
+
+static void number_column(const struct tn_hashagg *ha, uint32_t from, uint32_t count,
+                          struct tn_arena *arena, struct tn_column *col)
+{
+    bool has_null = ha->null_group >= from && ha->null_group - from < count;
+    tn_column_init(col, ha->key_types[0], count, has_null, arena);
+    size_t width = tn_kind_width(col->type->kind);
+    for (uint32_t i = 0; i < count; i++) {
+        if (from + i == ha->null_group)
+            tn_bit_clear(col->validity, i);
+        else if (width == 8)
+            ((uint64_t *)col->values)[i] = ha->numbers[from + i];
+        else if (width == 4)
+            ((uint32_t *)col->values)[i] = (uint32_t)ha->numbers[from + i];
+        else
+            tn_bit_put(col->values, i, ha->numbers[from + i] != 0);
+    }
+}
+
+static void text_column(const struct tn_hashagg *ha, uint32_t from, uint32_t count,
+                        struct tn_arena *arena, struct tn_column *col)
+{
+    bool has_null = ha->null_group >= from && ha->null_group - from < count;
+    tn_column_init(col, ha->key_types[0], count, has_null, arena);
+    size_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (from + i == ha->null_group)
+            tn_bit_clear(col->validity, i);
+        else
+            total += ha->texts[from + i].len;
+        TN_ASSERT(total <= INT32_MAX);
+        col->offsets[i + 1] = (int32_t)total;
+    }
+    col->data = tn_arena_alloc(arena, total + 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (from + i != ha->null_group && ha->texts[from + i].len)
+            memcpy(col->data + col->offsets[i], ha->texts[from + i].ptr, ha->texts[from + i].len);
+}
+
+static enum tn_status key_columns(const struct tn_hashagg *ha, uint32_t from, uint32_t count,
+                                  struct tn_arena *arena, struct tn_column *ret_keys,
+                                  struct tn_err *err)
+{
+    switch (ha->form) {
+    case FORM_NONE: return TN_OK;
+    case FORM_NUMBER: number_column(ha, from, count, arena, ret_keys); return TN_OK;
+    case FORM_TEXT: text_column(ha, from, count, arena, ret_keys); return TN_OK;
+    case FORM_ROW: break;
+    }
+    return tni_rowcode_columns(ha->key_types, ha->keys_count, ha->texts + from, count, NULL, arena,
+                               ret_keys, err);
+}
+
+enum tn_status tn_hashagg_columns(struct tn_hashagg *ha, uint32_t from, uint32_t count,
+                                  struct tn_arena *arena, struct tn_column *ret_keys,
+                                  struct tn_column *ret_values, struct tn_err *err)
+{
+    TN_ASSERT(from + count <= ha->count);
+    TN_TRY(key_columns(ha, from, count, arena, ret_keys, err));
+    if (!ret_values)
+        return TN_OK;
+    void **states = TN_ARENA_ARRAY(arena, void *, (size_t)count + 1);
+    for (uint32_t a = 0; a < ha->aggs_count; a++) {
+        const struct tn_agg_call *call = &ha->aggs[a];
+        for (uint32_t i = 0; i < count; i++) {
+            states[i] = state_at(ha, from + i, a);
+            if (call->agg->error)
+                TN_TRY(call->agg->error(call, states[i], err));
+        }
+        call->agg->final(call, states, count, &ret_values[a], arena);
+    }
+    return TN_OK;
+}
