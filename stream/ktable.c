@@ -343,10 +343,10 @@ static enum tn_status load(struct tni_ktable *kt, uint32_t count, struct tn_err 
 
 /* Create the missing entries; those that must be read go to scratch.entries. Returns how many. */
 static uint32_t create_missing(struct tni_ktable *kt, const struct tn_str *keys, uint32_t missing,
-                               bool is_blind, struct tni_entry **ret_entries)
+                               enum tni_acquire how, struct tni_entry **ret_entries)
 {
     struct tni_scratch *s = &kt->scratch;
-    bool is_loading = !is_blind && !atomic_load(&kt->is_complete);
+    bool is_loading = how == TNI_ACQUIRE_LOAD && !atomic_load(&kt->is_complete);
     uint32_t wanted = 0;
     tni_index_reserve(kt, missing);
     pthread_rwlock_wrlock(&kt->lock);
@@ -357,7 +357,7 @@ static uint32_t create_missing(struct tni_ktable *kt, const struct tn_str *keys,
         if (is_new) {
             e = tni_entry_new(kt, keys[i], s->hashes[i]);
             e->wflags |= TNI_W_REF;
-            if (is_blind)
+            if (how == TNI_ACQUIRE_BLIND)
                 e->cflags |= TNI_C_PERSISTED; /* for all we know */
         }
         ret_entries[i] = e;
@@ -384,7 +384,8 @@ static uint32_t unique_entries(struct tni_entry **entries, uint32_t count)
 }
 
 enum tn_status tni_acquire_keys(struct tni_ktable *kt, const struct tn_str *keys, uint32_t count,
-                                bool is_blind, struct tni_entry **ret_entries, struct tn_err *err)
+                                enum tni_acquire how, struct tni_entry **ret_entries,
+                                struct tn_err *err)
 {
     tni_scratch_reserve(kt, count);
     uint32_t missing = probe_batch(kt, keys, count, ret_entries);
@@ -392,7 +393,7 @@ enum tn_status tni_acquire_keys(struct tni_ktable *kt, const struct tn_str *keys
     kt->misses_open += missing;
     if (!missing)
         return TN_OK;
-    uint32_t wanted = create_missing(kt, keys, missing, is_blind, ret_entries);
+    uint32_t wanted = create_missing(kt, keys, missing, how, ret_entries);
     wanted = unique_entries(kt->scratch.entries, wanted);
     if (wanted)
         TN_TRY(load(kt, wanted, err));
@@ -457,10 +458,11 @@ enum tn_status tni_entry_open(struct tni_ktable *kt, struct tni_entry *e, struct
 
 static enum tn_status acquire(struct tni_ktable *kt, const struct tn_column *keys,
                               const uint32_t *rows, uint32_t count, const int64_t *starts,
-                              bool is_blind, struct tni_entry **ret_entries, struct tn_err *err)
+                              const int64_t *ends, enum tni_acquire how,
+                              struct tni_entry **ret_entries, struct tn_err *err)
 {
-    tni_keys_encode(kt, keys, rows, count, starts, NULL);
-    TN_TRY(tni_acquire_keys(kt, kt->scratch.keys, count, is_blind, ret_entries, err));
+    tni_keys_encode(kt, keys, rows, count, starts, ends);
+    TN_TRY(tni_acquire_keys(kt, kt->scratch.keys, count, how, ret_entries, err));
     for (uint32_t i = 0; i < count; i++)
         if (TN_UNLIKELY(!(ret_entries[i]->wflags & TNI_W_STATE)))
             TN_TRY(tni_entry_open(kt, ret_entries[i], err));
@@ -472,7 +474,7 @@ enum tn_status tni_ktable_acquire(struct tni_ktable *kt, const struct tn_column 
                                   const int64_t *window_starts, struct tni_entry **ret_entries,
                                   struct tn_err *err)
 {
-    return acquire(kt, keys, rows, count, window_starts, false, ret_entries, err);
+    return acquire(kt, keys, rows, count, window_starts, NULL, TNI_ACQUIRE_LOAD, ret_entries, err);
 }
 
 enum tn_status tni_ktable_acquire_blind(struct tni_ktable *kt, const struct tn_column *keys,
@@ -480,7 +482,15 @@ enum tn_status tni_ktable_acquire_blind(struct tni_ktable *kt, const struct tn_c
                                         const int64_t *window_starts,
                                         struct tni_entry **ret_entries, struct tn_err *err)
 {
-    return acquire(kt, keys, rows, count, window_starts, true, ret_entries, err);
+    return acquire(kt, keys, rows, count, window_starts, NULL, TNI_ACQUIRE_BLIND, ret_entries, err);
+}
+
+enum tn_status tni_ktable_acquire_sessions(struct tni_ktable *kt, const struct tn_column *keys,
+                                           const uint32_t *rows, uint32_t count,
+                                           const int64_t *starts, const int64_t *ends,
+                                           struct tni_entry **ret_entries, struct tn_err *err)
+{
+    return acquire(kt, keys, rows, count, starts, ends, TNI_ACQUIRE_LOAD, ret_entries, err);
 }
 
 enum tn_status tni_ktable_find(struct tni_ktable *kt, const struct tn_column *keys,
@@ -493,7 +503,7 @@ enum tn_status tni_ktable_find(struct tni_ktable *kt, const struct tn_column *ke
         kt->hits_open += count - missing;
         kt->misses_open += missing;
     } else {
-        TN_TRY(tni_acquire_keys(kt, kt->scratch.keys, count, false, ret_entries, err));
+        TN_TRY(tni_acquire_keys(kt, kt->scratch.keys, count, TNI_ACQUIRE_LOAD, ret_entries, err));
     }
     for (uint32_t i = 0; i < count; i++) {
         if (ret_entries[i] && !(ret_entries[i]->wflags & TNI_W_EXISTS))

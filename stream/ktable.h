@@ -152,8 +152,13 @@ enum tn_status tni_ktable_acquire(struct tni_ktable *kt, const struct tn_column 
                                   const uint32_t *rows, uint32_t count,
                                   const int64_t *window_starts, struct tni_entry **ret_entries,
                                   struct tn_err *err);
-/* The same without creating: NULL where the key does not exist (deleted, never seen). For joins on
- * the task's own thread: sees the open round. */
+/* SESSION tables that are materialised: windows given by both bounds. */
+enum tn_status tni_ktable_acquire_sessions(struct tni_ktable *kt, const struct tn_column *keys,
+                                           const uint32_t *rows, uint32_t count,
+                                           const int64_t *starts, const int64_t *ends,
+                                           struct tni_entry **ret_entries, struct tn_err *err);
+/* The same as acquire without creating: NULL where the key does not exist (deleted, never seen).
+ * For joins on the task's own thread: sees the open round. */
 enum tn_status tni_ktable_find(struct tni_ktable *kt, const struct tn_column *keys,
                                const uint32_t *rows, uint32_t count, const int64_t *window_starts,
                                struct tni_entry **ret_entries, struct tn_err *err);
@@ -217,14 +222,11 @@ enum tn_status tni_ktable_warm(struct tni_ktable *kt, uint32_t rows_max, struct 
 
 /* What one row did to the sessions of its key. */
 struct tni_session_effect {
-    uint32_t row;       /* index i of the call's rows */
-    uint32_t old_count; /* sessions merged away or replaced, ascending end; emit a tombstone for
-                           each unless… */
-    struct tni_entry *const
-        *old;      /* …(their values before the merge are still readable until the next call) */
-    bool is_fresh; /* …the result is exactly [t, t] with no earlier session: no tombstone */
-    struct tni_entry
-        *merged; /* the session that holds the row now; == old[0] when the bounds did not change */
+    uint32_t row; /* i of the call: source row rows[i], or i itself */
+    uint32_t old_count;
+    struct tni_entry *const *old; /* sessions it joined, ascending end; deleted unless == merged */
+    struct tni_entry *merged;     /* the session that holds the row now */
+    bool has_tombstones; /* emitting every update: a tombstone for each of old goes first */
 };
 /* SESSION tables: for each row, in order: find the sessions within the gap, merge them and the row
  * (aggregates updated), mark dirty. Rows that are late by stream time − grace are left out and

@@ -144,7 +144,7 @@ struct tni_ktable {
     uint32_t free_count, free_cap;
 
     /* worker */
-    struct tni_entries dirty;
+    struct tni_entries dirty, gone;
     struct tni_scratch scratch;
     struct tni_windows *windows;
     struct tni_pool pool;
@@ -285,12 +285,20 @@ void tni_scratch_reserve(struct tni_ktable *kt, uint32_t count);
 void tni_view_flushed(struct tni_view *view, struct tn_state_snapshot *snapshot);
 /* Oldest commit and flush that any present or future pin may need. */
 void tni_view_oldest(struct tni_view *view, int64_t *ret_commit, uint32_t *ret_flush);
-/* Drop dead entries (flushed tombstones) and expired ones. Worker. */
+/* Nothing of the entry would be lost to worker, log or pins. Write lock held. */
+bool tni_entry_is_clean(const struct tni_entry *e, uint32_t oldest_flush);
+/* Drop entries that came and went, flushed tombstones and expired rows. Worker. */
 void tni_mem_sweep(struct tni_ktable *kt);
 
 /* ktable.c */
+enum tni_acquire {
+    TNI_ACQUIRE_LOAD,  /* look missing keys up in the state port */
+    TNI_ACQUIRE_BLIND, /* whatever it holds will be replaced */
+    TNI_ACQUIRE_NEW    /* it holds nothing */
+};
 enum tn_status tni_acquire_keys(struct tni_ktable *kt, const struct tn_str *keys, uint32_t count,
-                                bool is_blind, struct tni_entry **ret_entries, struct tn_err *err);
+                                enum tni_acquire how, struct tni_entry **ret_entries,
+                                struct tn_err *err);
 /* Adopt what was read from the state port for an entry nobody has changed. Write lock held. */
 void tni_entry_adopt(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v);
 /* Decode or start the states of an entry. */
@@ -321,5 +329,10 @@ void tni_windows_free(struct tni_ktable *kt);
 void tni_windows_created(struct tni_ktable *kt, struct tni_entry *e);
 void tni_windows_dropped(struct tni_ktable *kt, struct tni_entry *e);
 void tni_windows_reset(struct tni_ktable *kt); /* after an abort: rebuild when next used */
+/* Drop entries of expired segments that nobody can see any more. Write lock held. */
+void tni_windows_sweep(struct tni_ktable *kt, int64_t oldest_commit, uint32_t oldest_flush);
+
+/* ktable_restore.c: take a row of the state port in, unless the key is in memory. */
+void tni_warm_row(struct tni_ktable *kt, struct tn_str key, struct tn_str row);
 
 #endif

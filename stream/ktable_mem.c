@@ -397,8 +397,7 @@ void tni_entry_drop(struct tni_ktable *kt, struct tni_entry *e)
 
 /* ---- eviction ---- */
 
-/* Nothing of the entry would be lost to worker, log or pins. Write lock held. */
-static bool is_clean(const struct tni_entry *e, uint32_t oldest_flush)
+bool tni_entry_is_clean(const struct tni_entry *e, uint32_t oldest_flush)
 {
     if ((e->wflags & (TNI_W_DIRTY | TNI_W_LIVE)) != TNI_W_LIVE || e->last != e->head ||
         (e->cflags & (TNI_C_GARBAGE | TNI_C_UNFLUSHED | TNI_C_DEAD | TNI_C_FLUSHING)))
@@ -418,7 +417,7 @@ static uint32_t evict_step(struct tni_ktable *kt, uint32_t steps, uint32_t oldes
             e->wflags &= (uint8_t)~TNI_W_REF;
             continue;
         }
-        if (!is_clean(e, oldest_flush))
+        if (!tni_entry_is_clean(e, oldest_flush))
             continue;
         if (tni_version_lives(e->head))
             atomic_store(&kt->is_complete, false);
@@ -458,7 +457,7 @@ static uint32_t sweep_dead(struct tni_ktable *kt, uint32_t oldest_flush)
     for (uint32_t i = 0; i < kt->dead.count; i++) {
         struct tni_entry *e = kt->dead.items[i];
         e->cflags &= (uint8_t)~TNI_C_DEAD;
-        if (e->head && e->head->is_deleted && is_clean(e, oldest_flush)) {
+        if (e->head && e->head->is_deleted && tni_entry_is_clean(e, oldest_flush)) {
             tni_entry_drop(kt, e);
         } else if (e->head && e->head->is_deleted && e->head->flush != TNI_NOT_FLUSHED) {
             e->cflags |= TNI_C_DEAD; /* a pin still needs what is under it */
@@ -475,7 +474,13 @@ void tni_mem_sweep(struct tni_ktable *kt)
     uint32_t oldest_flush;
     tni_view_oldest(kt->cfg.view, &oldest_commit, &oldest_flush);
     pthread_rwlock_wrlock(&kt->lock);
+    for (uint32_t i = 0; i < kt->gone.count; i++)
+        if (!kt->gone.items[i]->head && tni_entry_is_clean(kt->gone.items[i], oldest_flush))
+            tni_entry_drop(kt, kt->gone.items[i]);
+    kt->gone.count = 0;
     sweep_dead(kt, oldest_flush);
+    if (kt->windows)
+        tni_windows_sweep(kt, oldest_commit, oldest_flush);
     pthread_rwlock_unlock(&kt->lock);
 }
 
@@ -541,6 +546,7 @@ void tni_mem_release(struct tni_ktable *kt)
     tn_free(kt->slots);
     tn_free(kt->free_ids);
     tn_free(kt->dirty.items);
+    tn_free(kt->gone.items);
     tn_free(kt->unflushed.items);
     tn_free(kt->garbage.items);
     tn_free(kt->dead.items);

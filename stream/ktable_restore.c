@@ -29,7 +29,7 @@ enum tn_status tni_ktable_restore(struct tni_ktable *kt, const struct tn_str *ke
                               "store %u partition %u: a changelog record is cut short",
                               kt->cfg.store_id, kt->cfg.partition);
     struct tni_entry **entries = tn_alloc_array(count + 1, sizeof *entries);
-    enum tn_status st = tni_acquire_keys(kt, keys, count, true, entries, err);
+    enum tn_status st = tni_acquire_keys(kt, keys, count, TNI_ACQUIRE_BLIND, entries, err);
     if (tn_failed(st)) {
         tn_free(entries);
         return st;
@@ -73,7 +73,8 @@ enum tn_status tni_ktable_restore_columns(struct tni_ktable *kt, const struct tn
 {
     struct tni_entry **entries = tn_alloc_array(count + 1, sizeof *entries);
     tni_keys_encode(kt, keys, NULL, count, window_starts, window_ends);
-    enum tn_status st = tni_acquire_keys(kt, kt->scratch.keys, count, true, entries, err);
+    enum tn_status st =
+        tni_acquire_keys(kt, kt->scratch.keys, count, TNI_ACQUIRE_BLIND, entries, err);
     for (uint32_t i = 0; i < count && !tn_failed(st); i++)
         st = tni_entry_open(kt, entries[i], err);
     if (tn_failed(st)) {
@@ -110,7 +111,7 @@ static void warm_from(struct tni_ktable *kt, struct tn_str state_key)
 }
 
 /* Take one row in if the key is not in memory, or is there but could not be read before. */
-static void warm_row(struct tni_ktable *kt, struct tn_str key, struct tn_str row)
+void tni_warm_row(struct tni_ktable *kt, struct tn_str key, struct tn_str row)
 {
     uint32_t hash = tni_key_hash(key);
     struct tni_entry *e = tni_index_find(kt, key, hash);
@@ -138,7 +139,7 @@ static enum tn_status warm_rows(struct tni_ktable *kt, struct tn_state_iter *ite
         if (key.len < head + kt->window_bytes || row.len < TNI_ROWTIME_BYTES)
             return tn_err_set(err, TN_E_CORRUPT, "store %u partition %u: a stored row is cut short",
                               kt->cfg.store_id, kt->cfg.partition);
-        warm_row(kt, (struct tn_str){key.ptr + head, key.len - head}, row);
+        tni_warm_row(kt, (struct tn_str){key.ptr + head, key.len - head}, row);
         if (i + 1 == rows_max)
             warm_from(kt, key);
     }

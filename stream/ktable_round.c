@@ -69,8 +69,10 @@ static void close_entry(struct tni_ktable *kt, struct tni_delta *delta, struct t
     if (e->wflags & TNI_W_EXISTS) {
         v = kt->is_rows ? encode_row(kt, e) : encode_states(kt, e);
     } else {
-        if (!tni_version_lives(before) && !(e->cflags & TNI_C_PERSISTED))
-            return; /* came and went */
+        if (!before && !(e->cflags & TNI_C_PERSISTED)) { /* came and went */
+            tni_entries_add(&kt->gone, e);
+            return;
+        }
         if (before && before->is_deleted)
             return;
         v = tombstone(kt, e);
