@@ -267,7 +267,7 @@ static enum tn_status push_session(struct tni_task *task, struct tni_op *op,
                                    const struct tni_session_effect *effect, struct tn_err *err)
 {
     struct tn_batch *batch = NULL;
-    if (effect->old_count && !effect->is_fresh) {
+    if (effect->has_tombstones) {
         TN_TRY(tni_state_entries(op, effect->old, effect->old_count, task->arena, &batch, err));
         batch->ops = tn_arena_alloc(task->arena, effect->old_count);
         memset(batch->ops, TN_OP_DELETE, effect->old_count);

@@ -197,9 +197,9 @@ int main(int argc, char **argv)
     size_t flushed = tni_flush_count(flush);
     double add_s = cpu_s() - from;
     MUST(tni_flush_apply(flush, &err));
-    printf("flush       %7.1f ns a key of which %.1f taking (with the in-memory port), rss +%.0f MB\n",
-           (cpu_s() - from) / (double)flushed * 1e9, add_s / (double)flushed * 1e9,
-           rss_mb() - rss0);
+    printf(
+        "flush       %7.1f ns a key of which %.1f taking (with the in-memory port), rss +%.0f MB\n",
+        (cpu_s() - from) / (double)flushed * 1e9, add_s / (double)flushed * 1e9, rss_mb() - rss0);
     tni_flush_free(flush);
     tni_ktable_unref(kt);
     tni_view_release(&view);
