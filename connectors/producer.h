@@ -12,26 +12,31 @@
 #include "stream/base/status.h"
 
 struct tn_producer_config {
-    const char *url;        /* http://127.0.0.1:8090 */
-    const char *kind;       /* player, clicker */
-    const char *stream;     /* stream of the plays or clicks; NULL = played_songs, clicks */
-    const char *songs_path; /* where songs are posted first */
+    const char *url;    /* http://127.0.0.1:8090 */
+    const char *kind;   /* player, clicker */
+    const char *stream; /* plays or clicks: a stream's name, or a path that begins with '/'; "" =
+                           played_songs, clicks */
+    const char *songs_path;                /* where songs are posted first; "" = nowhere */
     const char *key_column, *value_column; /* columns of the plays' stream */
     double rate;                           /* events a second; 0 = as fast as answers come */
     int64_t count;                         /* stop after so many; 0 = no limit */
     int64_t seconds;                       /* stop after so long; 0 = no limit */
     int64_t seed;
     double skew;        /* Zipf exponent of the songs; 0 = uniform */
-    int64_t keys_count; /* songs; 8 = the named ones, more are made up */
-    int64_t users_count;
-    int64_t batch; /* events a request at most */
+    int64_t keys_count; /* songs; the first eight are the named ones */
+    int64_t batch;      /* events a request at most */
+    bool is_exact; /* Idempotency-Key on each request: repeats after a lost answer store nothing
+                      twice */
     bool is_quiet; /* no progress lines */
 };
 
 extern const struct tn_opts tn_producer_opts;
 
 struct tn_producer_totals {
-    int64_t sent, acknowledged, requests, retries, songs;
+    int64_t sent;         /* events put into requests, repeats not counted */
+    int64_t acknowledged; /* of them: answered 2xx */
+    int64_t unknown;      /* of them: the answer was lost (never with is_exact) */
+    int64_t requests, retries, songs;
     int64_t elapsed_ms;
 };
 

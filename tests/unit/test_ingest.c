@@ -8,6 +8,7 @@
 #include "connectors/formats.h"
 #include "connectors/http_client.h"
 #include "connectors/ingest.h"
+#include "connectors/producer.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 #include "tests/check.h"
@@ -547,11 +548,13 @@ static void test_idempotency(void)
     CHECK_INT(post_once("d", "[{\"id\":1}]"), 201);
     CHECK_INT(post_once("e", "[{\"id\":1}]"), 503);
     CHECK_INT(records_of("songs"), before + 13);
-    keys_max = 0;
     char long_key[300];
     memset(long_key, 'k', sizeof long_key);
     long_key[299] = 0;
     CHECK_INT(post_once(long_key, "[{\"id\":1}]"), 400);
+    ingest_down();
+    keys_max = 0;
+    ingest_up();
 }
 
 /* An event stream and what came of it so far. */
@@ -627,6 +630,82 @@ static void test_events(void)
     close(all.fd);
 }
 
+static int progress_lines;
+
+static void on_progress(void *ctx, const char *line)
+{
+    (void)ctx;
+    progress_lines++;
+    CHECK(strstr(line, "events") != NULL);
+}
+
+static struct tn_producer_totals produce(struct tn_producer_config *config)
+{
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_producer *producer;
+    struct tn_producer_totals totals = {0};
+    CHECK_OK(tn_producer_new(config, &test_clock, on_progress, NULL, &producer, &err), &err);
+    CHECK_OK(tn_producer_run(producer, &totals, &err), &err);
+    tn_producer_free(producer);
+    return totals;
+}
+
+static void test_producer(void)
+{
+    struct tn_producer_config config = {0};
+    struct tn_arena arena;
+    struct tn_err err = TN_ERR_INIT;
+    char url[160];
+    int64_t songs = records_of("songs"), plays = records_of("played-songs"),
+            clicks = records_of("clicks");
+    tn_arena_init(&arena, 0);
+    tn_opt_defaults(&tn_producer_opts, &config, &arena);
+    snprintf(url, sizeof url, "http://%s", tn_http_address(server));
+    config.url = url;
+    config.stream = "played-songs";
+    config.rate = 0;
+    config.count = 5000;
+    config.keys_count = 700;
+    config.skew = 1;
+    struct tn_producer_totals totals = produce(&config);
+    CHECK(totals.sent == 5000 && totals.acknowledged == 5000 && totals.unknown == 0);
+    CHECK(totals.requests == 5 + 2 && totals.songs == 700);
+    CHECK_INT(records_of("songs"), songs + 700);
+    CHECK_INT(records_of("played-songs"), plays + 5000);
+    struct tn_records *records = last_record("played-songs", 0); /* song 1 is there, and frequent */
+    CHECK(records && records->keys[0].len == 4 && records->values[0].len >= 24 + 1 + 4);
+    tn_records_unref(records);
+    config.kind = "clicker";
+    config.stream = "/function/clickevent-ingest";
+    config.count = 20;
+    config.batch = 1;
+    config.is_exact = true;
+    totals = produce(&config);
+    CHECK(totals.acknowledged == 20 && totals.requests == 20 && totals.songs == 0);
+    CHECK_INT(records_of("clicks"), clicks + 20);
+    /* At a rate, for a time: about so many. */
+    config.count = 0;
+    config.seconds = 1;
+    config.rate = 200;
+    config.batch = 1000;
+    totals = produce(&config);
+    CHECK(totals.acknowledged <= 201 && totals.acknowledged > 0);
+    struct tn_buf line;
+    tn_buf_init(&line, 4096);
+    tn_producer_print(&totals, &line);
+    CHECK(strncmp(tn_buf_cstr(&line), "songs=0 sent=", 13) == 0);
+    tn_buf_release(&line);
+    /* Nobody there: an error, not a loop. */
+    struct tn_producer *producer;
+    config.url = "http://127.0.0.1:1";
+    config.is_exact = false;
+    CHECK_OK(tn_producer_new(&config, &test_clock, NULL, NULL, &producer, &err), &err);
+    CHECK_INT(tn_producer_run(producer, &totals, &err), TN_E_IO);
+    CHECK(strstr(err.hint, "tarn run") != NULL);
+    tn_producer_free(producer);
+    tn_arena_release(&arena);
+}
+
 /* A changed catalog is noticed by the next request. */
 static void test_change(void)
 {
@@ -658,6 +737,7 @@ int main(void)
     test_full();
     test_idempotency();
     test_events();
+    test_producer();
     test_change();
     ingest_down();
     store_fixture_close(&fixture);
