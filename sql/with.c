@@ -116,7 +116,7 @@ static const struct tn_opt with_items[] = {
     {.name = "INGEST_STATUS",
      .type = TN_OPT_INT,
      .offset = AT(ingest_status),
-     .deflt = "0",
+     .deflt = "200",
      .min = 200,
      .max = 299,
      .flags = TNI_WITH_DDL,
@@ -306,7 +306,7 @@ static enum tn_status with_wrapping(const struct tni_with *with, struct tn_topic
                                     struct tn_err *err)
 {
     uint32_t values = decl->schema->fields_count - decl->keys_count;
-    bool is_wrapped = strcmp(with->wrap_single_value, "false") != 0;
+    bool is_wrapped = !with->wrap_single_value || strcmp(with->wrap_single_value, "false") != 0;
     decl->is_value_bare = values == 1 && !(decl->value_format->flags & TN_FMT_WRAP);
     if (!tni_with_is_set(with, "WRAP_SINGLE_VALUE"))
         return TN_OK;
