@@ -390,7 +390,7 @@ static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
     struct tni_op *op = source_op(pl, source, where, exprs, count);
     source->op = NULL; /* handed over */
     TN_TRY(tni_op_compute(op, where, new_schema(pl, in, count), exprs, &op, pl->err));
-    *ret_op = tni_op_aggregate(op, new_schema(pl, out, gr->groups_count + gr->aggs_count),
+    *ret_op = tni_op_group(op, new_schema(pl, out, gr->groups_count + gr->aggs_count),
                                gr->groups_count, gr->aggs_count, specs);
     return TN_OK;
 }

@@ -55,7 +55,7 @@ struct tni_agg_spec {
     struct tn_agg_call call;
     bool has_filter;
 };
-struct tni_op *tni_op_aggregate(struct tni_op *input, const struct tn_schema *schema,
+struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema,
                                 uint32_t keys_count, uint32_t aggs_count,
                                 const struct tni_agg_spec *aggs);
 /* Rows that differ in their first columns_count columns, the first of each, in order of arrival. */

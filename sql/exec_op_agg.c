@@ -103,7 +103,7 @@ static void aggregate_explain(const struct tni_op *base, struct tn_buf *buf)
 static const struct tni_op_type aggregate_type = {"aggregate", aggregate_next, aggregate_close,
                                                   aggregate_explain};
 
-struct tni_op *tni_op_aggregate(struct tni_op *input, const struct tn_schema *schema,
+struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema,
                                 uint32_t keys_count, uint32_t aggs_count,
                                 const struct tni_agg_spec *aggs)
 {

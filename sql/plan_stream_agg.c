@@ -143,7 +143,9 @@ static enum tn_status feed(struct agg_plan *ap, struct tn_err *err)
     struct tni_planner *pl = ap->pl;
     struct tn_schema *schema = TN_ARENA_NEW(pl->arena, struct tn_schema);
     *schema = (struct tn_schema){ap->width, ap->fields};
-    ap->is_repartitioned = !is_keyed_by_groups(pl);
+    /* rows of one partition meet whatever their key is */
+    bool is_single = tni_stage_last(pl)->partitions == 1 && pl->sink.partitions_count == 1;
+    ap->is_repartitioned = !is_keyed_by_groups(pl) && !is_single;
     if (ap->is_repartitioned && pl->query->sources[0].object->decl.window != TN_WINDOW_NONE)
         return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", pl->query->line, pl->query->col,
                          "rows with windowed keys cannot be grouped by another key");
@@ -330,7 +332,7 @@ static const char *two_topics_query(const struct agg_plan *ap, int32_t partition
         return "TIMESTAMP replaces the time of the rows";
     if (with && with->emit_interval_ms > 0)
         return "EMIT_INTERVAL_MS holds results back";
-    if (!ap->is_repartitioned &&
+    if (is_keyed_by_groups(pl) &&
         (pl->key.format != pl->sink.key_format || pl->key.delimiter != pl->sink.key_delimiter))
         return "the result's keys are written in another format than the source's";
     if (partitions != pl->sink.partitions_count)

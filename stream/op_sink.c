@@ -79,7 +79,10 @@ struct tni_encoded *tni_encode_side(struct tn_codec *codec, const struct tn_colu
     size_t *ends = tn_arena_alloc(arena, (rows_count + 1) * sizeof *ends);
     ends[0] = 0;
     tn_buf_reset(buf);
-    codec->format->encode(codec, columns, rows_count, null_rows, buf, ends + 1);
+    if (codec)
+        codec->format->encode(codec, columns, rows_count, null_rows, buf, ends + 1);
+    else /* a side without columns: empty bytes, which are not null */
+        memset(ends, 0, (rows_count + 1) * sizeof *ends);
     *out = (struct tni_encoded){.bytes = buf, .ends = ends, .null_rows = null_rows};
     return out;
 }
