@@ -391,7 +391,7 @@ static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
     source->op = NULL; /* handed over */
     TN_TRY(tni_op_compute(op, where, new_schema(pl, in, count), exprs, &op, pl->err));
     *ret_op = tni_op_group(op, new_schema(pl, out, gr->groups_count + gr->aggs_count),
-                               gr->groups_count, gr->aggs_count, specs);
+                           gr->groups_count, gr->aggs_count, specs);
     return TN_OK;
 }
 

@@ -56,8 +56,8 @@ struct tni_agg_spec {
     bool has_filter;
 };
 struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema,
-                                uint32_t keys_count, uint32_t aggs_count,
-                                const struct tni_agg_spec *aggs);
+                            uint32_t keys_count, uint32_t aggs_count,
+                            const struct tni_agg_spec *aggs);
 /* Rows that differ in their first columns_count columns, the first of each, in order of arrival. */
 struct tni_op *tni_op_distinct(struct tni_op *input, uint32_t columns_count);
 

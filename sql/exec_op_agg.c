@@ -104,8 +104,8 @@ static const struct tni_op_type aggregate_type = {"aggregate", aggregate_next, a
                                                   aggregate_explain};
 
 struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema,
-                                uint32_t keys_count, uint32_t aggs_count,
-                                const struct tni_agg_spec *aggs)
+                            uint32_t keys_count, uint32_t aggs_count,
+                            const struct tni_agg_spec *aggs)
 {
     struct tn_arena *arena = input->ctx->arena;
     struct op_aggregate *op = tn_alloc(sizeof *op);
