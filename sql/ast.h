@@ -33,7 +33,7 @@ struct tn_ast_expr;
 struct tn_ast_query;
 struct tn_ast_stmt;
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------- */
 
 struct tn_ident {
     struct tn_str
@@ -76,7 +76,7 @@ struct tn_ast_duration {
     int line, col;
 };
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------- */
 
 enum tn_ast_type_kind {
     TN_AT_NAMED, /* name, numbers: VARCHAR, VARCHAR(10), DECIMAL(4, 2), a CREATE TYPE name */
@@ -101,7 +101,7 @@ struct tn_ast_type {
     struct tn_ast_type **children;
 };
 
-/* ---- expressions ---------------------------------------------------------------------------- */
+/* ---- expressions ------------------------------------------------------------------------- */
 
 enum tn_ast_expr_kind {
     /* literals; a minus directly before a number is part of it */
@@ -261,7 +261,7 @@ struct tn_ast_expr {
     struct tn_ast_query *query;
 };
 
-/* ---- relations ------------------------------------------------------------------------------ */
+/* ---- relations --------------------------------------------------------------------------- */
 
 enum tn_ast_rel_kind {
     TN_AR_TABLE,    /* name */
@@ -298,7 +298,7 @@ struct tn_ast_rel {
     struct tn_ast_duration grace;                       /* GRACE PERIOD d */
 };
 
-/* ---- queries -------------------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------------------- */
 
 enum tn_ast_item_kind {
     TN_AI_EXPR,      /* expr [[AS] alias] */
@@ -415,7 +415,7 @@ struct tn_ast_query {
     bool is_with_ties; /* FETCH FIRST n ROWS WITH TIES */
 };
 
-/* ---- statements ----------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------------- */
 
 /* XX(NAME, member of the union, text for messages) */
 #define TN_AST_STMT_MAP(XX)                                                                        \
@@ -763,7 +763,7 @@ struct tn_ast_stmt {
     };
 };
 
-/* ---- canonical text (ast_print.c) ----------------------------------------------------------- */
+/* ---- canonical text (ast_print.c) -------------------------------------------------------- */
 
 /* SQL that parses to the same tree: keywords upper case, single spaces, no comments, parentheses
  * only where needed, names as written ("…" for quoted ones). print → parse → print is a fixed

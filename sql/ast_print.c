@@ -252,12 +252,21 @@ void tni_print_over(const struct tn_ast_over *over, struct tn_buf *buf)
     tn_buf_add_byte(buf, ')');
 }
 
-/* ---- expressions
- * -------------------------------------------------------------------------------------------- */
+/* ---- expressions ------------------------------------------------------------------------- */
 
 static bool is_number(const struct tn_ast_expr *expr)
 {
     return expr->kind == TN_AX_INTEGER || expr->kind == TN_AX_DECIMAL || expr->kind == TN_AX_DOUBLE;
+}
+
+/* Does the text of this operand begin with a digit? A minus before it would become part of a
+ * literal. */
+static bool begins_with_number(const struct tn_ast_expr *expr)
+{
+    while (expr->kind == TN_AX_AT_ZONE || expr->kind == TN_AX_SUBSCRIPT ||
+           expr->kind == TN_AX_ARROW || expr->kind == TN_AX_FIELD)
+        expr = expr->args[0];
+    return is_number(expr);
 }
 
 static enum bind bind_of(const struct tn_ast_expr *expr)
@@ -368,6 +377,41 @@ static void print_cast(const struct tn_ast_expr *expr, struct tn_buf *buf)
     tn_buf_add_byte(buf, ')');
 }
 
+/* Does the text begin with that of args[0]? */
+static bool begins_with_operand(const struct tn_ast_expr *expr)
+{
+    switch (bind_of(expr)) {
+    case BIND_LAMBDA:
+    case BIND_NOT:
+    case BIND_UNARY: return false;
+    case BIND_POSTFIX:
+        return expr->kind == TN_AX_SUBSCRIPT || expr->kind == TN_AX_ARROW ||
+               expr->kind == TN_AX_FIELD;
+    default: return true;
+    }
+}
+
+/* Does the text begin "name->"? Where a lambda can stand that would be one. */
+static bool begins_with_arrow(const struct tn_ast_expr *expr)
+{
+    for (; begins_with_operand(expr); expr = expr->args[0])
+        if (expr->kind == TN_AX_ARROW && expr->args[0]->kind == TN_AX_NAME)
+            return expr->args[0]->name->parts_count == 1;
+    return false;
+}
+
+static void print_args(const struct tn_ast_expr *expr, struct tn_buf *buf)
+{
+    for (uint32_t i = 0; i < expr->args_count; i++) {
+        bool needs_paren =
+            tni_takes_lambda(&expr->call->name, i) && begins_with_arrow(expr->args[i]);
+        tn_buf_add_text(buf, i == 0 ? "" : ", ");
+        tn_buf_add_text(buf, needs_paren ? "(" : "");
+        print(expr->args[i], BIND_LAMBDA, buf);
+        tn_buf_add_text(buf, needs_paren ? ")" : "");
+    }
+}
+
 static void print_call(const struct tn_ast_expr *expr, struct tn_buf *buf)
 {
     const struct tn_ast_call *call = expr->call;
@@ -375,7 +419,7 @@ static void print_call(const struct tn_ast_expr *expr, struct tn_buf *buf)
     if (!call->is_bare || expr->args_count) {
         tn_buf_add_text(buf, call->is_distinct ? "(DISTINCT " : "(");
         tn_buf_add_text(buf, call->is_star ? "*" : "");
-        print_list(expr->args, expr->args_count, BIND_LAMBDA, buf);
+        print_args(expr, buf);
         if (call->sorts_count && !call->is_within_group) {
             tn_buf_add_text(buf, " ORDER BY ");
             tni_print_sorts(call->sorts, call->sorts_count, buf);
@@ -506,6 +550,7 @@ static void print_predicate(const struct tn_ast_expr *expr, struct tn_buf *buf)
 static void print_operator(const struct tn_ast_expr *expr, struct tn_buf *buf)
 {
     enum bind bind = bind_of(expr);
+    bool needs_paren;
     switch (expr->kind) {
     case TN_AX_OR: print_join(expr, " OR ", BIND_OR, buf); break;
     case TN_AX_AND: print_join(expr, " AND ", BIND_AND, buf); break;
@@ -519,9 +564,10 @@ static void print_operator(const struct tn_ast_expr *expr, struct tn_buf *buf)
         print(expr->args[1], bind + 1, buf);
         break;
     case TN_AX_NEGATE: /* -(5) is not the literal -5, and "--" begins a comment */
-        tn_buf_add_text(buf, is_number(expr->args[0]) ? "-(" : "-");
-        print(expr->args[0], is_number(expr->args[0]) ? BIND_ANY : BIND_ZONE, buf);
-        tn_buf_add_text(buf, is_number(expr->args[0]) ? ")" : "");
+        needs_paren = begins_with_number(expr->args[0]);
+        tn_buf_add_text(buf, needs_paren ? "-(" : "-");
+        print(expr->args[0], needs_paren ? BIND_ANY : BIND_ZONE, buf);
+        tn_buf_add_text(buf, needs_paren ? ")" : "");
         break;
     case TN_AX_AT_ZONE:
         print(expr->args[0], BIND_ZONE, buf);

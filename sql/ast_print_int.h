@@ -13,4 +13,7 @@ void tni_print_sorts(const struct tn_ast_sort *sorts, uint32_t count, struct tn_
 void tni_print_over(const struct tn_ast_over *over, struct tn_buf *buf); /* name or (…) */
 void tni_print_duration(const struct tn_ast_duration *duration, struct tn_buf *buf);
 
+/* Is "x -> e" a lambda as this argument (0-based) of this function? See parse_call.c. */
+bool tni_takes_lambda(const struct tn_ast_name *name, uint32_t arg);
+
 #endif

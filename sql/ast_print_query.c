@@ -1,8 +1,7 @@
 /* Canonical text of queries and relations. Contract: ast.h; expressions: ast_print.c. */
 #include "sql/ast_print_int.h"
 
-/* ---- relations
- * ---------------------------------------------------------------------------------------------- */
+/* ---- relations --------------------------------------------------------------------------- */
 
 static void print_rel(const struct tn_ast_rel *rel, struct tn_buf *buf);
 

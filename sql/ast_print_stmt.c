@@ -142,8 +142,7 @@ static void print_columns(const struct tn_ast_column *columns, uint32_t count, c
     }
 }
 
-/* ---- CREATE and kin
- * --------------------------------------------------------------------------------------------- */
+/* ---- CREATE and kin ---------------------------------------------------------------------- */
 
 static void print_create_head(const struct tn_ast_stmt *stmt, struct tn_buf *buf)
 {

@@ -5,6 +5,7 @@
  * returns END or ERROR.
  */
 #include "sql/lexer.h"
+#include "stream/base/utf8.h"
 
 #define IS_DIGIT(c) ((c) >= '0' && (c) <= '9')
 
@@ -60,34 +61,6 @@ bool tni_keyword_is_reserved(enum tni_kw kw)
 {
     TN_ASSERT(kw < TNI_KW_COUNT);
     return keywords[kw].is_reserved;
-}
-
-/* Bytes of the valid UTF-8 sequence at `s`, 0 when it is bad. */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-    if (s[0] < 0x80)
-        return 1;
-    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || left < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return len;
-}
-
-size_t tni_utf8_bad_at(struct tn_str text)
-{
-    for (size_t i = 0; i < text.len;) {
-        size_t n = utf8_length((const unsigned char *)text.ptr + i, text.len - i);
-        if (n == 0)
-            return i;
-        i += n;
-    }
-    return text.len;
 }
 
 void tni_lexer_init(struct tni_lexer *lexer, struct tn_str text, int line, int col)
@@ -318,8 +291,7 @@ void tni_lexer_next(struct tni_lexer *lexer, struct tni_token *ret_token)
         ret_token->kw = tni_keyword_find(ret_token->raw);
 }
 
-/* ---- values of tokens
- * --------------------------------------------------------------------------------- */
+/* ---- values of tokens -------------------------------------------------------------------- */
 
 static struct tn_str undouble(struct tn_str inner, char quote, struct tn_arena *arena)
 {
@@ -368,30 +340,6 @@ static enum tn_status bytes_text(const struct tni_token *token, struct tn_str in
     to[digits / 2] = 0;
     *ret_text = (struct tn_str){to, digits / 2};
     return TN_OK;
-}
-
-static size_t put_utf8(char *to, unsigned code)
-{
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        to[0] = (char)(0xc0 | code >> 6);
-        to[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        to[0] = (char)(0xe0 | code >> 12);
-        to[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | code >> 18);
-    to[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
 }
 
 /* One escape after the escape character: XXXX or +XXXXXX. Returns bytes used, 0 when bad. */
@@ -448,7 +396,7 @@ static enum tn_status unicode_text(const struct tni_token *token, struct tn_aren
                                  "bad escape in U& string: expected %cXXXX or %c+XXXXXX, a code "
                                  "point in hexadecimal digits",
                                  escape, escape);
-            len += put_utf8(to + len, code);
+            len += tn_utf8_put(code, to + len);
             i += used;
         }
     }

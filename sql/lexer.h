@@ -366,7 +366,4 @@ enum tni_kw tni_keyword_find(struct tn_str word);
 const char *tni_keyword_text(enum tni_kw kw);
 bool tni_keyword_is_reserved(enum tni_kw kw);
 
-/* First byte that is not valid UTF-8 (no overlong forms, no surrogates), or text.len. */
-size_t tni_utf8_bad_at(struct tn_str text);
-
 #endif

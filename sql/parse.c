@@ -1,12 +1,12 @@
 /* Parser: entry points, tokens, errors, names and literals. How it works: parse_int.h. */
 #include "sql/parse_int.h"
+#include "stream/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- errors
- * ------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------ */
 
 /* Nothing more is read: the current token is END, look-ahead finds the end of the text. */
 void tni_stop(struct tni_parser *parser, enum tn_status st)
@@ -191,8 +191,7 @@ void tni_expected(struct tni_parser *parser)
                       TN_STR_FMT(token.raw));
 }
 
-/* ---- tokens
- * ------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------ */
 
 static void read_token(struct tni_parser *parser)
 {
@@ -334,8 +333,7 @@ void tni_expect_op(struct tni_parser *parser, int op)
         tni_expected(parser);
 }
 
-/* ---- limits
- * ------------------------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------ */
 
 bool tni_enter(struct tni_parser *parser)
 {
@@ -400,8 +398,7 @@ void tni_add_arg(struct tni_parser *parser, struct tn_ast_expr *expr, struct tn_
     tni_raise(parser, &expr->height, arg->height, expr->line, expr->col);
 }
 
-/* ---- names and literals
- * ------------------------------------------------------------------------------- */
+/* ---- names and literals ------------------------------------------------------------------ */
 
 bool tni_token_is_name(const struct tni_token *token)
 {
@@ -600,13 +597,12 @@ struct tn_str tni_slice(const struct tni_parser *parser, size_t begin)
     return (struct tn_str){parser->lexer.text.ptr + begin, end - begin};
 }
 
-/* ---- entry points
- * ------------------------------------------------------------------------------------- */
+/* ---- entry points ------------------------------------------------------------------------ */
 
 static enum tn_status check_text(struct tn_str text, const struct tni_lexer *start,
                                  struct tn_err *err)
 {
-    size_t bad = tni_utf8_bad_at(text);
+    size_t bad = tn_utf8_prefix(text.ptr, text.len);
     if (bad == text.len)
         return TN_OK;
     int line = start->line, col = start->col;

@@ -44,7 +44,7 @@ enum tn_status tn_parse_type(struct tn_str text, const struct tn_parse_opts *opt
                              struct tn_arena *arena, struct tn_ast_type **ret_type,
                              struct tn_err *err) TN_WARN_UNUSED;
 
-/* ---- scripts before parsing: the shell, and ${v} -------------------------------------------- */
+/* ---- scripts before parsing: the shell, and ${v} ----------------------------------------- */
 
 struct tn_script_part {
     struct tn_str text; /* one statement without its ';', leading space and comments skipped */

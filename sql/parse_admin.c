@@ -16,8 +16,7 @@ static bool has_more(const struct tni_parser *parser)
     return !is_stmt_end(&next);
 }
 
-/* ---- SHOW, LIST, DESCRIBE
- * -------------------------------------------------------------------------------------- */
+/* ---- SHOW, LIST, DESCRIBE ---------------------------------------------------------------- */
 
 /* [LIKE 'p' [ESCAPE 'c']] */
 static void parse_show_like(struct tni_parser *parser, struct tn_ast_show *show)
@@ -252,8 +251,7 @@ static void parse_explain(struct tni_parser *parser, struct tn_ast_stmt *stmt)
         explain->stmt = tni_parse_stmt(parser);
 }
 
-/* ---- SET and sessions
- * -------------------------------------------------------------------------------------------- */
+/* ---- SET and sessions -------------------------------------------------------------------- */
 
 static struct tn_ast_set_stmt *new_set(struct tni_parser *parser, struct tn_ast_stmt *stmt,
                                        enum tn_ast_stmt_kind kind)
@@ -377,8 +375,7 @@ static void parse_use(struct tni_parser *parser, struct tn_ast_stmt *stmt)
     }
 }
 
-/* ---- prepared statements, transactions, CALL
- * ------------------------------------------------------------------------ */
+/* ---- prepared statements, transactions, CALL --------------------------------------------- */
 
 static void parse_using(struct tni_parser *parser, struct tn_ast_prepare *prepare)
 {
@@ -501,8 +498,7 @@ static void parse_analyze(struct tni_parser *parser, struct tn_ast_stmt *stmt)
     stmt->analyze->props = tni_parse_with(parser);
 }
 
-/* ---- streams: control, PRINT, ASSERT
- * --------------------------------------------------------------------------------- */
+/* ---- streams: control, PRINT, ASSERT ----------------------------------------------------- */
 
 /* PAUSE|RESUME|TERMINATE [QUERY|SINK|JOB] id|ALL */
 static void parse_control(struct tni_parser *parser, struct tn_ast_stmt *stmt,

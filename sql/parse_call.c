@@ -1,13 +1,13 @@
 /* Function calls, their special forms, OVER; and types. How the parser works: parse_int.h. */
+#include "sql/ast_print_int.h"
 #include "sql/parse_int.h"
 
-/* ---- lambdas of Trino
- * ---------------------------------------------------------------------------------- */
+/* ---- lambdas of Trino -------------------------------------------------------------------- */
 
 /* `x -> e` is a lambda in Trino and a field of a struct in ksqlDB. It is a lambda where only a
  * lambda can stand: these arguments of these functions. (With two parameters, and with =>, it is
  * one everywhere.) */
-static bool takes_lambda(const struct tn_ast_name *name, uint32_t arg)
+bool tni_takes_lambda(const struct tn_ast_name *name, uint32_t arg)
 {
     static const struct {
         const char *name;
@@ -37,8 +37,7 @@ static bool takes_unit(const struct tn_ast_name *name)
     return false;
 }
 
-/* ---- special forms
- * ------------------------------------------------------------------------------------- */
+/* ---- special forms ----------------------------------------------------------------------- */
 
 static struct tn_ast_expr *call_node(struct tni_parser *parser, struct tn_ast_name *name)
 {
@@ -184,13 +183,12 @@ static struct tn_ast_expr *parse_normalize(struct tni_parser *parser, struct tn_
     return expr;
 }
 
-/* ---- arguments and what follows them
- * ------------------------------------------------------------------- */
+/* ---- arguments and what follows them ----------------------------------------------------- */
 
 static struct tn_ast_expr *parse_arg(struct tni_parser *parser, const struct tn_ast_expr *expr)
 {
     const struct tn_ast_name *name = &expr->call->name;
-    if (tni_is_lambda(parser, takes_lambda(name, expr->args_count)))
+    if (tni_is_lambda(parser, tni_takes_lambda(name, expr->args_count)))
         return tni_parse_lambda(parser);
     struct tni_token token = parser->tok;
     struct tn_ast_expr *arg = tni_parse_expr(parser);
@@ -199,34 +197,43 @@ static struct tn_ast_expr *parse_arg(struct tni_parser *parser, const struct tn_
         token.kw = tni_keyword_find(arg->name->parts[0].text);
         token.kind = TNI_T_WORD;
         arg->unit = tni_unit_of(&token);
-        if (arg->unit != TN_AU_NONE)
+        if (arg->unit != TN_AU_NONE) {
             arg->kind = TN_AX_UNIT;
+            arg->name = NULL;
+        }
     }
     return arg;
 }
 
-/* ( * ), ([DISTINCT|ALL] a, b [ORDER BY …]) */
+/* a, b [ORDER BY …] ) */
+static void parse_arg_list(struct tni_parser *parser, struct tn_ast_expr *expr)
+{
+    struct tn_ast_call *call = expr->call;
+    while (expr->args_count == 0 || tni_accept_op(parser, ','))
+        tni_add_arg(parser, expr, parse_arg(parser, expr));
+    if (tni_accept_quiet(parser, TNI_KW_ORDER)) {
+        tni_expect(parser, TNI_KW_BY);
+        tni_parse_sorts(parser, &call->sorts, &call->sorts_count);
+    }
+    tni_expect_op(parser, ')');
+}
+
+/* ( * ), (), ([DISTINCT|ALL] a, b …) */
 static void parse_args(struct tni_parser *parser, struct tn_ast_expr *expr)
 {
     struct tn_ast_call *call = expr->call;
     tni_expect_op(parser, '(');
     if (tni_accept_op_quiet(parser, '*')) {
         call->is_star = true;
-    } else if (!tni_is_op(parser, ')')) {
+        tni_expect_op(parser, ')');
+    } else if (!tni_accept_op_quiet(parser, ')')) {
         struct tni_token next = tni_peek(parser, 1);
         call->is_distinct = tni_accept_quiet(parser, TNI_KW_DISTINCT);
         if (!call->is_distinct && tni_is_kw(parser, TNI_KW_ALL) &&
             (next.kind != TNI_T_OP || next.op == '('))
             tni_advance(parser);
-        do {
-            tni_add_arg(parser, expr, parse_arg(parser, expr));
-        } while (tni_accept_op(parser, ','));
-        if (tni_accept_quiet(parser, TNI_KW_ORDER)) {
-            tni_expect(parser, TNI_KW_BY);
-            tni_parse_sorts(parser, &call->sorts, &call->sorts_count);
-        }
+        parse_arg_list(parser, expr);
     }
-    tni_expect_op(parser, ')');
 }
 
 /* [WITHIN GROUP (ORDER BY …)] [FILTER (WHERE …)] [IGNORE|RESPECT NULLS] [OVER …] */
@@ -289,8 +296,17 @@ struct tn_ast_expr *tni_parse_call(struct tni_parser *parser, struct tn_ast_name
     return expr;
 }
 
-/* ---- OVER
- * ---------------------------------------------------------------------------------------------- */
+struct tn_ast_expr *tni_parse_call_after(struct tni_parser *parser, struct tn_ast_name *name,
+                                         struct tn_ast_expr *first)
+{
+    struct tn_ast_expr *expr = call_node(parser, name);
+    tni_add_arg(parser, expr, first);
+    parse_arg_list(parser, expr);
+    parse_call_tail(parser, expr);
+    return expr;
+}
+
+/* ---- OVER -------------------------------------------------------------------------------- */
 
 static enum tn_ast_bound parse_bound(struct tni_parser *parser, struct tn_ast_expr **ret_offset)
 {

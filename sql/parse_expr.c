@@ -16,8 +16,7 @@ static struct tn_ast_expr *binary_node(struct tni_parser *parser, enum tn_ast_ex
     return expr;
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------ */
 
 static struct tn_ast_expr *parse_at_zone(struct tni_parser *parser)
 {
@@ -113,8 +112,7 @@ struct tn_ast_expr *tni_parse_value(struct tni_parser *parser)
     return parse_binary(parser, 1);
 }
 
-/* ---- predicates
- * ---------------------------------------------------------------------------------------- */
+/* ---- predicates -------------------------------------------------------------------------- */
 
 static enum tn_ast_op compare_op(const struct tni_token *token)
 {
@@ -191,8 +189,9 @@ static struct tn_ast_expr *parse_between(struct tni_parser *parser, struct tn_as
 {
     struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_BETWEEN, op->line, op->col);
     tni_add_arg(parser, expr, left);
-    struct tni_token next = tni_peek(parser, 1);
-    bool is_word = next.kind != TNI_T_OP && !tni_token_is_kw(&next, TNI_KW_AND);
+    struct tni_token next = tni_peek(parser, 1); /* an operand: the word is no column */
+    bool is_word = next.kind == TNI_T_OP ? tni_token_op_in(&next, "(-+?")
+                                         : !tni_token_is_kw(&next, TNI_KW_AND);
     if (is_word && tni_is_kw(parser, TNI_KW_SYMMETRIC)) {
         expr->is_symmetric = true;
         tni_advance(parser);
@@ -262,8 +261,7 @@ static struct tn_ast_expr *parse_predicate(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- logic
- * --------------------------------------------------------------------------------------------- */
+/* ---- logic ------------------------------------------------------------------------------- */
 
 static struct tn_ast_expr *parse_not(struct tni_parser *parser)
 {
@@ -322,8 +320,7 @@ struct tn_ast_expr *tni_parse_expr(struct tni_parser *parser)
     return chain ? chain : first;
 }
 
-/* ---- lists
- * --------------------------------------------------------------------------------------------- */
+/* ---- lists ------------------------------------------------------------------------------- */
 
 void tni_parse_exprs(struct tni_parser *parser, struct tn_ast_expr ***ret_items,
                      uint32_t *ret_count)

@@ -56,8 +56,7 @@ struct tni_parser {
     struct tn_ast_rel *pending_rel;
 };
 
-/* ---- tokens: parse.c
- * ---------------------------------------------------------------------------------- */
+/* ---- tokens: parse.c --------------------------------------------------------------------- */
 
 void tni_advance(struct tni_parser *parser);
 /* The n-th token behind the current one (n ≥ 1). Errors show as TNI_T_ERROR. */
@@ -78,6 +77,11 @@ static inline bool tni_token_is_kw(const struct tni_token *token, enum tni_kw kw
 static inline bool tni_token_is_op(const struct tni_token *token, int op)
 {
     return token->kind == TNI_T_OP && token->op == op;
+}
+/* Is it one of these single characters? */
+static inline bool tni_token_op_in(const struct tni_token *token, const char *ops)
+{
+    return token->kind == TNI_T_OP && token->op < 128 && strchr(ops, token->op) != NULL;
 }
 bool tni_peek_kw(const struct tni_parser *parser, enum tni_kw kw);
 bool tni_peek_op(const struct tni_parser *parser, int op);
@@ -117,8 +121,7 @@ static inline bool tni_failed(const struct tni_parser *parser)
 bool tni_enter(struct tni_parser *parser);
 void tni_leave(struct tni_parser *parser);
 
-/* ---- words and literals: parse.c
- * ---------------------------------------------------------------------- */
+/* ---- words and literals: parse.c --------------------------------------------------------- */
 
 bool tni_token_is_name(const struct tni_token *token);
 /* A name: quoted, or a word that is not reserved. `what` for the message: "a column name". */
@@ -145,8 +148,7 @@ void *tni_push(struct tni_parser *parser, void *items, uint32_t *count, size_t i
     (*(void **)&(items) = tni_push((parser), (items), &(count), sizeof *(items)),                  \
      &(items)[(count)-1])
 
-/* ---- nodes
- * -------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------- */
 
 struct tn_ast_expr *tni_ast_node(struct tni_parser *parser, enum tn_ast_expr_kind kind, int line,
                                  int col);
@@ -156,8 +158,7 @@ void tni_count_node(struct tni_parser *parser, int line, int col);
 /* Raise *height to child + 1; fails over the limit. */
 void tni_raise(struct tni_parser *parser, uint16_t *height, unsigned child, int line, int col);
 
-/* ---- grammar
- * ------------------------------------------------------------------------------------------ */
+/* ---- grammar ----------------------------------------------------------------------------- */
 
 struct tn_ast_expr *tni_parse_expr(struct tni_parser *parser);    /* parse_expr.c */
 struct tn_ast_expr *tni_parse_value(struct tni_parser *parser);   /* no AND, OR, comparison */
@@ -167,6 +168,9 @@ struct tn_ast_expr *tni_parse_lambda(struct tni_parser *parser);
 struct tn_ast_type *tni_parse_type(struct tni_parser *parser); /* parse_type.c */
 struct tn_ast_expr *tni_parse_call(struct tni_parser *parser,
                                    struct tn_ast_name *name); /* parse_call.c */
+/* The same behind "name(first". */
+struct tn_ast_expr *tni_parse_call_after(struct tni_parser *parser, struct tn_ast_name *name,
+                                         struct tn_ast_expr *first);
 /* After '(': a query (ret_query set, NULL returned), else the first expression. */
 struct tn_ast_expr *tni_parse_expr_or_query(struct tni_parser *parser,
                                             struct tn_ast_query **ret_query);
@@ -179,6 +183,8 @@ struct tn_ast_over *tni_parse_over(struct tni_parser *parser);      /* after OVE
 struct tn_ast_over *tni_parse_over_body(struct tni_parser *parser); /* ( … ) */
 unsigned tni_over_height(const struct tn_ast_over *over);
 
+/* At WINDOW: of streams, WINDOW TUMBLING (…)? */
+bool tni_is_stream_window(const struct tni_parser *parser);
 bool tni_is_query_start(const struct tni_token *token);
 bool tni_is_query_tail(const struct tni_parser *parser);         /* UNION, ORDER, LIMIT … */
 struct tn_ast_query *tni_parse_query(struct tni_parser *parser); /* parse_query.c */

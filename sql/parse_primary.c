@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* ---- literals
- * ------------------------------------------------------------------------------------------ */
+/* ---- literals ---------------------------------------------------------------------------- */
 
 /* Sign, digits without underscores; hexadecimal and the like in decimal. */
 static struct tn_str number_text(struct tni_parser *parser, const struct tni_token *token,
@@ -105,8 +104,7 @@ static struct tn_ast_expr *parse_typed(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- forms
- * --------------------------------------------------------------------------------------------- */
+/* ---- forms ------------------------------------------------------------------------------- */
 
 static struct tn_ast_expr *parse_case(struct tni_parser *parser)
 {
@@ -171,11 +169,10 @@ static bool is_timestamp_macro(const struct tni_parser *parser)
         return true;
     struct tni_token after = tni_peek(parser, 2);
     return after.kind != TNI_T_END && !tni_token_is_kw(&after, TNI_KW_FROM) &&
-           !(after.kind == TNI_T_OP && strchr(",;)", after.op));
+           !tni_token_op_in(&after, ",;)");
 }
 
-/* ---- constructors
- * -------------------------------------------------------------------------------------- */
+/* ---- constructors ------------------------------------------------------------------------ */
 
 static struct tn_ast_expr *parse_array(struct tni_parser *parser)
 {
@@ -223,23 +220,17 @@ static struct tn_ast_expr *parse_struct(struct tni_parser *parser)
 /* MAP(k := v, …), or the function map(keys, values): the first ':=' decides. */
 static struct tn_ast_expr *parse_map(struct tni_parser *parser)
 {
-    struct tni_token word = parser->tok;
-    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_MAP, word.line, word.col);
+    struct tni_token word = parser->tok, first = tni_peek(parser, 2);
     struct tn_ast_name *name = tni_name(parser, "a function name");
-    if (name->parts_count > 1 || tni_peek_op(parser, ')') || tni_peek_op(parser, '*'))
+    if (tni_token_is_op(&first, ')') || tni_token_is_op(&first, '*') ||
+        tni_token_is_kw(&first, TNI_KW_DISTINCT) || tni_token_is_kw(&first, TNI_KW_ALL))
         return tni_parse_call(parser, name);
     tni_expect_op(parser, '(');
-    tni_add_arg(parser, expr, tni_parse_expr(parser));
-    if (!tni_accept_op(parser, TNI_OP_ASSIGN)) {
-        struct tn_ast_expr *call = tni_ast_node(parser, TN_AX_CALL, word.line, word.col);
-        call->call = TN_ARENA_NEW(parser->arena, struct tn_ast_call);
-        call->call->name = *name;
-        tni_add_arg(parser, call, expr->args[0]);
-        while (tni_accept_op(parser, ','))
-            tni_add_arg(parser, call, tni_parse_expr(parser));
-        tni_expect_op(parser, ')');
-        return call;
-    }
+    struct tn_ast_expr *key = tni_parse_expr(parser);
+    if (!tni_accept_op(parser, TNI_OP_ASSIGN))
+        return tni_parse_call_after(parser, name, key);
+    struct tn_ast_expr *expr = tni_ast_node(parser, TN_AX_MAP, word.line, word.col);
+    tni_add_arg(parser, expr, key);
     tni_add_arg(parser, expr, tni_parse_expr(parser));
     while (tni_accept_op(parser, ',')) {
         tni_add_arg(parser, expr, tni_parse_expr(parser));
@@ -250,8 +241,7 @@ static struct tn_ast_expr *parse_map(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- lambdas
- * ------------------------------------------------------------------------------------------- */
+/* ---- lambdas ----------------------------------------------------------------------------- */
 
 /* At '(': is this (a, b, …) followed by `op`? */
 static bool is_lambda_paren(const struct tni_parser *parser, int op, uint32_t *ret_count)
@@ -307,8 +297,7 @@ struct tn_ast_expr *tni_parse_lambda(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- parentheses
- * --------------------------------------------------------------------------------------- */
+/* ---- parentheses ------------------------------------------------------------------------- */
 
 static struct tn_ast_expr *query_expr(struct tni_parser *parser, struct tn_ast_query *query,
                                       int line, int col)
@@ -378,8 +367,7 @@ static struct tn_ast_expr *parse_exists(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- words
- * --------------------------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------------- */
 
 static bool is_bare_call(enum tni_kw kw)
 {
@@ -504,8 +492,7 @@ static struct tn_ast_expr *parse_name(struct tni_parser *parser)
     return expr;
 }
 
-/* ---- primary
- * ------------------------------------------------------------------------------------------- */
+/* ---- primary ----------------------------------------------------------------------------- */
 
 static struct tn_ast_expr *parse_param(struct tni_parser *parser)
 {

@@ -50,8 +50,7 @@ static void raise_exprs(struct tni_parser *parser, struct tn_ast_query *query,
         raise(parser, query, exprs[i]->height);
 }
 
-/* ---- select list
- * ---------------------------------------------------------------------------------------- */
+/* ---- select list ------------------------------------------------------------------------- */
 
 static struct tn_ast_item parse_item(struct tni_parser *parser)
 {
@@ -83,9 +82,9 @@ static void parse_items(struct tni_parser *parser, struct tn_ast_query *query)
     int outer = parser->item_depth;
     if (!tni_accept_quiet(parser, TNI_KW_DISTINCT)) {
         struct tni_token next = tni_peek(parser, 1); /* ALL may also be a column */
-        if (tni_is_kw(parser, TNI_KW_ALL) && (next.kind != TNI_T_OP || strchr("*(?", next.op)) &&
-            next.kind != TNI_T_END && !tni_token_is_kw(&next, TNI_KW_FROM) &&
-            !tni_token_is_kw(&next, TNI_KW_AS))
+        if (tni_is_kw(parser, TNI_KW_ALL) &&
+            (next.kind != TNI_T_OP || tni_token_op_in(&next, "*(?")) && next.kind != TNI_T_END &&
+            !tni_token_is_kw(&next, TNI_KW_FROM) && !tni_token_is_kw(&next, TNI_KW_AS))
             tni_advance(parser);
     } else {
         select->is_distinct = true;
@@ -100,10 +99,9 @@ static void parse_items(struct tni_parser *parser, struct tn_ast_query *query)
     parser->item_depth = outer;
 }
 
-/* ---- WINDOW of streams
- * ------------------------------------------------------------------------------------ */
+/* ---- WINDOW of streams ------------------------------------------------------------------- */
 
-static bool is_stream_window(const struct tni_parser *parser)
+bool tni_is_stream_window(const struct tni_parser *parser)
 {
     struct tni_token next = tni_peek(parser, 1);
     if (!tni_token_is_kw(&next, TNI_KW_TUMBLING) && !tni_token_is_kw(&next, TNI_KW_HOPPING) &&
@@ -148,8 +146,7 @@ static void parse_window(struct tni_parser *parser, struct tn_ast_window *window
     tni_expect_op(parser, ')');
 }
 
-/* ---- GROUP BY
- * --------------------------------------------------------------------------------------------- */
+/* ---- GROUP BY ---------------------------------------------------------------------------- */
 
 static void parse_set(struct tni_parser *parser, struct tn_ast_query *query,
                       struct tn_ast_group *group)
@@ -239,7 +236,7 @@ static void parse_named_windows(struct tni_parser *parser, struct tn_ast_query *
 static void parse_clauses(struct tni_parser *parser, struct tn_ast_query *query)
 {
     struct tn_ast_select *select = query->select;
-    if (tni_is_kw(parser, TNI_KW_WINDOW) && is_stream_window(parser))
+    if (tni_is_kw(parser, TNI_KW_WINDOW) && tni_is_stream_window(parser))
         parse_window(parser, &select->window);
     if (tni_accept(parser, TNI_KW_WHERE)) {
         select->where = tni_parse_expr(parser);
@@ -257,7 +254,7 @@ static void parse_clauses(struct tni_parser *parser, struct tn_ast_query *query)
         select->having = tni_parse_expr(parser);
         raise(parser, query, select->having->height);
     }
-    if (tni_is_kw(parser, TNI_KW_WINDOW) && is_stream_window(parser)) {
+    if (tni_is_kw(parser, TNI_KW_WINDOW) && tni_is_stream_window(parser)) {
         tni_fail_at(parser, parser->tok.line, parser->tok.col,
                     "WINDOW %s stands behind FROM, before WHERE and GROUP BY",
                     tni_keyword_text(tni_peek(parser, 1).kw));
@@ -306,8 +303,7 @@ static struct tn_ast_query *parse_table(struct tni_parser *parser)
     return query;
 }
 
-/* ---- set operations
- * --------------------------------------------------------------------------------------- */
+/* ---- set operations ---------------------------------------------------------------------- */
 
 /* SELECT …, VALUES …, TABLE t, (query). *ret_is_closed: it came in parentheses. */
 static struct tn_ast_query *parse_term(struct tni_parser *parser, bool *ret_is_closed)
@@ -402,8 +398,7 @@ static struct tn_ast_query *parse_body(struct tni_parser *parser, bool *ret_is_c
     }
 }
 
-/* ---- WITH, ORDER BY, EMIT, LIMIT
- * --------------------------------------------------------------------------- */
+/* ---- WITH, ORDER BY, EMIT, LIMIT --------------------------------------------------------- */
 
 static void parse_ctes(struct tni_parser *parser, struct tn_ast_query *head)
 {

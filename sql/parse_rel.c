@@ -20,8 +20,7 @@ static void raise(struct tni_parser *parser, struct tn_ast_rel *rel, unsigned ch
     tni_raise(parser, &rel->height, child, rel->line, rel->col);
 }
 
-/* ---- aliases
- * --------------------------------------------------------------------------------------------- */
+/* ---- aliases ----------------------------------------------------------------------------- */
 
 /* Words that may begin a clause here: is this one the clause, or an alias without AS? It is an
  * alias when nothing that belongs to the clause follows, but what may follow an alias does. */
@@ -37,7 +36,7 @@ static bool is_clause(const struct tni_parser *parser, bool is_item)
     case TNI_KW_LIMIT:
     case TNI_KW_OFFSET:
     case TNI_KW_FETCH: return !is_aliased;
-    case TNI_KW_WINDOW:
+    case TNI_KW_WINDOW: return is_item ? tni_is_stream_window(parser) : !is_aliased;
     case TNI_KW_TABLESAMPLE:
     case TNI_KW_MATCH_RECOGNIZE: return !is_item && !is_aliased;
     case TNI_KW_GRACE: return !is_item && tni_token_is_kw(&next, TNI_KW_PERIOD);
@@ -106,8 +105,7 @@ static void parse_rel_alias(struct tni_parser *parser, struct tn_ast_rel *rel)
     tni_expect_op(parser, ')');
 }
 
-/* ---- one relation
- * ------------------------------------------------------------------------------------------ */
+/* ---- one relation ------------------------------------------------------------------------ */
 
 static struct tn_ast_rel *query_rel(struct tni_parser *parser, struct tn_ast_query *query, int line,
                                     int col)

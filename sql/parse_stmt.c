@@ -91,8 +91,7 @@ struct tn_ast_stmt *tni_parse_stmt(struct tni_parser *parser)
     return stmt;
 }
 
-/* ---- properties
- * ------------------------------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------- */
 
 /* name, 'name', a.b.c: one text, never folded. */
 static struct tn_ident parse_prop_name(struct tni_parser *parser)
