@@ -102,7 +102,7 @@ void tn_pin_free(struct tn_pin *pin);
 int64_t tn_pin_commit(const struct tn_pin *pin);
 int64_t tn_engine_commit(struct tn_engine *engine); /* newest commit number */
 
-/* Predicate on the key, pushed into a table scan. All given parts must hold. */
+/* Predicate on the key, pushed into a table scan. All given parts must hold. Copied by the scan. */
 struct tn_key_filter {
     uint32_t keys_count; /* full keys wanted (EQ, IN): each an array of the table's key columns'
                             values */

@@ -300,6 +300,34 @@ static enum tn_status take_query(struct tn_table_scan *scan, struct tn_engine *e
     return take_tables(scan, query, err);
 }
 
+static struct tn_value *copy_values(struct tn_arena *arena, const struct tn_value *from,
+                                    uint32_t count)
+{
+    struct tn_value *to = TN_ARENA_ARRAY(arena, struct tn_value, count);
+    for (uint32_t i = 0; i < count; i++) {
+        to[i] = from[i];
+        if (!from[i].is_null && tn_kind_is_varlen(from[i].type->kind))
+            to[i].s = tn_arena_str(arena, from[i].s);
+    }
+    return to;
+}
+
+/* The caller's filter need not outlive the call. */
+static const struct tn_key_filter *copy_filter(struct tn_table_scan *scan,
+                                               const struct tn_key_filter *filter)
+{
+    struct tn_key_filter *copy = TN_ARENA_NEW(&scan->keep, struct tn_key_filter);
+    *copy = *filter;
+    const struct tn_value **keys =
+        TN_ARENA_ARRAY(&scan->keep, const struct tn_value *, filter->keys_count + 1);
+    for (uint32_t i = 0; i < filter->keys_count; i++)
+        keys[i] = copy_values(&scan->keep, filter->keys[i], scan->table_keys_count);
+    copy->keys = keys;
+    copy->low = filter->low ? copy_values(&scan->keep, filter->low, 1) : NULL;
+    copy->high = filter->high ? copy_values(&scan->keep, filter->high, 1) : NULL;
+    return copy;
+}
+
 enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
                                   const char *query_id, const struct tn_key_filter *filter,
                                   const bool *needed, struct tn_table_scan **ret_scan,
@@ -307,7 +335,6 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
 {
     struct tn_table_scan *scan = tn_alloc(sizeof *scan);
     scan->pin = pin;
-    scan->filter = filter;
     tn_buf_init(&scan->low, (size_t)1 << 20);
     tn_buf_init(&scan->high, (size_t)1 << 20);
     tn_arena_init(&scan->arena, 0);
@@ -322,6 +349,7 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
     }
     const struct tn_node *end = &scan->stage->nodes[end_node(scan->stage)];
     scan->table_keys_count = end->kind == TN_NODE_SINK ? end->decl->keys_count : scan->keys_count;
+    scan->filter = filter ? copy_filter(scan, filter) : NULL;
     trace_keys(scan);
     trace_needed(scan, needed);
     scan->has_points = filter && filter->keys_count && make_points(scan);
