@@ -417,6 +417,9 @@ void tni_engine_abandon(struct tn_engine *engine)
     stop_threads(engine);
     engine->log->type->txn_close(engine->txn);
     engine->txn = NULL;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++)
+            (void)tni_task_drop_changes(&engine->queries[q]->tasks[t], NULL);
     tni_parts_clear(engine);
     for (uint32_t q = 0; q < engine->queries_count; q++)
         tni_query_free(engine->queries[q]);

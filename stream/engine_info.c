@@ -67,7 +67,7 @@ static bool is_restoring(const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
-        if (atomic_load(&task->state) == TNI_TASK_RESTORING ||
+        if (atomic_load(&task->state) != TNI_TASK_RUNNING ||
             (task->is_global && !atomic_load(&task->is_ready)))
             return true;
     }

@@ -411,9 +411,10 @@ void tni_turn_emit(struct tni_turn *turn, const struct tn_topic *topic, int32_t 
                    struct tn_records *records, int32_t changelog_op);
 /* Close the open round of this task; NULL when nothing happened. */
 struct tni_turn *tni_task_boundary(struct tni_task *task, struct tn_err *err);
-/* Back to the committed state and positions. `deltas` of turns in flight are rolled back too. */
-enum tn_status tni_task_rewind(struct tni_task *task, const struct tni_turn *in_flight,
-                               struct tn_err *err);
+/* Roll back what is open and what of this task is in the engine's parts. */
+enum tn_status tni_task_drop_changes(struct tni_task *task, struct tn_err *err);
+/* The same, and back to the committed positions. */
+enum tn_status tni_task_rewind(struct tni_task *task, struct tn_err *err);
 /* Consume what the inputs hold, as far as their merge allows. TN_AGAIN: nothing to do. */
 enum tn_status tni_task_run(struct tni_task *task, struct tn_err *err);
 /* Rows only rebuild stores now: global task, or a source-backed store behind its committed
@@ -432,6 +433,9 @@ void tni_source_attach(struct tni_input *input); /* finds or makes a source at i
 void tni_source_detach(struct tni_input *input);
 /* One read. TN_AGAIN: nothing there or no room. */
 enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err);
+/* A failed read that will work again: the topic is there and the offset is in it. Look later. */
+bool tni_read_is_passing(enum tn_status st);
+void tni_read_later(struct tni_worker *worker);
 void tni_source_free(struct tni_source *source);
 bool tni_source_has_room(const struct tni_source *source);
 void tni_block_unref(struct tni_block *block);

@@ -225,10 +225,9 @@ static void load_times(struct tni_task *task, const struct tni_position *positio
     }
 }
 
-static void forget_task(struct tni_task *task)
+static enum tn_status forget_task(struct tni_task *task, struct tn_err *err)
 {
-    tni_turn_free(task->turn);
-    task->turn = NULL;
+    TN_TRY(tni_task_drop_changes(task, err));
     task->is_blocked = false;
     task->stream_time_ms = task->committed_time_ms = INT64_MIN;
     for (uint32_t i = 0; i < task->inputs_count; i++)
@@ -236,13 +235,11 @@ static void forget_task(struct tni_task *task)
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
         tni_op_set_table(task, op, NULL);
-        op->is_touched = false;
         op->stream_time_ms = op->closed_ms = INT64_MIN;
         op->committed_stream_ms = op->committed_closed_ms = INT64_MIN;
         op->changelog_base = 0;
-        for (int32_t p = 0; op->builders && p < op->topic.partitions_count; p++)
-            tn_records_builder_release(&op->builders[p]);
     }
+    return TN_OK;
 }
 
 static enum tn_status load_task(struct tni_task *task, const struct tni_positions *positions,
@@ -250,7 +247,8 @@ static enum tn_status load_task(struct tni_task *task, const struct tni_position
 {
     struct tni_query *query = task->query;
     bool is_new = true;
-    forget_task(task);
+    atomic_store(&task->state, TNI_TASK_STOPPED); /* until all of it is there */
+    TN_TRY(forget_task(task, err));
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         struct tni_input *input = &task->inputs[i];
         const struct tni_position *position =

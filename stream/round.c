@@ -182,15 +182,6 @@ static void unpark(struct tn_engine *engine)
 
 /* ---- abort ---- */
 
-static const struct tni_turn *turn_of(const struct tn_engine *engine, const struct tni_task *task)
-{
-    const struct tni_part *part = engine->parts[task->worker->index];
-    for (const struct tni_turn *turn = part ? part->turns : NULL; turn; turn = turn->next)
-        if (turn->task == task)
-            return turn;
-    return NULL;
-}
-
 static enum tn_status rewind_all(struct tn_engine *engine, struct tn_err *err)
 {
     for (uint32_t w = 0; w < engine->workers_count; w++)
@@ -198,7 +189,7 @@ static enum tn_status rewind_all(struct tn_engine *engine, struct tn_err *err)
     for (uint32_t q = 0; q < engine->queries_count; q++) {
         struct tni_query *query = engine->queries[q];
         for (uint32_t t = 0; t < query->tasks_count; t++)
-            TN_TRY(tni_task_rewind(&query->tasks[t], turn_of(engine, &query->tasks[t]), err));
+            TN_TRY(tni_task_rewind(&query->tasks[t], err));
     }
     return TN_OK;
 }

@@ -443,26 +443,42 @@ static void drop_open_outputs(struct tni_task *task)
     }
 }
 
-enum tn_status tni_task_rewind(struct tni_task *task, const struct tni_turn *in_flight,
-                               struct tn_err *err)
+static const struct tni_turn *turn_in_flight(const struct tni_task *task)
 {
-    if (task->is_global || !tni_task_is_live(task))
-        return TN_OK;
+    const struct tni_part *part = task->query->engine->parts[task->worker->index];
+    for (const struct tni_turn *turn = part ? part->turns : NULL; turn; turn = turn->next)
+        if (turn->task == task)
+            return turn;
+    return NULL;
+}
+
+enum tn_status tni_task_drop_changes(struct tni_task *task, struct tn_err *err)
+{
+    const struct tni_turn *turns[2] = {turn_in_flight(task), task->turn};
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
         if (!op->kt)
             continue;
         struct tni_delta *deltas[2];
         uint32_t deltas_count = 0;
-        if (in_flight && in_flight->deltas[i])
-            deltas[deltas_count++] = in_flight->deltas[i];
-        if (task->turn && task->turn->deltas[i]) /* a boundary that failed half-way */
-            deltas[deltas_count++] = task->turn->deltas[i];
+        for (int t = 0; t < 2; t++) /* the second one: a boundary that failed half-way */
+            if (turns[t] && turns[t]->deltas[i]) {
+                deltas[deltas_count++] = turns[t]->deltas[i];
+                turns[t]->deltas[i] = NULL;
+            }
         TN_TRY(tni_ktable_abort(op->kt, deltas, deltas_count, err));
         op->stream_time_ms = op->committed_stream_ms;
         op->closed_ms = op->committed_closed_ms;
     }
     drop_open_outputs(task);
+    return TN_OK;
+}
+
+enum tn_status tni_task_rewind(struct tni_task *task, struct tn_err *err)
+{
+    if (task->is_global || !tni_task_is_live(task))
+        return TN_OK;
+    TN_TRY(tni_task_drop_changes(task, err));
     task->stream_time_ms = task->committed_time_ms;
     task->is_blocked = false;
     for (uint32_t i = 0; i < task->inputs_count; i++) {

@@ -428,8 +428,12 @@ enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
                                 item->next, TNI_READ_BYTES_MAX, &read, err);
     if (st == TN_NOT_FOUND)
         return tn_err_set(err, TN_E_NAME, "changelog '%s' is gone", item->op->changelog.name);
-    if (tn_failed(st))
-        return st;
+    if (tn_failed(st)) {
+        if (!tni_read_is_passing(st))
+            return st;
+        tni_read_later(task->worker);
+        return TN_AGAIN;
+    }
     int64_t next = read.next < item->end ? read.next : item->end;
     if (st == TN_OK) {
         pthread_mutex_lock(&task->side_lock);

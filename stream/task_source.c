@@ -14,6 +14,8 @@
 #include "stream/base/mem.h"
 #include "stream/func.h"
 
+#define READ_RETRY_NS 10000000
+
 /* ---- blocks ---- */
 
 static struct tni_block *block_new(struct tni_source *source)
@@ -557,14 +559,23 @@ static void push_block(struct tni_source *source, struct tni_block *block)
     }
 }
 
+bool tni_read_is_passing(enum tn_status st)
+{
+    return st != TN_NOT_FOUND && st != TN_E_INVALID && st != TN_E_CORRUPT;
+}
+
+void tni_read_later(struct tni_worker *worker)
+{
+    tn_metric_add(worker->engine->m.read_errors, 1);
+    worker->idle_until_ns = tn_mono_ns(worker->engine->clock) + READ_RETRY_NS;
+}
+
 static enum tn_status read_failed(struct tni_source *source, enum tn_status st, struct tn_err *err)
 {
-    bool is_lasting = st == TN_NOT_FOUND || st == TN_E_INVALID || st == TN_E_CORRUPT;
     if (st == TN_NOT_FOUND)
         tn_err_set(err, TN_E_NAME, "topic '%s' is gone", source->topic.name);
-    if (!is_lasting) { /* the log will work again: look later */
-        tn_metric_add(source->worker->engine->m.read_errors, 1);
-        source->worker->idle_until_ns = tn_mono_ns(source->worker->engine->clock) + 10000000;
+    if (tni_read_is_passing(st)) {
+        tni_read_later(source->worker);
         return TN_AGAIN;
     }
     tn_err_prefix(err, "topic '%s' partition %d", source->topic.name, source->partition);

@@ -216,6 +216,7 @@ static void mark_durable(struct sim_world *world)
     if (world->durable)
         world->state->type->snapshot_free(world->state, world->durable);
     world->durable = NULL;
+    mem_state_fail_at(world->state, 0);
     TN_ASSERT(world->state->type->snapshot(world->state, &world->durable, &err) == TN_OK);
 }
 

@@ -352,6 +352,7 @@ bool sim_check_pinned(struct sim_world *world)
     bool is_good = true, has_restoring = false;
     struct tn_err err = TN_ERR_INIT;
     struct tn_pin *pin = NULL;
+    mem_state_fail_at(world->state, 0); /* a scan may fail; that is not what is looked at here */
     tn_engine_each_query(world->engine, is_restoring, &has_restoring);
     if (has_restoring || tn_engine_pin(world->engine, &pin, &err) != TN_OK)
         return true;
