@@ -2,10 +2,11 @@
  *
  *   sim --seed N [--steps M]        one seed, with its story on stderr when it fails
  *   sim --seeds FROM-TO [--steps M] many
- *   --small                         64 KiB of state cache and a flush at every commit, for every seed
+ *   --small                         64 KiB of state cache and a flush at every commit, for every
+ * seed
  *
- * A seed decides everything: shapes, partitions, workers, cache sizes, emission, faults, kills, inputs. The same seed
- * gives the same run.
+ * A seed decides everything: shapes, partitions, workers, cache sizes, emission, faults, kills,
+ * inputs. The same seed gives the same run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,8 +157,7 @@ static void make_topics(struct sim_world *world)
         char json[64], bytes[4] = {0, 0, 0, (char)key};
         snprintf(json, sizeof json, "{\"name\":\"song %d\"}", key);
         if (key % 3 != 0)
-            tn_mem_log_put(world->log, "names",
-                           tn_partition_of(bytes, 4, world->partitions_count),
+            tn_mem_log_put(world->log, "names", tn_partition_of(bytes, 4, world->partitions_count),
                            (struct tn_str){bytes, 4}, tn_str_of(json), 0);
     }
 }
@@ -168,7 +168,8 @@ static void die(struct sim_world *world, const char *what, const struct tn_err *
     exit(1);
 }
 
-/* Opens the engine and adds the queries; faults may make it fail, then it is tried again as an operator would. */
+/* Opens the engine and adds the queries; faults may make it fail, then it is tried again as an
+ * operator would. */
 static void open_engine(struct sim_world *world)
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
@@ -243,9 +244,9 @@ static void restart_engine(struct sim_world *world)
 
 static void compact(struct sim_world *world)
 {
-    static const char *const topics[] = {"app-average-store-changelog", "app-having-store-changelog",
-                                         "app-tumble-store-changelog", "app-session-store-changelog",
-                                         "app-final-store-changelog", "users"};
+    static const char *const topics[] = {
+        "app-average-store-changelog", "app-having-store-changelog", "app-tumble-store-changelog",
+        "app-session-store-changelog", "app-final-store-changelog",  "users"};
     const char *topic = topics[rng_below(&world->rng, sizeof topics / sizeof *topics)];
     if (strcmp(topic, "users") != 0) /* the recount of `users` reads its history */
         tn_mem_log_compact(world->log, topic);
@@ -334,16 +335,15 @@ static void make_config(struct sim_world *world, const struct options *options)
     bool is_small = options->is_small || rng_chance(rng, 50);
     world->partitions_count = 1 + (int32_t)rng_below(rng, 4);
     world->is_emit_every_update = rng_chance(rng, 30);
-    world->config = (struct tn_engine_config){
-        .application_id = "app",
-        .commit_interval_ms = 1 + rng_below(rng, 100),
-        .cache_emit_bytes = rng_chance(rng, 30) ? 1024 : 0,
-        .state_cache_bytes = is_small ? 64 << 10 : 16 << 20,
-        .round_rows_max = 1 + rng_below(rng, 500),
-        .round_bytes_max = 1 << 20,
-        .threads_count = 1 + (int32_t)rng_below(rng, 4),
-        .is_flush_every_commit = is_small,
-        .formats = tn_formats_builtin()};
+    world->config = (struct tn_engine_config){.application_id = "app",
+                                              .commit_interval_ms = 1 + rng_below(rng, 100),
+                                              .cache_emit_bytes = rng_chance(rng, 30) ? 1024 : 0,
+                                              .state_cache_bytes = is_small ? 64 << 10 : 16 << 20,
+                                              .round_rows_max = 1 + rng_below(rng, 500),
+                                              .round_bytes_max = 1 << 20,
+                                              .threads_count = 1 + (int32_t)rng_below(rng, 4),
+                                              .is_flush_every_commit = is_small,
+                                              .formats = tn_formats_builtin()};
     while (!world->shapes)
         world->shapes = (uint32_t)rng_next(rng) & ((1u << sim_shapes_count) - 1);
 }
@@ -390,10 +390,10 @@ static bool run_seed(uint64_t seed, const struct options *options)
                 "seed %llu %s: shapes=%x partitions=%d workers=%d records=%llu kills=%llu "
                 "restarts=%llu commit=%lld every_update=%d flush_each=%d\n",
                 (unsigned long long)seed, is_good ? "good" : "FAILED", world.shapes,
-                world.partitions_count, world.config.threads_count,
-                (unsigned long long)world.puts, (unsigned long long)world.kills,
-                (unsigned long long)world.restarts, (long long)tn_engine_commit(world.engine),
-                world.is_emit_every_update, world.config.is_flush_every_commit);
+                world.partitions_count, world.config.threads_count, (unsigned long long)world.puts,
+                (unsigned long long)world.kills, (unsigned long long)world.restarts,
+                (long long)tn_engine_commit(world.engine), world.is_emit_every_update,
+                world.config.is_flush_every_commit);
     world_release(&world);
     return is_good;
 }

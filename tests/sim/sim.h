@@ -1,8 +1,10 @@
-/* Seeded simulation of the whole engine: shapes of plans, what they must give, and the world that runs them.
+/* Seeded simulation of the whole engine: shapes of plans, what they must give, and the world that
+ * runs them.
  *
- * A *shape* is a plan and a plain recount of its result from the input topics. The world feeds inputs, steps the engine
- * in one thread with a virtual clock, injects faults at port calls, kills and reopens. In the end (and, where one stage
- * suffices, in the middle under a pin) table and folded result topic must equal the recount.
+ * A *shape* is a plan and a plain recount of its result from the input topics. The world feeds
+ * inputs, steps the engine in one thread with a virtual clock, injects faults at port calls, kills
+ * and reopens. In the end (and, where one stage suffices, in the middle under a pin) table and
+ * folded result topic must equal the recount.
  */
 #ifndef TN_TESTS_SIM_SIM_H
 #define TN_TESTS_SIM_SIM_H
@@ -52,16 +54,17 @@ struct sim_world;
 
 struct sim_shape {
     const char *name;
-    const char *input;     /* topic whose partitions it counts */
+    const char *input; /* topic whose partitions it counts */
     uint32_t columns_count;
-    bool is_one_stage;     /* committed positions say exactly what is in the table */
+    bool is_one_stage; /* committed positions say exactly what is in the table */
     bool has_window;
     enum tn_window_kind window;
-    bool is_zero_hidden;   /* rows with a[0] = 0 depend on where rounds fell: left out */
-    bool is_final;         /* each key and window once in the topic */
-    bool is_counting;      /* every change raises a[0] */
+    bool is_zero_hidden; /* rows with a[0] = 0 depend on where rounds fell: left out */
+    bool is_final;       /* each key and window once in the topic */
+    bool is_counting;    /* every change raises a[0] */
     struct tn_plan *(*plan)(struct sim_world *world, const struct sim_shape *shape);
-    /* Rows from the records of one partition below `end`, in order. Partitions come one after another. */
+    /* Rows from the records of one partition below `end`, in order. Partitions come one after
+     * another. */
     void (*recount)(struct sim_world *world, int32_t partition, int64_t end, struct sim_rows *rows);
 };
 

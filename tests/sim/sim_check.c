@@ -1,5 +1,6 @@
-/* What must hold: tables and folded result topics equal the recount, dead letters name every bad record once, results
- * only grow where they can only grow, committed positions and tables belong together (stream/README.md I1).
+/* What must hold: tables and folded result topics equal the recount, dead letters name every bad
+ * record once, results only grow where they can only grow, committed positions and tables belong
+ * together (stream/README.md I1).
  */
 #include <math.h>
 #include <stdio.h>
@@ -191,8 +192,8 @@ static bool fold_topic(struct sim_world *world, const struct sim_shape *shape,
             struct sim_row row = parse_record(shape, &r);
             struct sim_row *old = sim_rows_get(rows, row.key, row.start_ms, row.end_ms);
             bool is_new = old->a[0] == 0 && old->a[1] == 0;
-            bool is_step = world->is_emit_every_update ? row.a[0] == old->a[0] + 1
-                                                       : row.a[0] > old->a[0];
+            bool is_step =
+                world->is_emit_every_update ? row.a[0] == old->a[0] + 1 : row.a[0] > old->a[0];
             if ((shape->is_counting && !is_step) || (shape->is_final && !is_new)) {
                 fprintf(stderr, "seed %llu: topic '%s' partition %d offset %lld: %g after %g\n",
                         (unsigned long long)world->seed, shape->name, p, (long long)r.offset,
@@ -244,15 +245,15 @@ static bool check_dead_topic(struct sim_world *world, const char *topic, const c
         struct sim_event e;
         while (sim_next(world, topic, p, INT64_MAX, &cursor, &e)) {
             char name[128];
-            snprintf(name, sizeof name, "{\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld,", topic, p,
-                     (long long)e.offset);
+            snprintf(name, sizeof name, "{\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld,",
+                     topic, p, (long long)e.offset);
             int found = 0;
             for (const char *at = letters; (at = strstr(at, name)) != NULL; at++)
                 found++;
             if (found == (e.is_bad ? 1 : 0))
                 continue;
-            fprintf(stderr, "seed %llu: %d dead letters for %s\n",
-                    (unsigned long long)world->seed, found, name);
+            fprintf(stderr, "seed %llu: %d dead letters for %s\n", (unsigned long long)world->seed,
+                    found, name);
             is_good = false;
         }
     }
@@ -294,8 +295,8 @@ static bool check_shape(struct sim_world *world, const struct sim_shape *shape, 
     bool is_good = fold_topic(world, shape, &topic);
     is_good &= compare(world, shape, "topic", &topic, &want);
     if (!shape->is_final)
-        is_good &= scan_table(world, shape, pin, &table) &&
-                   compare(world, shape, "table", &table, &want);
+        is_good &=
+            scan_table(world, shape, pin, &table) && compare(world, shape, "table", &table, &want);
     sim_rows_release(&want);
     sim_rows_release(&table);
     sim_rows_release(&topic);

@@ -1,6 +1,8 @@
-/* The shapes of the simulation: plans as the planner would make them, and recounts that share nothing with the engine.
+/* The shapes of the simulation: plans as the planner would make them, and recounts that share
+ * nothing with the engine.
  *
- * events: key INTEGER, value {"g":group,"v":number}; users: the same as a table; names: a global table.
+ * events: key INTEGER, value {"g":group,"v":number}; users: the same as a table; names: a global
+ * table.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -108,9 +110,9 @@ static struct tn_plan *group_plan(struct sim_world *world, const struct sim_shap
     int source = kit_source(&kit, input(world, &kit, "events", false));
     char topic[64];
     snprintf(topic, sizeof topic, "app-%s-repartition", shape->name);
-    struct tn_topic_decl *between = kit_decl(&kit, topic, "g INTEGER, v BIGINT", 1,
-                                             &tn_format_kafka, &tn_format_json,
-                                             world->partitions_count);
+    struct tn_topic_decl *between =
+        kit_decl(&kit, topic, "g INTEGER, v BIGINT", 1, &tn_format_kafka, &tn_format_json,
+                 world->partitions_count);
     struct tn_expr *exprs[] = {kit_col(&kit, source, "g"), kit_col(&kit, source, "v"), NULL};
     kit_repartition(&kit, source, between, exprs);
     kit_stage(&kit, world->partitions_count);
@@ -170,8 +172,10 @@ static struct tn_plan *having_plan(struct sim_world *world, const struct sim_sha
     struct plan_kit kit = kit_new(shape->name);
     int source = kit_source(&kit, input(world, &kit, "events", false));
     int agg = kit_aggregate(&kit, source, "key", "count()", NULL, "store");
-    int low = kit_filter(&kit, agg, kit_call(&kit, ">=", kit_col(&kit, agg, "a0"), kit_int(&kit, 3)));
-    int high = kit_filter(&kit, low, kit_call(&kit, "<", kit_col(&kit, low, "a0"), kit_int(&kit, 7)));
+    int low =
+        kit_filter(&kit, agg, kit_call(&kit, ">=", kit_col(&kit, agg, "a0"), kit_int(&kit, 3)));
+    int high =
+        kit_filter(&kit, low, kit_call(&kit, "<", kit_col(&kit, low, "a0"), kit_int(&kit, 7)));
     kit_sink(&kit, high, sink(world, &kit, shape, "key INTEGER, a0 BIGINT"));
     return done(world, &kit, shape);
 }
@@ -196,9 +200,9 @@ static struct tn_plan *retract_plan(struct sim_world *world, const struct sim_sh
     int table = kit_materialize(&kit, source, "users");
     char topic[64];
     snprintf(topic, sizeof topic, "app-%s-repartition", shape->name);
-    struct tn_topic_decl *between = kit_decl(&kit, topic, "g INTEGER, v BIGINT", 1,
-                                             &tn_format_kafka, &tn_format_json,
-                                             world->partitions_count);
+    struct tn_topic_decl *between =
+        kit_decl(&kit, topic, "g INTEGER, v BIGINT", 1, &tn_format_kafka, &tn_format_json,
+                 world->partitions_count);
     between->is_table = true;
     struct tn_expr *exprs[] = {kit_col(&kit, table, "g"), kit_col(&kit, table, "v"), NULL};
     kit_repartition(&kit, table, between, exprs);
@@ -238,8 +242,8 @@ static void retract_recount(struct sim_world *world, int32_t partition, int64_t 
 static struct tn_window window_of(const struct sim_shape *shape)
 {
     struct tn_window window = {.kind = shape->window,
-                               .size_ms = shape->window == TN_WINDOW_SESSION ? SIM_GAP_MS
-                                                                             : SIM_WINDOW_MS,
+                               .size_ms =
+                                   shape->window == TN_WINDOW_SESSION ? SIM_GAP_MS : SIM_WINDOW_MS,
                                .advance_ms = SIM_WINDOW_MS,
                                .grace_ms = SIM_GRACE_MS,
                                .retention_ms = 86400000,
@@ -296,8 +300,7 @@ static void final_recount(struct sim_world *world, int32_t partition, int64_t en
 /* Sessions of a key that the row touches become one. */
 static void session_add(struct sim_rows *all, const struct sim_event *e, int64_t stream_ms)
 {
-    struct sim_row merged = {
-        .key = e->key, .start_ms = e->timestamp_ms, .end_ms = e->timestamp_ms};
+    struct sim_row merged = {.key = e->key, .start_ms = e->timestamp_ms, .end_ms = e->timestamp_ms};
     merged.a[0] = 1;
     merged.a[1] = (double)e->v;
     size_t kept = 0;
@@ -343,25 +346,67 @@ static void session_recount(struct sim_world *world, int32_t partition, int64_t 
 }
 
 const struct sim_shape sim_shapes[] = {
-    {.name = "count", .input = "events", .columns_count = 1, .is_one_stage = true,
-     .is_counting = true, .plan = count_plan, .recount = count_recount},
-    {.name = "join", .input = "events", .columns_count = 1, .is_one_stage = true,
-     .is_counting = true, .plan = join_plan, .recount = join_recount},
-    {.name = "group", .input = "events", .columns_count = 2, .is_counting = true,
-     .plan = group_plan, .recount = group_recount},
-    {.name = "average", .input = "events", .columns_count = 2, .is_one_stage = true,
-     .plan = avg_plan, .recount = avg_recount},
-    {.name = "having", .input = "events", .columns_count = 1, .is_one_stage = true,
-     .plan = having_plan, .recount = having_recount},
-    {.name = "retract", .input = "users", .columns_count = 2, .is_zero_hidden = true,
-     .plan = retract_plan, .recount = retract_recount},
-    {.name = "tumble", .input = "events", .columns_count = 2, .is_one_stage = true,
-     .has_window = true, .window = TN_WINDOW_TUMBLE, .plan = window_plan,
+    {.name = "count",
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .is_counting = true,
+     .plan = count_plan,
+     .recount = count_recount},
+    {.name = "join",
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .is_counting = true,
+     .plan = join_plan,
+     .recount = join_recount},
+    {.name = "group",
+     .input = "events",
+     .columns_count = 2,
+     .is_counting = true,
+     .plan = group_plan,
+     .recount = group_recount},
+    {.name = "average",
+     .input = "events",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .plan = avg_plan,
+     .recount = avg_recount},
+    {.name = "having",
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .plan = having_plan,
+     .recount = having_recount},
+    {.name = "retract",
+     .input = "users",
+     .columns_count = 2,
+     .is_zero_hidden = true,
+     .plan = retract_plan,
+     .recount = retract_recount},
+    {.name = "tumble",
+     .input = "events",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .has_window = true,
+     .window = TN_WINDOW_TUMBLE,
+     .plan = window_plan,
      .recount = tumble_recount},
-    {.name = "session", .input = "events", .columns_count = 2, .is_one_stage = true,
-     .has_window = true, .window = TN_WINDOW_SESSION, .plan = window_plan,
+    {.name = "session",
+     .input = "events",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .has_window = true,
+     .window = TN_WINDOW_SESSION,
+     .plan = window_plan,
      .recount = session_recount},
-    {.name = "final", .input = "events", .columns_count = 2, .has_window = true,
-     .window = TN_WINDOW_TUMBLE, .is_final = true, .plan = window_plan, .recount = final_recount},
+    {.name = "final",
+     .input = "events",
+     .columns_count = 2,
+     .has_window = true,
+     .window = TN_WINDOW_TUMBLE,
+     .is_final = true,
+     .plan = window_plan,
+     .recount = final_recount},
 };
 const size_t sim_shapes_count = sizeof sim_shapes / sizeof *sim_shapes;
