@@ -134,7 +134,4 @@ static inline struct tni_pos tni_pos_of(const struct tn_ast_expr *ast)
     return (struct tni_pos){ast->line, ast->col};
 }
 
-enum tn_status tni_not_supported(struct tn_err *err, int line, int col, const char *fmt, ...)
-    TN_PRINTF(4, 5);
-
 #endif

@@ -259,6 +259,11 @@ void tni_catalog_drop_schema(struct tn_catalog *catalog, struct tn_str name)
         entries_remove(&catalog->schemas, at);
 }
 
+void tni_catalog_set_version(struct tn_catalog *catalog, int64_t version)
+{
+    catalog->version = version;
+}
+
 uint32_t tni_catalog_next_store(const struct tn_catalog *catalog)
 {
     return catalog->next_store;
@@ -352,6 +357,11 @@ const struct tn_catalog_query *tn_catalog_query(const struct tn_catalog *catalog
     if (!entries_find_name(&catalog->queries, false, id, &at))
         return NULL;
     return &catalog->queries.items[at]->query;
+}
+
+const struct tn_catalog_query *tni_catalog_query_at(const struct tn_catalog *catalog, size_t i)
+{
+    return i < catalog->queries.count ? &catalog->queries.items[i]->query : NULL;
 }
 
 const struct tn_catalog_query *tni_catalog_reader(const struct tn_catalog *catalog,

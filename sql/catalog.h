@@ -65,6 +65,7 @@ struct tn_catalog_query {
     struct tn_plan *plan;   /* borrowed from the snapshot */
     uint32_t sources_count; /* objects it reads, by name in schema "default" */
     const char *const *sources;
+    const char *changelog_why; /* why state and results need two topics; NULL = one serves both */
     bool is_paused;
     int64_t created_ms;
 };

@@ -38,11 +38,15 @@ void tni_catalog_drop_object(struct tn_catalog *catalog, struct tn_str schema_na
 void tni_catalog_drop_query(struct tn_catalog *catalog, struct tn_str id);
 void tni_catalog_drop_type(struct tn_catalog *catalog, struct tn_str name);
 void tni_catalog_drop_schema(struct tn_catalog *catalog, struct tn_str name);
+/* Wanted state: a catalog of its own whose next version follows `version`. */
+void tni_catalog_set_version(struct tn_catalog *catalog, int64_t version);
 uint32_t tni_catalog_next_store(const struct tn_catalog *catalog);
 void tni_catalog_set_next_store(struct tn_catalog *catalog, uint32_t next);
 /* First query that reads object `name`, other than `except`; NULL = none. */
 const struct tn_catalog_query *tni_catalog_reader(const struct tn_catalog *catalog,
                                                   struct tn_str name, const char *except);
+
+const struct tn_catalog_query *tni_catalog_query_at(const struct tn_catalog *catalog, size_t i);
 
 /* Deep copies into an entry's arena. */
 const struct tn_schema *tni_schema_copy(struct tn_arena *arena, const struct tn_schema *schema);

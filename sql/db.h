@@ -1,5 +1,5 @@
-/* The database: catalog + engine + executors behind one call. HTTP endpoints, the shell, the start-up file and the
- * Trino protocol all run statements through tn_db_run.
+/* The database: catalog + engine + executors behind one call. HTTP endpoints, the shell, the
+ * start-up file and the Trino protocol all run statements through tn_db_run.
  * @thread any; one statement runs on the caller's thread
  */
 #ifndef TN_SQL_DB_H
@@ -13,6 +13,7 @@
 #include "stream/engine.h"
 
 struct tn_db;
+struct tni_option_set; /* sql/exec.h */
 
 struct tn_db_config {
     const char *application_id;
@@ -28,16 +29,24 @@ struct tn_db_config {
     int default_partitions;                     /* PARTITIONS when a statement names none */
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */
+    const struct tni_option_set *options;       /* system.options, SHOW PROPERTIES; may be NULL */
+    size_t options_count;
 };
 
-enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_db,
-                          struct tn_err *err); /* replays the catalog, adds its queries to the engine */
+enum tn_status tn_db_open(
+    const struct tn_db_config *config, struct tn_db **ret_db,
+    struct tn_err *err); /* replays the catalog, adds its queries to the engine */
 void tn_db_close(struct tn_db *db);
 
 struct tn_session {
     char catalog[64], schema[64]; /* "tarn", "default" */
     const char *user;
-    bool is_read_only;            /* GET: refuses everything but queries */
+    bool is_read_only;   /* GET: refuses everything but queries */
+    int offset_reset;    /* SET 'auto.offset.reset': 0 = the server's, 1 = earliest, 2 = latest */
+    uint32_t vars_count; /* DEFINE v = 'x', used as ${v} */
+    struct tn_session_var {
+        char name[48], value[208];
+    } vars[16];
 };
 void tn_session_init(struct tn_session *session);
 
@@ -49,12 +58,14 @@ enum tn_status tn_db_run(struct tn_db *db, struct tn_session *session, struct tn
                          struct tn_budget *budget, struct tn_rows *rows,
                          enum tn_statement_class *ret_class, struct tn_err *err);
 
-/* Wanted state (tarn run FILE): the whole script is checked first, then applied, or nothing is. ret_warnings gets
- * one line per object that the file no longer names (is_prune: dropped instead). */
+/* Wanted state (tarn run FILE): the whole script is checked first, then applied, or nothing is.
+ * ret_warnings gets one line per object that the file no longer names (is_prune: dropped instead).
+ */
 enum tn_status tn_db_apply(struct tn_db *db, struct tn_str script, bool is_prune,
                            struct tn_buf *ret_warnings, struct tn_err *err);
 
-/* Wait until everything acknowledged before this call is visible in the tables `text` reads (fresh=1). */
+/* Wait until everything acknowledged before this call is visible in the tables `text` reads
+ * (fresh=1). */
 enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
                                 struct tn_budget *budget, struct tn_err *err);
 

@@ -22,7 +22,10 @@ struct tni_plan_request {
     const struct tni_stream_query *query;
     const struct tn_catalog *catalog;
     const struct tn_formats *formats;
-    struct tn_log *log;
+    /* Partition count of an existing topic; TN_NOT_FOUND. */
+    enum tn_status (*topic_find)(void *ctx, const char *name, int32_t *ret_partitions,
+                                 struct tn_err *err);
+    void *topic_ctx;
     const char *application_id, *query_id;
     enum tni_sink_kind sink;
     struct tn_str sink_name;   /* as declared */
@@ -55,6 +58,9 @@ enum tn_status tni_plan_table(const struct tn_topic_decl *decl, const char *quer
  * retention. */
 enum tn_status tni_plan_topics(const struct tn_plan *plan, struct tn_log *log, int32_t replicas,
                                int64_t stream_retention_ms, struct tn_err *err);
+
+/* Can the decl's key (or value) format carry its columns? */
+enum tn_status tni_format_check(const struct tn_topic_decl *decl, bool is_key, struct tn_err *err);
 
 /* Schema a query sees for an object: the decl's columns, then WINDOWSTART and WINDOWEND for
  * windowed keys. */

@@ -99,8 +99,6 @@ enum tn_status tni_sink_begin(struct tni_planner *pl, uint32_t keys_count, struc
 enum tn_status tni_sink_columns(struct tni_planner *pl, const struct tn_schema *schema,
                                 uint32_t keys_count, struct tn_err *err);
 enum tn_status tni_flow_sink(struct tni_planner *pl, struct tn_err *err);
-/* Can the decl's key (or value) format carry its columns? */
-enum tn_status tni_format_check(const struct tn_topic_decl *decl, bool is_key, struct tn_err *err);
 /* Which item is key i (its expression, or an equal one)? Exactly one must be; also fills values[…]
  * with the others in order. Missing key items of a SELECT * are added under generated names: then
  * item is −1. */

@@ -158,12 +158,7 @@ static enum tn_status sink_formats(struct tni_planner *pl, uint32_t keys_count, 
         sink->key_delimiter = pl->base.key_delimiter;
     if (sink->value_format == pl->base.value_format)
         sink->value_delimiter = pl->base.value_delimiter;
-    if (tni_with_is_set(with, "KEY_DELIMITER"))
-        TN_TRY(tni_with_delimiter("KEY_DELIMITER", with->key_delimiter, &sink->key_delimiter, err));
-    if (tni_with_is_set(with, "VALUE_DELIMITER"))
-        TN_TRY(tni_with_delimiter("VALUE_DELIMITER", with->value_delimiter, &sink->value_delimiter,
-                                  err));
-    return TN_OK;
+    return tni_with_delimiters(with, sink, err);
 }
 
 static enum tn_status sink_topic(struct tni_planner *pl, struct tn_err *err)
@@ -179,16 +174,15 @@ static enum tn_status sink_topic(struct tni_planner *pl, struct tn_err *err)
     pl->sink.partitions_count = pl->base.partitions_count;
     if (tni_with_is_set(with, "PARTITIONS"))
         pl->sink.partitions_count = (int32_t)with->partitions;
-    struct tn_topic found;
-    enum tn_status st = request->log->type->topic_find(request->log, topic, &found, err);
+    int32_t found;
+    enum tn_status st = request->topic_find(request->topic_ctx, topic, &found, err);
     if (tn_failed(st))
         return st;
-    if (st == TN_OK && tni_with_is_set(with, "PARTITIONS") &&
-        found.partitions_count != pl->sink.partitions_count)
+    if (st == TN_OK && tni_with_is_set(with, "PARTITIONS") && found != pl->sink.partitions_count)
         return tn_err_set(err, TN_E_INVALID, "topic '%s' has %d partitions, PARTITIONS says %d",
-                          topic, found.partitions_count, pl->sink.partitions_count);
+                          topic, found, pl->sink.partitions_count);
     if (st == TN_OK)
-        pl->sink.partitions_count = found.partitions_count;
+        pl->sink.partitions_count = found;
     return TN_OK;
 }
 

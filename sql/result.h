@@ -1,9 +1,11 @@
-/* Where the rows of a statement go. Every executor and every administrative statement pushes batches into one of
- * these; writers (JSON, NDJSON, CSV, Trino pages, the shell's table) implement it.
+/* Where the rows of a statement go. Every executor and every administrative statement pushes
+ * batches into one of these; writers (JSON, NDJSON, CSV, Trino pages, the shell's table) implement
+ * it.
  *
- * Calls: columns once, then batch any number of times, on the statement's thread; the caller of the executor knows
- * success or failure from the returned status. A writer returns TN_E_CANCELLED when its client has gone, TN_AGAIN is
- * not used: a slow client blocks its own statement (bounded by the reader stall limit).
+ * Calls: columns once, then batch any number of times, on the statement's thread; the caller of the
+ * executor knows success or failure from the returned status. A writer returns TN_E_CANCELLED when
+ * its client has gone, TN_AGAIN is not used: a slow client blocks its own statement (bounded by the
+ * reader stall limit).
  *
  * Ownership: batches are valid during the call.
  */
@@ -18,8 +20,8 @@ struct tn_rows {
     enum tn_status (*batch)(struct tn_rows *rows, const struct tn_batch *batch, struct tn_err *err);
 };
 
-/* Deadline, cancellation and memory of one running statement; checked by executors once a batch and by SQLite's
- * progress handler. */
+/* Deadline, cancellation and memory of one running statement; checked by executors once a batch and
+ * by SQLite's progress handler. */
 struct tn_budget {
     int64_t deadline_ns;          /* monotonic; 0 = none */
     int64_t rows_max;             /* result rows; 0 = none */

@@ -376,6 +376,27 @@ enum tn_status tni_with_delimiter(const char *property, const char *text, char *
     return TN_OK;
 }
 
+static enum tn_status one_delimiter(const struct tni_with *with, const char *property,
+                                    const char *text, const struct tn_format *format, char *ret,
+                                    struct tn_err *err)
+{
+    if (!tni_with_is_set(with, property))
+        return TN_OK;
+    if (!format || strcmp(format->name, "DELIMITED") != 0)
+        return tn_err_at(err, TN_E_INVALID, "INVALID_TABLE_PROPERTY", 0, 0,
+                         "property %s is for format DELIMITED", property);
+    return tni_with_delimiter(property, text, ret, err);
+}
+
+enum tn_status tni_with_delimiters(const struct tni_with *with, struct tn_topic_decl *decl,
+                                   struct tn_err *err)
+{
+    TN_TRY(one_delimiter(with, "KEY_DELIMITER", with->key_delimiter, decl->key_format,
+                         &decl->key_delimiter, err));
+    return one_delimiter(with, "VALUE_DELIMITER", with->value_delimiter, decl->value_format,
+                         &decl->value_delimiter, err);
+}
+
 int64_t tni_unit_ms(struct tn_str unit)
 {
     static const struct {

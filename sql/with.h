@@ -62,6 +62,9 @@ enum tn_status tni_with_format(const struct tn_formats *formats, const char *nam
  * and formats. */
 enum tn_status tni_with_columns(const struct tni_with *with, struct tn_topic_decl *decl,
                                 struct tn_arena *arena, struct tn_err *err);
+/* KEY_DELIMITER and VALUE_DELIMITER, for DELIMITED formats only. */
+enum tn_status tni_with_delimiters(const struct tni_with *with, struct tn_topic_decl *decl,
+                                   struct tn_err *err);
 /* One character, or TAB, SPACE. */
 enum tn_status tni_with_delimiter(const char *property, const char *text, char *ret_delimiter,
                                   struct tn_err *err);

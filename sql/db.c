@@ -1,0 +1,430 @@
+/* The database: opening (replay of the catalog), snapshots, and running one statement. Contract:
+ * sql/db.h. */
+#include "sql/db_int.h"
+
+#include <stdio.h>
+
+#include "sql/exec_sqlite.h"
+#include "sql/parse.h"
+#include "sql/system_tables.h"
+#include "stream/base/mem.h"
+
+#define STATEMENT_ARENA_MAX ((size_t)64 << 20)
+#define IDLE_CONNECTIONS    4
+
+void tn_session_init(struct tn_session *session)
+{
+    *session = (struct tn_session){.catalog = "tarn", .schema = "default"};
+}
+
+/* ---- opening ---- */
+
+struct replay {
+    struct tn_db *db;
+    struct tn_session session;
+};
+
+static enum tn_status replay_statement(struct tn_db *db, struct tn_arena *arena,
+                                       const struct tni_record *record, struct tn_session *session,
+                                       struct tn_err *err)
+{
+    struct tn_parse_opts opts = {.bytes_max = TN_PARSE_BYTES_MAX,
+                                 .is_identifiers_ksql = record->is_exact};
+    struct tn_ast_stmt *stmt;
+    struct tni_change change;
+    TN_TRY(tn_parse_statement(record->statement, &opts, arena, &stmt, err));
+    snprintf(session->schema, sizeof session->schema, "%s", record->schema_name);
+    TN_TRY(tni_change_begin(db, db->catalog, session, arena, record->statement, &change, err));
+    change.record = *record;
+    if (record->store_first > tni_catalog_next_store(change.catalog))
+        tni_catalog_set_next_store(change.catalog, record->store_first);
+    enum tn_status st = tni_change_apply(&change, stmt, err);
+    if (tn_failed(st)) {
+        tni_change_release(&change);
+        return st;
+    }
+    tni_publish(db, change.catalog);
+    return TN_OK;
+}
+
+static enum tn_status replay_record(void *ctx, int64_t version, struct tn_str bytes,
+                                    struct tn_err *err)
+{
+    struct replay *replay = ctx;
+    struct tn_db *db = replay->db;
+    struct tn_arena arena;
+    struct tni_record record;
+    tn_arena_init(&arena, STATEMENT_ARENA_MAX);
+    enum tn_status st = TN_OK;
+    if (version != tn_catalog_version(db->catalog) + 1)
+        st = tn_err_set(err, TN_E_CORRUPT, "version %lld of the catalog is missing",
+                        (long long)tn_catalog_version(db->catalog) + 1);
+    if (!tn_failed(st))
+        st = tni_record_decode(bytes, &arena, &record, err);
+    if (!tn_failed(st) && record.is_exact != db->config.is_identifiers_ksql)
+        st = tn_err_set(err, TN_E_INVALID,
+                        "this catalog was made with identifiers=%s; the option cannot change",
+                        record.is_exact ? "ksql" : "tarn");
+    if (!tn_failed(st))
+        st = replay_statement(db, &arena, &record, &replay->session, err);
+    tn_arena_release(&arena);
+    if (tn_failed(st))
+        tn_err_prefix(err, "catalog version %lld", (long long)version);
+    return st;
+}
+
+/* Everything that is left in the catalog: its topics are there, its queries run. */
+static enum tn_status start_queries(struct tn_db *db, struct tn_err *err)
+{
+    struct tn_engine *engine = db->config.engine;
+    for (size_t i = 0;; i++) {
+        const struct tn_object *object = tn_catalog_at(db->catalog, i);
+        if (!object)
+            break;
+        bool is_declared = object->kind == TN_OBJ_STREAM || object->kind == TN_OBJ_TABLE;
+        if (is_declared)
+            TN_TRY(tni_decl_topic_ensure(db, &object->decl, err));
+    }
+    for (size_t i = 0;; i++) {
+        const struct tn_catalog_query *query = tni_catalog_query_at(db->catalog, i);
+        if (!query)
+            return TN_OK;
+        TN_TRY(tni_plan_topics(query->plan, db->config.log, 0, -1, err));
+        if (!engine)
+            continue;
+        TN_TRY(tn_engine_add(engine, query->plan, err));
+        if (query->is_paused)
+            TN_TRY(tn_engine_pause(engine, query->id, true, err));
+    }
+}
+
+enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_db,
+                          struct tn_err *err)
+{
+    enum tn_status st;
+    struct tn_db *db = tn_alloc(sizeof *db);
+    size_t system_count;
+    const struct tn_object *const *system = tn_system_objects(&system_count);
+    db->config = *config;
+    if (db->config.default_partitions < 1)
+        db->config.default_partitions = 1;
+    pthread_mutex_init(&db->ddl_lock, NULL);
+    pthread_mutex_init(&db->lock, NULL);
+    db->catalog = tni_catalog_new(config->is_identifiers_ksql, system, system_count);
+    struct replay replay = {.db = db};
+    tn_session_init(&replay.session);
+    TN_GOTO(tni_sqlite_pool_open(IDLE_CONNECTIONS, &db->pool, err));
+    TN_GOTO(config->catalog_store->each(config->catalog_store, replay_record, &replay, err));
+    TN_GOTO(start_queries(db, err));
+    *ret_db = db;
+    return TN_OK;
+fail:
+    tn_db_close(db);
+    return st;
+}
+
+void tn_db_close(struct tn_db *db)
+{
+    if (!db)
+        return;
+    tni_sqlite_pool_close(db->pool);
+    tn_catalog_unref(db->catalog);
+    pthread_mutex_destroy(&db->lock);
+    pthread_mutex_destroy(&db->ddl_lock);
+    tn_free(db);
+}
+
+const struct tn_catalog *tn_db_catalog(struct tn_db *db)
+{
+    pthread_mutex_lock(&db->lock);
+    const struct tn_catalog *catalog = tn_catalog_ref(db->catalog);
+    pthread_mutex_unlock(&db->lock);
+    return catalog;
+}
+
+/* ---- one statement ---- */
+
+struct running {
+    struct tn_db *db;
+    const struct tn_catalog *catalog;
+    struct tn_session *session;
+    struct tn_budget *budget;
+    struct tn_rows *rows;
+    struct tn_arena arena;
+    struct tn_ast_stmt *stmt;
+    uint32_t params_count;
+    struct tn_ast_expr *const *params;
+};
+
+void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn_budget *budget,
+                   struct tn_arena *arena, struct tni_exec_ctx *ret_ctx)
+{
+    *ret_ctx = (struct tni_exec_ctx){.engine = db->config.engine,
+                                     .log = db->config.log,
+                                     .catalog = catalog,
+                                     .clock = db->config.clock,
+                                     .metrics = db->config.metrics,
+                                     .formats = db->config.formats,
+                                     .application_id = db->config.application_id,
+                                     .pool = db->pool,
+                                     .budget = budget,
+                                     .arena = arena,
+                                     .options = db->config.options,
+                                     .options_count = db->config.options_count};
+}
+
+static enum tn_status run_query(struct running *run, const struct tn_ast_query *ast,
+                                struct tn_err *err)
+{
+    struct tni_bind bind;
+    struct tn_query *query;
+    struct tni_exec_ctx ctx;
+    tni_bind_init(&bind, &run->arena, TN_RULES_QUERY, run->catalog, run->session,
+                  tn_wall_ms(run->db->config.clock));
+    bind.params = run->params;
+    bind.params_count = run->params_count;
+    TN_TRY(tni_bind_query(&bind, ast, &query, err));
+    tni_exec_init(run->db, run->catalog, run->budget, &run->arena, &ctx);
+    enum tn_status st = tni_exec_query(&ctx, query, run->rows, err);
+    tni_exec_release(&ctx);
+    return st;
+}
+
+static enum tn_status run_ddl(struct running *run, struct tn_err *err)
+{
+    struct tn_db *db = run->db;
+    struct tni_change change;
+    pthread_mutex_lock(&db->ddl_lock);
+    enum tn_status st =
+        tni_change_begin(db, db->catalog, run->session, &run->arena, run->stmt->text, &change, err);
+    if (!tn_failed(st))
+        st = tni_change_apply(&change, run->stmt, err);
+    if (!tn_failed(st))
+        st = tni_change_commit(&change, err);
+    pthread_mutex_unlock(&db->ddl_lock);
+    const char *message = change.is_noop ? "nothing to do" : change.message;
+    tni_change_release(&change);
+    if (tn_failed(st))
+        return st;
+    return tni_message(run->rows, &run->arena, message, err);
+}
+
+static enum tn_status run_stmt(struct running *run, enum tn_statement_class *ret_class,
+                               struct tn_err *err);
+
+static enum tn_status run_immediate(struct running *run, enum tn_statement_class *ret_class,
+                                    struct tn_err *err)
+{
+    const struct tn_ast_prepare *prepare = run->stmt->prepare;
+    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql,
+                                 .start_line = prepare->text_line,
+                                 .start_col = prepare->text_col};
+    if (run->params)
+        return tni_not_supported(err, run->stmt->line, run->stmt->col,
+                                 "EXECUTE IMMEDIATE inside EXECUTE IMMEDIATE is not supported");
+    run->params = prepare->args;
+    run->params_count = prepare->args_count;
+    TN_TRY(tn_parse_statement(prepare->text, &opts, &run->arena, &run->stmt, err));
+    return run_stmt(run, ret_class, err);
+}
+
+static enum tn_status check_read_only(const struct running *run, bool is_query, struct tn_err *err)
+{
+    if (!run->session->is_read_only || is_query)
+        return TN_OK;
+    return tn_err_at(err, TN_E_DENIED, "PERMISSION_DENIED", run->stmt->line, run->stmt->col,
+                     "only queries are allowed here, not %s", tn_ast_stmt_text(run->stmt->kind));
+}
+
+static enum tn_status run_stmt(struct running *run, enum tn_statement_class *ret_class,
+                               struct tn_err *err)
+{
+    struct tn_ast_stmt *stmt = run->stmt;
+    bool is_query = stmt->kind == TN_AS_QUERY;
+    bool is_push = is_query && stmt->query->emit != TN_AE_NONE;
+    bool is_values = stmt->kind == TN_AS_INSERT && stmt->insert->query->kind == TN_AQ_VALUES;
+    *ret_class = is_push            ? TN_STMT_PUSH
+                 : is_query         ? TN_STMT_QUERY
+                 : is_values        ? TN_STMT_INSERT
+                 : tni_is_ddl(stmt) ? TN_STMT_DDL
+                                    : TN_STMT_ADMIN;
+    if (stmt->kind == TN_AS_EXECUTE_IMMEDIATE)
+        return run_immediate(run, ret_class, err);
+    bool is_reading = is_query || stmt->kind == TN_AS_SHOW || stmt->kind == TN_AS_DESCRIBE ||
+                      stmt->kind == TN_AS_EXPLAIN || stmt->kind == TN_AS_PRINT;
+    TN_TRY(check_read_only(run, is_reading, err));
+    if (is_push)
+        return tni_push_run(run->db, run->catalog, run->session, stmt, run->budget, &run->arena,
+                            run->rows, err);
+    if (is_query)
+        return run_query(run, stmt->query, err);
+    if (is_values)
+        return tni_insert_values(run->db, run->catalog, run->session, stmt->insert, run->budget,
+                                 &run->arena, run->rows, err);
+    if (tni_is_ddl(stmt))
+        return run_ddl(run, err);
+    return tni_admin_run(run->db, run->catalog, run->session, stmt, run->budget, &run->arena,
+                         run->rows, err);
+}
+
+static struct tn_str lookup_var(void *ctx, struct tn_str name)
+{
+    const struct tn_session *session = ctx;
+    for (uint32_t i = 0; i < session->vars_count; i++)
+        if (tn_str_eq_nocase(name, tn_str_of(session->vars[i].name)))
+            return tn_str_of(session->vars[i].value);
+    return (struct tn_str){0};
+}
+
+static enum tn_status parse_text(struct running *run, struct tn_str text, struct tn_err *err)
+{
+    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql};
+    if (run->session->vars_count) {
+        struct tn_buf buf;
+        tn_buf_init(&buf, TN_PARSE_BYTES_MAX);
+        enum tn_status st = tn_script_substitute(text, 1, 1, lookup_var, run->session, &buf, err);
+        if (!tn_failed(st))
+            text = tn_arena_str(&run->arena, tn_buf_str(&buf));
+        tn_buf_release(&buf);
+        TN_TRY(st);
+    }
+    return tn_parse_statement(text, &opts, &run->arena, &run->stmt, err);
+}
+
+enum tn_status tn_db_run(struct tn_db *db, struct tn_session *session, struct tn_str text,
+                         struct tn_budget *budget, struct tn_rows *rows,
+                         enum tn_statement_class *ret_class, struct tn_err *err)
+{
+    struct running run = {.db = db, .session = session, .budget = budget, .rows = rows};
+    enum tn_statement_class class = TN_STMT_ADMIN;
+    tn_arena_init(&run.arena, STATEMENT_ARENA_MAX);
+    run.catalog = tn_db_catalog(db);
+    enum tn_status st = parse_text(&run, text, err);
+    if (!tn_failed(st))
+        st = run_stmt(&run, &class, err);
+    if (ret_class)
+        *ret_class = class;
+    tn_catalog_unref(run.catalog);
+    tn_arena_release(&run.arena);
+    return st;
+}
+
+/* ---- fresh=1 ---- */
+
+struct fresh_wake {
+    struct tn_wake wake; /* first: the log signals it */
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool is_set;
+};
+
+static void fresh_signal(struct tn_wake *wake)
+{
+    struct fresh_wake *fw = (struct fresh_wake *)wake;
+    pthread_mutex_lock(&fw->lock);
+    fw->is_set = true;
+    pthread_cond_signal(&fw->cond);
+    pthread_mutex_unlock(&fw->lock);
+}
+
+/* Wait for a signal, at most 50 ms so that deadline and cancellation are seen. */
+static void fresh_wait(struct fresh_wake *fw)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 50000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&fw->lock);
+    if (!fw->is_set)
+        pthread_cond_timedwait(&fw->cond, &fw->lock, &until);
+    fw->is_set = false;
+    pthread_mutex_unlock(&fw->lock);
+}
+
+struct fresh_ids {
+    const char *ids[256];
+    size_t count;
+};
+
+static void fresh_add(void *ctx, const struct tn_object *object)
+{
+    struct fresh_ids *out = ctx;
+    if (!object->query_id || object->kind == TN_OBJ_STREAM)
+        return;
+    for (size_t i = 0; i < out->count; i++)
+        if (!strcmp(out->ids[i], object->query_id))
+            return;
+    if (out->count < 256)
+        out->ids[out->count++] = object->query_id;
+}
+
+static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
+                                 struct tn_budget *budget, struct tn_err *err)
+{
+    struct tn_buf lagging;
+    tn_buf_init(&lagging, 300);
+    enum tn_status st;
+    for (;;) {
+        tn_buf_reset(&lagging);
+        st = tn_fresh_poll(fresh, &lagging);
+        if (st != TN_AGAIN)
+            break;
+        struct tn_err why = TN_ERR_INIT;
+        if (tn_failed(tn_budget_check(budget, &why))) {
+            st = why.code;
+            if (st == TN_E_TIMEOUT)
+                tn_err_set(err, st, "still behind at the deadline: %s", tn_buf_cstr(&lagging));
+            else if (err)
+                *err = why;
+            break;
+        }
+        fresh_wait(fw);
+    }
+    tn_buf_release(&lagging);
+    return st;
+}
+
+static enum tn_status fresh_run(struct tn_db *db, const struct fresh_ids *ids,
+                                struct tn_budget *budget, struct tn_err *err)
+{
+    struct fresh_wake fw = {.wake = {fresh_signal}};
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&fw.lock, NULL);
+    pthread_cond_init(&fw.cond, &attr);
+    struct tn_fresh *fresh = NULL;
+    enum tn_status st =
+        tn_fresh_open(db->config.engine, ids->ids, ids->count, &fw.wake, &fresh, err);
+    if (!tn_failed(st))
+        st = fresh_loop(fresh, &fw, budget, err);
+    tn_fresh_free(fresh);
+    pthread_cond_destroy(&fw.cond);
+    pthread_mutex_destroy(&fw.lock);
+    pthread_condattr_destroy(&attr);
+    return st;
+}
+
+enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
+                                struct tn_budget *budget, struct tn_err *err)
+{
+    struct running run = {.db = db, .session = session, .budget = budget};
+    struct fresh_ids ids = {.count = 0};
+    tn_arena_init(&run.arena, STATEMENT_ARENA_MAX);
+    run.catalog = tn_db_catalog(db);
+    enum tn_status st = parse_text(&run, text, err);
+    if (!tn_failed(st) && run.stmt->kind == TN_AS_QUERY && run.stmt->query->emit == TN_AE_NONE) {
+        struct tni_bind bind;
+        struct tn_query *query;
+        tni_bind_init(&bind, &run.arena, TN_RULES_QUERY, run.catalog, session, 0);
+        st = tni_bind_query(&bind, run.stmt->query, &query, err);
+        if (!tn_failed(st))
+            tni_query_objects(query, fresh_add, &ids);
+        if (!tn_failed(st) && ids.count)
+            st = fresh_run(db, &ids, budget, err);
+    }
+    tn_catalog_unref(run.catalog);
+    tn_arena_release(&run.arena);
+    return st;
+}

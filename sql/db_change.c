@@ -1,0 +1,195 @@
+/* Changes of the catalog: collected, made durable, told to the engine. Contract: sql/db_int.h. */
+#include "sql/db_int.h"
+
+enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
+                                const struct tn_session *session, struct tn_arena *arena,
+                                struct tn_str statement, struct tni_change *ret_change,
+                                struct tn_err *err)
+{
+    (void)err;
+    *ret_change = (struct tni_change){.db = db, .arena = arena, .session = session};
+    ret_change->catalog = tni_catalog_clone(from);
+    ret_change->record = (struct tni_record){
+        .created_ms = tn_wall_ms(db->config.clock),
+        .schema_name = session->schema,
+        .store_first = tni_catalog_next_store(from),
+        .partitions = db->config.default_partitions,
+        .is_latest = session->offset_reset ? session->offset_reset == 2 : db->config.is_latest,
+        .is_exact = db->config.is_identifiers_ksql,
+        .statement = statement};
+    ret_change->effects = TN_ARENA_ARRAY(arena, struct tni_effect, 64);
+    return TN_OK;
+}
+
+void tni_change_release(struct tni_change *change)
+{
+    tn_catalog_unref(change->catalog);
+    change->catalog = NULL;
+}
+
+struct tni_effect *tni_change_effect(struct tni_change *change, enum tni_effect_kind kind)
+{
+    TN_ASSERT(change->effects_count < TNI_EFFECTS_MAX);
+    if (change->effects_count >= 64 && (change->effects_count & (change->effects_count - 1)) == 0) {
+        struct tni_effect *more =
+            TN_ARENA_ARRAY(change->arena, struct tni_effect, change->effects_count * 2);
+        memcpy(more, change->effects, change->effects_count * sizeof *more);
+        change->effects = more;
+    }
+    struct tni_effect *effect = &change->effects[change->effects_count++];
+    *effect = (struct tni_effect){.kind = kind};
+    return effect;
+}
+
+enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
+                                     struct tn_err *err)
+{
+    struct tni_change *change = ctx;
+    for (size_t i = 0; change->topics && i < change->topics->count; i++)
+        if (!strcmp(change->topics->items[i].name, name)) {
+            *ret_partitions = change->topics->items[i].partitions;
+            return TN_OK;
+        }
+    for (size_t i = 0; i < change->effects_count; i++)
+        if (change->effects[i].kind == TNI_EFFECT_TOPIC &&
+            !strcmp(change->effects[i].topic, name)) {
+            *ret_partitions = change->effects[i].partitions;
+            return TN_OK;
+        }
+    struct tn_topic topic;
+    struct tn_log *log = change->db->config.log;
+    enum tn_status st = log->type->topic_find(log, name, &topic, err);
+    if (st == TN_OK)
+        *ret_partitions = topic.partitions_count;
+    return st;
+}
+
+/* ---- effects ---- */
+
+static enum tn_status topic_create(struct tn_db *db, const struct tni_effect *effect,
+                                   struct tn_err *err)
+{
+    struct tn_log *log = db->config.log;
+    struct tn_topic found;
+    enum tn_status st = log->type->topic_find(log, effect->topic, &found, err);
+    if (st != TN_NOT_FOUND)
+        return st;
+    struct tn_topic_spec spec = {.name = effect->topic,
+                                 .partitions_count = effect->partitions,
+                                 .replicas_count = effect->replicas,
+                                 .cleanup = effect->cleanup,
+                                 .retention_ms = effect->retention_ms,
+                                 .retention_bytes = -1};
+    return log->type->topic_create(log, &spec, err);
+}
+
+static enum tn_status effect_before(struct tn_db *db, const struct tni_effect *effect,
+                                    struct tn_err *err)
+{
+    switch (effect->kind) {
+    case TNI_EFFECT_TOPIC: return topic_create(db, effect, err);
+    case TNI_EFFECT_PLAN_TOPICS:
+        return tni_plan_topics(effect->plan, db->config.log, effect->replicas, effect->retention_ms,
+                               err);
+    default: return TN_OK;
+    }
+}
+
+static enum tn_status effect_after(struct tn_db *db, const struct tni_effect *effect,
+                                   struct tn_err *err)
+{
+    struct tn_engine *engine = db->config.engine;
+    if (effect->kind == TNI_EFFECT_TOPIC_DELETE)
+        return db->config.log->type->topic_delete(db->config.log, effect->topic, err);
+    if (!engine) /* tests of the catalog alone */
+        return TN_OK;
+    switch (effect->kind) {
+    case TNI_EFFECT_ADD: return tn_engine_add(engine, effect->plan, err);
+    case TNI_EFFECT_REPLACE: return tn_engine_replace(engine, effect->plan, err);
+    case TNI_EFFECT_DROP: return tn_engine_drop(engine, effect->query_id, err);
+    case TNI_EFFECT_PAUSE: return tn_engine_pause(engine, effect->query_id, true, err);
+    case TNI_EFFECT_RESUME: return tn_engine_pause(engine, effect->query_id, false, err);
+    default: return TN_OK;
+    }
+}
+
+void tni_publish(struct tn_db *db, struct tn_catalog *catalog)
+{
+    pthread_mutex_lock(&db->lock);
+    const struct tn_catalog *old = db->catalog;
+    db->catalog = catalog;
+    pthread_mutex_unlock(&db->lock);
+    tn_catalog_unref(old);
+}
+
+enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
+{
+    struct tn_db *db = change->db;
+    if (change->is_noop)
+        return TN_OK;
+    for (size_t i = 0; i < change->effects_count; i++)
+        TN_TRY(effect_before(db, &change->effects[i], err));
+    struct tn_buf buf;
+    tn_buf_init(&buf, 4u << 20);
+    tni_record_encode(&change->record, &buf);
+    enum tn_status st = TN_OK;
+    if (tn_buf_over(&buf))
+        st = tn_err_set(err, TN_E_LIMIT, "the statement is too long for the catalog");
+    else
+        st = db->config.catalog_store->append(
+            db->config.catalog_store, tn_catalog_version(change->catalog), tn_buf_str(&buf), err);
+    tn_buf_release(&buf);
+    if (tn_failed(st))
+        return st;
+    const struct tn_catalog *keep = tn_catalog_ref(change->catalog); /* plans of the effects */
+    tni_publish(db, change->catalog);
+    change->catalog = NULL;
+    for (size_t i = 0; i < change->effects_count && !tn_failed(st); i++)
+        st = effect_after(db, &change->effects[i], err);
+    tn_catalog_unref(keep);
+    return st;
+}
+
+/* ---- dispatch ---- */
+
+bool tni_is_ddl(const struct tn_ast_stmt *stmt)
+{
+    switch (stmt->kind) {
+    case TN_AS_CREATE_STREAM:
+    case TN_AS_CREATE_TABLE:
+    case TN_AS_CREATE_VIEW:
+    case TN_AS_CREATE_SCHEMA:
+    case TN_AS_CREATE_TYPE:
+    case TN_AS_DROP:
+    case TN_AS_ALTER:
+    case TN_AS_PAUSE:
+    case TN_AS_RESUME:
+    case TN_AS_TERMINATE: return true;
+    case TN_AS_INSERT: return stmt->insert->query->kind != TN_AQ_VALUES;
+    default: return false;
+    }
+}
+
+static enum tn_status apply_create_table(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                         struct tn_err *err)
+{
+    if (stmt->create->query)
+        return tni_apply_create_as(change, stmt, err);
+    return tni_apply_declare(change, stmt, err);
+}
+
+enum tn_status tni_change_apply(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                struct tn_err *err)
+{
+    switch (stmt->kind) {
+    case TN_AS_CREATE_STREAM:
+    case TN_AS_CREATE_TABLE: return apply_create_table(change, stmt, err);
+    case TN_AS_CREATE_VIEW:
+    case TN_AS_CREATE_SCHEMA:
+    case TN_AS_CREATE_TYPE: return tni_apply_create_as(change, stmt, err);
+    case TN_AS_INSERT: return tni_apply_insert_select(change, stmt, err);
+    case TN_AS_DROP: return tni_apply_drop(change, stmt->drop, err);
+    case TN_AS_ALTER: return tni_apply_alter(change, stmt->alter, err);
+    default: return tni_apply_control(change, stmt, err);
+    }
+}

@@ -1,0 +1,168 @@
+/* Inside the database: one change of the catalog at a time, prepared against a snapshot, then made
+ * durable.
+ *
+ * A change is applied to a copy of the catalog and collects what else must happen (topics, queries
+ * of the engine). tni_change_commit does it in the order that survives a crash: create topics
+ * (repeatable) → append the record → publish the snapshot → tell the engine. Replay at start
+ * applies records without effects and adds what is left.
+ *
+ * Ownership: a change borrows the statement's arena. @thread the writer holds db->ddl_lock
+ */
+#ifndef TN_SQL_DB_INT_H
+#define TN_SQL_DB_INT_H
+
+#include <pthread.h>
+#include "sql/bind.h"
+#include "sql/catalog_int.h"
+#include "sql/catalog_record.h"
+#include "sql/db.h"
+#include "sql/exec.h"
+#include "sql/plan_stream.h"
+#include "sql/with.h"
+
+#define TNI_EFFECTS_MAX 4096
+
+struct tn_db {
+    struct tn_db_config config;
+    pthread_mutex_t ddl_lock;         /* one writer */
+    pthread_mutex_t lock;             /* guards `catalog` */
+    const struct tn_catalog *catalog; /* newest snapshot, one reference */
+    struct tni_sqlite_pool *pool;
+    _Atomic uint64_t push_next;   /* ids of push queries */
+    _Atomic uint64_t insert_next; /* partitions of rows without key */
+};
+
+enum tni_effect_kind {
+    TNI_EFFECT_TOPIC,       /* create topic, before the record */
+    TNI_EFFECT_PLAN_TOPICS, /* create the topics of a plan, before the record */
+    TNI_EFFECT_ADD,         /* after it: */
+    TNI_EFFECT_REPLACE,
+    TNI_EFFECT_DROP,
+    TNI_EFFECT_PAUSE,
+    TNI_EFFECT_RESUME,
+    TNI_EFFECT_TOPIC_DELETE
+};
+
+struct tni_effect {
+    enum tni_effect_kind kind;
+    struct tn_plan *plan; /* borrowed from an entry of the new catalog */
+    const char *query_id, *topic;
+    int32_t partitions, replicas;
+    enum tn_cleanup cleanup;
+    int64_t retention_ms;
+};
+
+/* Topics that statements before this one in the same script will create. */
+struct tni_topics {
+    struct {
+        const char *name;
+        int32_t partitions;
+    } items[TNI_EFFECTS_MAX];
+    size_t count;
+};
+
+struct tni_change {
+    struct tn_db *db;
+    struct tn_arena *arena;
+    const struct tn_session *session;
+    struct tn_catalog *catalog; /* being built; owned until committed */
+    const struct tn_catalog
+        *actual;               /* wanted state: ids of objects that exist already; else NULL */
+    struct tni_topics *topics; /* may be NULL */
+    struct tni_record record;
+    struct tni_effect *effects;
+    size_t effects_count;
+    bool is_noop; /* IF NOT EXISTS, same again */
+    const char *message;
+};
+
+/* db_change.c */
+enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
+                                const struct tn_session *session, struct tn_arena *arena,
+                                struct tn_str statement, struct tni_change *ret_change,
+                                struct tn_err *err);
+void tni_change_release(struct tni_change *change);
+enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err);
+struct tni_effect *tni_change_effect(struct tni_change *change, enum tni_effect_kind kind);
+enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
+                                     struct tn_err *err);
+/* Dispatch of everything that changes the catalog. */
+bool tni_is_ddl(const struct tn_ast_stmt *stmt);
+enum tn_status tni_change_apply(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                struct tn_err *err);
+void tni_publish(struct tn_db *db, struct tn_catalog *catalog); /* takes the reference */
+
+/* db_decl.c: CREATE STREAM, TABLE with columns; WITH properties */
+enum tn_status tni_apply_declare(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                 struct tn_err *err);
+enum tn_status tni_apply_alter(struct tni_change *change, const struct tn_ast_alter *alter,
+                               struct tn_err *err);
+enum tn_status tni_props_fill(struct tni_change *change, const struct tn_ast_props *props,
+                              unsigned where, struct tni_with *with, struct tn_err *err);
+/* Upper case unless quoted, as ksqlDB names the topic of an object. */
+const char *tni_default_topic(struct tn_arena *arena, const struct tn_ident *name);
+/* Where a stream or table of this name lives; refuses zones and system schemas. */
+enum tn_status tni_new_name(struct tni_change *change, const struct tn_ast_name *name,
+                            struct tn_str *ret_schema, struct tn_str *ret_name, struct tn_err *err);
+/* An object of that name is there: fails, or is_noop for IF NOT EXISTS; *ret_old for OR REPLACE. */
+enum tn_status tni_check_exists(struct tni_change *change, const struct tn_ast_create *create,
+                                struct tn_str schema_name, struct tn_str name,
+                                const struct tn_object **ret_old, struct tn_err *err);
+/* (Re)make the internal query that keeps the store of a declared table. */
+enum tn_status tni_materialize(struct tni_change *change, struct tni_entry *entry,
+                               const struct tn_object *old, struct tn_err *err);
+struct tni_entry *tni_object_entry(const struct tn_object *object);
+
+/* db_ddl.c: AS SELECT, INSERT … SELECT, views, schemas, types, drop, control */
+enum tn_status tni_apply_create_as(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                   struct tn_err *err);
+enum tn_status tni_apply_insert_select(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                       struct tn_err *err);
+/* db_drop.c */
+enum tn_status tni_apply_drop(struct tni_change *change, const struct tn_ast_drop *drop,
+                              struct tn_err *err);
+enum tn_status tni_apply_control(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                 struct tn_err *err);
+
+/* db_replace.c: may the running query go on under the new plan? The error names the difference. */
+enum tn_status tni_replace_check(const struct tn_plan *from, const struct tn_plan *to,
+                                 struct tn_err *err);
+enum tn_status tni_decl_replace_check(const struct tn_object *from, const struct tn_object *to,
+                                      struct tn_err *err);
+bool tni_plan_same(const struct tn_plan *a, const struct tn_plan *b);
+bool tni_object_same(const struct tn_object *a, const struct tn_object *b);
+
+/* db_insert.c */
+enum tn_status tni_insert_values(struct tn_db *db, const struct tn_catalog *catalog,
+                                 struct tn_session *session, const struct tn_ast_insert *insert,
+                                 struct tn_budget *budget, struct tn_arena *arena,
+                                 struct tn_rows *rows, struct tn_err *err);
+/* db_push.c */
+enum tn_status tni_push_run(struct tn_db *db, const struct tn_catalog *catalog,
+                            struct tn_session *session, const struct tn_ast_stmt *stmt,
+                            struct tn_budget *budget, struct tn_arena *arena, struct tn_rows *rows,
+                            struct tn_err *err);
+/* Bound objects of a query, each once (fresh=1). */
+void tni_query_objects(const struct tn_query *query,
+                       void (*each)(void *ctx, const struct tn_object *object), void *ctx);
+
+/* db_decl.c: the topic of a declaration, made when it is missing. */
+enum tn_status tni_decl_topic_ensure(struct tn_db *db, const struct tn_topic_decl *decl,
+                                     struct tn_err *err);
+
+/* admin.c */
+/* One row with one column `message`. */
+enum tn_status tni_message(struct tn_rows *rows, struct tn_arena *arena, const char *message,
+                           struct tn_err *err);
+/* One row with one column `rows`. */
+enum tn_status tni_row_count(struct tn_rows *rows, struct tn_arena *arena, int64_t count,
+                             struct tn_err *err);
+enum tn_status tni_admin_run(struct tn_db *db, const struct tn_catalog *catalog,
+                             struct tn_session *session, const struct tn_ast_stmt *stmt,
+                             struct tn_budget *budget, struct tn_arena *arena, struct tn_rows *rows,
+                             struct tn_err *err);
+void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn_budget *budget,
+                   struct tn_arena *arena, struct tni_exec_ctx *ret_ctx);
+enum tn_status tni_refuse_later(const struct tn_ast_stmt *stmt, struct tn_err *err);
+
+#endif
