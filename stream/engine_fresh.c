@@ -232,6 +232,14 @@ enum tn_status tn_fresh_poll(struct tn_fresh *fresh, struct tn_buf *ret_lagging)
     struct tn_engine *engine = fresh->engine;
     pthread_mutex_lock(&engine->lock);
     enum tn_status st = look_at_all(fresh, NULL);
+    for (uint32_t q = 0; q < fresh->queries_count; q++) {
+        const struct tni_query *query = tni_engine_find(engine, fresh->query_ids[q]);
+        if (!query || !tni_query_is_restoring(query))
+            continue;
+        st = TN_AGAIN;
+        if (ret_lagging)
+            tn_buf_printf(ret_lagging, "query %s is restoring\n", query->plan->query_id);
+    }
     for (uint32_t g = 0; st != TN_OK && ret_lagging && g < fresh->goals_count; g++) {
         const struct goal *goal = &fresh->goals[g];
         struct tni_input *input = goal->is_passed ? NULL : input_of(engine, goal);

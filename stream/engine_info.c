@@ -63,7 +63,7 @@ static int64_t end_of(const struct tni_input *input)
     return offsets.end_visible;
 }
 
-static bool is_restoring(const struct tni_query *query)
+bool tni_query_is_restoring(const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
@@ -78,7 +78,7 @@ static enum tn_query_state state_of(const struct tni_query *query)
 {
     if (atomic_load(&query->is_failed))
         return TN_QUERY_FAILED;
-    if (is_restoring(query))
+    if (tni_query_is_restoring(query))
         return TN_QUERY_RESTORING;
     return atomic_load(&query->is_paused) ? TN_QUERY_PAUSED : TN_QUERY_RUNNING;
 }
@@ -188,7 +188,7 @@ bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_missing)
             is_ready = false;
             tn_buf_printf(ret_missing, "query %s has failed: %s\n", query->plan->query_id,
                           query->error.message);
-        } else if (is_restoring(query)) {
+        } else if (tni_query_is_restoring(query)) {
             is_ready = false;
             tn_buf_printf(ret_missing, "query %s is restoring: %lld of %lld changelog records\n",
                           query->plan->query_id, (long long)atomic_load(&query->restore_done),

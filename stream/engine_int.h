@@ -515,8 +515,10 @@ void tni_op_flush_builders(struct tni_task *task, struct tni_op *op);
 enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch,
                               struct tn_arena *arena, struct tni_counters *counters,
                               struct tn_batch **ret_batch, struct tn_err *err);
+/* wanted: output columns to compute, the others come out absent; NULL = all. */
 enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batch,
-                               struct tn_arena *arena, struct tni_counters *counters,
+                               const bool *wanted, struct tn_arena *arena,
+                               struct tni_counters *counters,
                                struct tn_batch **ret_batch, struct tn_err *err);
 /* Decoding of repartition records of tables: op and both values (op_repartition.c). */
 enum tn_status tni_change_decode(struct tni_source *source, struct tni_block *block,
@@ -569,6 +571,8 @@ void tni_positions_at(const struct tni_positions *positions, uint32_t i, const c
                       int32_t *ret_partition);
 
 /* ---- engine_fresh.c ---- */
+/* Is any task of the query still replaying its changelog, or a global table not read to its end? */
+bool tni_query_is_restoring(const struct tni_query *query);
 void tni_fresh_signal(struct tn_engine *engine);
 
 #endif

@@ -77,6 +77,7 @@ struct tn_table_scan {
     bool has_points;
     uint32_t range_key;    /* windowed equality: next key to scan */
     struct tn_arena arena; /* of one batch */
+    const bool **wanted;   /* output columns that matter, per node of the chain; NULL = all */
     struct tn_arena keep;  /* as long as the scan */
 };
 
@@ -156,10 +157,12 @@ static void trace_needed(struct tn_table_scan *scan, const bool *needed)
         TN_ARENA_ARRAY(&scan->keep, bool, count + scan->schema->fields_count + TN_NODES_MAX);
     if (!needed)
         return;
+    scan->wanted = TN_ARENA_ARRAY(&scan->keep, const bool *, scan->chain_count + 1);
     for (uint32_t i = 0; i < scan->schema->fields_count; i++)
         want[i] = needed[i] || i < scan->table_keys_count;
     for (uint32_t i = scan->chain_count; i--;) {
         const struct tn_node *node = scan->chain[i];
+        scan->wanted[i] = want;
         if (node->kind == TN_NODE_FILTER) {
             tn_expr_columns(node->exprs[0], 0, want);
             continue;
@@ -532,7 +535,8 @@ static enum tn_status run_chain(struct tn_table_scan *scan, struct tn_batch **ba
         if (node->kind == TN_NODE_FILTER)
             TN_TRY(tni_filter_run(node, *batch, &scan->arena, NULL, batch, err));
         else
-            TN_TRY(tni_project_run(node, *batch, &scan->arena, NULL, batch, err));
+            TN_TRY(tni_project_run(node, *batch, scan->wanted ? scan->wanted[i] : NULL,
+                                   &scan->arena, NULL, batch, err));
     }
     return TN_OK;
 }

@@ -149,7 +149,7 @@ enum tn_status tni_op_filter(struct tni_task *task, struct tni_op *op, struct tn
 /* ---- project ---- */
 
 enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batch,
-                               struct tn_arena *arena, struct tni_counters *counters,
+                               const bool *wanted, struct tn_arena *arena, struct tni_counters *counters,
                                struct tn_batch **ret_batch, struct tn_err *err)
 {
     (void)err;
@@ -160,6 +160,12 @@ enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batc
     out->columns = TN_ARENA_ARRAY(arena, struct tn_column, node->schema->fields_count);
     for (uint32_t i = 0; i < node->exprs_count; i++) {
         struct tn_result result;
+        if (wanted && !wanted[i]) {
+            out->columns[i] = (struct tn_column){.type = node->schema->fields[i].type,
+                                                 .rows_count = batch->rows_count,
+                                                 .is_absent = true};
+            continue;
+        }
         tn_program_run(node->programs[i], batch, arena, &result);
         count_errors(counters, result.errors_count);
         TN_DCHECK(result.col.is_absent || result.col.rows_count == batch->rows_count);
@@ -173,6 +179,6 @@ enum tn_status tni_op_project(struct tni_task *task, struct tni_op *op, struct t
                               struct tn_err *err)
 {
     struct tn_batch *out = NULL;
-    TN_TRY(tni_project_run(op->node, batch, task->arena, &task->query->counters, &out, err));
+    TN_TRY(tni_project_run(op->node, batch, NULL, task->arena, &task->query->counters, &out, err));
     return tni_op_push(task, op, out, err);
 }

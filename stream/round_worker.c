@@ -73,6 +73,7 @@ static void go_live(struct tni_task *task)
     task->stream_time_ms = task->committed_time_ms;
     atomic_store_explicit(&task->state, TNI_TASK_RUNNING, memory_order_release);
     atomic_store(&task->worker->has_changes, true); /* a new query's first positions */
+    tni_fresh_signal(task->query->engine);
 }
 
 static enum tn_status restore_unit(struct tni_task *task)
@@ -135,6 +136,7 @@ static void check_ready(struct tni_task *task)
             return;
     atomic_store_explicit(&task->is_ready, true, memory_order_release);
     tni_workers_kick(task->query->engine);
+    tni_fresh_signal(task->query->engine);
 }
 
 static enum tn_status task_unit(struct tni_task *task)
