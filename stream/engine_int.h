@@ -518,8 +518,8 @@ enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch
 /* wanted: output columns to compute, the others come out absent; NULL = all. */
 enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batch,
                                const bool *wanted, struct tn_arena *arena,
-                               struct tni_counters *counters,
-                               struct tn_batch **ret_batch, struct tn_err *err);
+                               struct tni_counters *counters, struct tn_batch **ret_batch,
+                               struct tn_err *err);
 /* Decoding of repartition records of tables: op and both values (op_repartition.c). */
 enum tn_status tni_change_decode(struct tni_source *source, struct tni_block *block,
                                  struct tn_err *err);

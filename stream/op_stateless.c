@@ -149,8 +149,9 @@ enum tn_status tni_op_filter(struct tni_task *task, struct tni_op *op, struct tn
 /* ---- project ---- */
 
 enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batch,
-                               const bool *wanted, struct tn_arena *arena, struct tni_counters *counters,
-                               struct tn_batch **ret_batch, struct tn_err *err)
+                               const bool *wanted, struct tn_arena *arena,
+                               struct tni_counters *counters, struct tn_batch **ret_batch,
+                               struct tn_err *err)
 {
     (void)err;
     struct tn_batch *out = TN_ARENA_NEW(arena, struct tn_batch);
