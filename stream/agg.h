@@ -59,8 +59,8 @@ struct tn_agg {
     /* Final values of states[0…count) as a column in `arena`. */
     void (*final)(const struct tn_agg_call *call, void *const *states, uint32_t count,
                   struct tn_column *ret_col, struct tn_arena *arena);
-    /* Self-delimiting bytes of the partial state, and back. decode: TN_E_CORRUPT on bad bytes;
-     * returns the end. */
+    /* Self-delimiting bytes of the partial state, and back. decode: into a state fresh from init;
+     * TN_E_CORRUPT on bad bytes (the state is then fit for release only); returns the end. */
     void (*encode)(const struct tn_agg_call *call, const void *state, struct tn_buf *buf);
     enum tn_status (*decode)(const struct tn_agg_call *call, void *state, const char *ptr,
                              const char *end, const char **ret_next);

@@ -159,7 +159,8 @@ static inline const char *tni_get_raw(const char *ptr, const char *end, void *to
 {
     if (!ptr || (size_t)(end - ptr) < len)
         return NULL;
-    memcpy(to, ptr, len);
+    if (len)
+        memcpy(to, ptr, len);
     return ptr + len;
 }
 
