@@ -49,9 +49,7 @@ const char *tn_ast_unit_text(enum tn_ast_unit unit)
     return texts[unit];
 }
 
-/* ---- names
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------------------------- */
 
 static bool begins_form(struct tn_str word)
 {
@@ -127,9 +125,7 @@ void tni_print_duration(const struct tn_ast_duration *duration, struct tn_buf *b
     tn_buf_add(buf, duration->unit, strlen(duration->unit) - (duration->count == 1 ? 1 : 0));
 }
 
-/* ---- types
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- types ------------------------------------------------------------------------------- */
 
 static void print_upper(struct tn_str text, struct tn_buf *buf)
 {
@@ -173,9 +169,7 @@ void tn_ast_print_type(const struct tn_ast_type *type, struct tn_buf *buf)
     tn_buf_add_byte(buf, '>');
 }
 
-/* ---- lists
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- lists ------------------------------------------------------------------------------- */
 
 static void print_list(struct tn_ast_expr *const *exprs, uint32_t count, enum bind min,
                        struct tn_buf *buf)
@@ -203,9 +197,7 @@ void tni_print_sorts(const struct tn_ast_sort *sorts, uint32_t count, struct tn_
     }
 }
 
-/* ---- OVER
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- OVER -------------------------------------------------------------------------------- */
 
 static void print_bound(enum tn_ast_bound bound, const struct tn_ast_expr *offset,
                         struct tn_buf *buf)

@@ -90,9 +90,7 @@ static void print_rel(const struct tn_ast_rel *rel, struct tn_buf *buf)
     print_rel_tail(rel, buf);
 }
 
-/* ---- SELECT
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- SELECT ------------------------------------------------------------------------------ */
 
 static void print_item(const struct tn_ast_item *item, struct tn_buf *buf)
 {
@@ -217,9 +215,7 @@ static void print_select(const struct tn_ast_select *select, struct tn_buf *buf)
     }
 }
 
-/* ---- queries
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- queries ----------------------------------------------------------------------------- */
 
 /* Has WITH, ORDER BY, EMIT or LIMIT of its own? */
 static bool is_dressed(const struct tn_ast_query *query)

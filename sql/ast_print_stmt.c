@@ -31,9 +31,7 @@ const char *tn_ast_object_text(enum tn_ast_object object)
     return texts[object];
 }
 
-/* ---- parts
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- parts ------------------------------------------------------------------------------- */
 
 /* " WORD 'text'" when there is one. */
 static void print_text(const char *word, struct tn_str text, struct tn_buf *buf)
@@ -264,9 +262,7 @@ static void print_control(const struct tn_ast_stmt *stmt, struct tn_buf *buf)
         tni_print_ident(&control->id, buf);
 }
 
-/* ---- administration
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- administration ---------------------------------------------------------------------- */
 
 static void print_explain(const struct tn_ast_explain *explain, struct tn_buf *buf)
 {
@@ -492,9 +488,7 @@ static void print_call(const struct tn_ast_call_stmt *call, struct tn_buf *buf)
     tn_buf_add_byte(buf, ')');
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- statements -------------------------------------------------------------------------- */
 
 static void print_rest(const struct tn_ast_stmt *stmt, struct tn_buf *buf)
 {

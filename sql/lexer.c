@@ -239,8 +239,9 @@ static void lex_op(struct tni_lexer *lexer, struct tni_token *token)
                  {"=>", TNI_OP_LAMBDA}, {":=", TNI_OP_ASSIGN}};
     token->kind = TNI_T_OP;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-        if (at(lexer, 0) == pairs[i].text[0] && at(lexer, 1) == pairs[i].text[1]) {
-            token->op = pairs[i].op;
+        if (at(lexer, 0) == (unsigned char)pairs[i].text[0] &&
+            at(lexer, 1) == (unsigned char)pairs[i].text[1]) {
+            token->op = (int)pairs[i].op;
             skip(lexer, 2);
             return;
         }

@@ -682,7 +682,7 @@ enum tn_status tn_parse_script(struct tn_str text, const struct tn_parse_opts *o
     size_t pos = 0;
     int line = at.start_line > 0 ? at.start_line : 1, col = at.start_col > 0 ? at.start_col : 1;
     while (tn_script_next(text, &pos, &line, &col, &part) == TN_OK) {
-        struct tn_ast_stmt *stmt;
+        struct tn_ast_stmt *stmt = NULL;
         at.start_line = part.line;
         at.start_col = part.col;
         TN_TRY(tn_parse_statement(part.text, &at, arena, &stmt, err));

@@ -195,9 +195,7 @@ static void parse_describe(struct tni_parser *parser, struct tn_ast_stmt *stmt)
         show->is_extended = tni_accept(parser, TNI_KW_EXTENDED);
 }
 
-/* ---- EXPLAIN
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- EXPLAIN ----------------------------------------------------------------------------- */
 
 static void parse_explain_option(struct tni_parser *parser, struct tn_ast_explain *explain)
 {
@@ -633,9 +631,7 @@ static void parse_assert(struct tni_parser *parser, struct tn_ast_stmt *stmt)
     }
 }
 
-/* ---- dispatch
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- dispatch ---------------------------------------------------------------------------- */
 
 static bool parse_control_kind(struct tni_parser *parser, struct tn_ast_stmt *stmt)
 {

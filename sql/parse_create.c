@@ -12,9 +12,7 @@ static bool parse_if_not_exists(struct tni_parser *parser)
     return true;
 }
 
-/* ---- columns
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- columns ----------------------------------------------------------------------------- */
 
 static void parse_like(struct tni_parser *parser, struct tn_ast_column *column)
 {
@@ -95,9 +93,7 @@ void tni_parse_columns(struct tni_parser *parser, struct tn_ast_column **ret_col
     tni_expect_op(parser, ')');
 }
 
-/* ---- CREATE
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- CREATE ------------------------------------------------------------------------------ */
 
 static void parse_as_query(struct tni_parser *parser, struct tn_ast_create *create)
 {
@@ -305,9 +301,7 @@ static void parse_create(struct tni_parser *parser, struct tn_ast_stmt *stmt)
     }
 }
 
-/* ---- INSERT
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- INSERT ------------------------------------------------------------------------------ */
 
 /* name [(columns)] [WITH (…)] query */
 struct tn_ast_insert *tni_parse_insert_body(struct tni_parser *parser)
@@ -322,9 +316,7 @@ struct tn_ast_insert *tni_parse_insert_body(struct tni_parser *parser)
     return insert;
 }
 
-/* ---- DROP
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- DROP -------------------------------------------------------------------------------- */
 
 /* STREAM, TABLE, VIEW, SCHEMA …; false: none of them is here. */
 static bool parse_object_word(struct tni_parser *parser, enum tn_ast_object *ret_object)
@@ -380,9 +372,7 @@ static void parse_drop(struct tni_parser *parser, struct tn_ast_stmt *stmt)
     }
 }
 
-/* ---- ALTER
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- ALTER ------------------------------------------------------------------------------- */
 
 /* Take the word unless it is itself the name: "ADD COLUMN a INT" and "ADD column ARRAY<INT>". */
 static void skip_word(struct tni_parser *parser, enum tni_kw kw)

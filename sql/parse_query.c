@@ -216,9 +216,7 @@ static void parse_groups(struct tni_parser *parser, struct tn_ast_query *query)
     } while (tni_accept_op(parser, ','));
 }
 
-/* ---- SELECT
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- SELECT ------------------------------------------------------------------------------ */
 
 /* WINDOW w AS (…), … */
 static void parse_named_windows(struct tni_parser *parser, struct tn_ast_query *query)

@@ -214,9 +214,7 @@ static struct tn_ast_rel *parse_rel(struct tni_parser *parser)
     return rel;
 }
 
-/* ---- joins
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- joins ------------------------------------------------------------------------------- */
 
 static bool is_join_start(const struct tni_parser *parser)
 {

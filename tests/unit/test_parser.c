@@ -27,9 +27,7 @@
 #define CASES_MIN  400
 #define TEXT_BYTES (4 * 1024 * 1024)
 
-/* ---- corpus
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- corpus ------------------------------------------------------------------------------ */
 
 struct corpus_case {
     const char *file;
@@ -254,9 +252,7 @@ static void test_corpus(void)
     CHECK(cases_run >= CASES_MIN);
 }
 
-/* ---- trees
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- trees ------------------------------------------------------------------------------- */
 
 static struct tn_ast_stmt *parse(const char *text, struct tn_arena *arena)
 {
@@ -353,9 +349,7 @@ static void test_values(void)
     tn_arena_release(&arena);
 }
 
-/* ---- limits
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- limits ------------------------------------------------------------------------------ */
 
 static void check_limit(const char *before, const char *repeat, int times, const char *middle,
                         const char *after_repeat, const char *after, const char *want_name)
@@ -438,9 +432,7 @@ static void test_text_limit(void)
     tn_arena_release(&arena);
 }
 
-/* ---- scripts
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- scripts ----------------------------------------------------------------------------- */
 
 static void test_script(void)
 {
@@ -524,9 +516,7 @@ static void test_substitute(void)
     check_substitute("${topic}\n é${nosuch}", NULL, 4, 3);
 }
 
-/* ---- words
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- words ------------------------------------------------------------------------------- */
 
 static void test_words(void)
 {
