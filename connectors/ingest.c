@@ -30,8 +30,8 @@ static const struct tn_metric_desc failed_desc = {
 static const struct tn_metric_desc replayed_desc = {
     "tarn_ingest_replayed_total", TN_METRIC_COUNTER, "requests", NULL,
     "repeated requests answered from their Idempotency-Key"};
-static const struct tn_metric_desc ack_desc = {"tarn_ingest_ack_nanoseconds", TN_METRIC_HISTOGRAM,
-                                               "ns", NULL, "time from request to durable"};
+static const struct tn_metric_desc ack_desc = {"tarn_ingest_ack_seconds", TN_METRIC_HISTOGRAM,
+                                               "seconds", NULL, "time from request to durable"};
 
 /* ---- streams ---- */
 

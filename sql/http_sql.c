@@ -23,8 +23,8 @@ static const struct tn_metric_desc failed_desc = {"tarn_sql_failed_total", TN_ME
 static const struct tn_metric_desc cancelled_desc = {
     "tarn_sql_cancelled_total", TN_METRIC_COUNTER, "statements", NULL,
     "statements ended because their client left or the server stopped"};
-static const struct tn_metric_desc ns_desc = {"tarn_sql_statement_nanoseconds", TN_METRIC_HISTOGRAM,
-                                              "ns", NULL, "time from request to answer"};
+static const struct tn_metric_desc ns_desc = {"tarn_sql_statement_seconds", TN_METRIC_HISTOGRAM,
+                                              "seconds", NULL, "time from request to answer"};
 static const struct tn_metric_desc queued_desc = {"tarn_sql_queued", TN_METRIC_GAUGE, "statements",
                                                   NULL, "statements waiting for a thread"};
 static const struct tn_metric_desc inline_desc = {

@@ -157,6 +157,11 @@ int64_t tn_metric_count(const struct tn_metric *metric)
     return tn_metric_value(metric);
 }
 
+int64_t tn_metric_sum(const struct tn_metric *metric)
+{
+    return atomic_load_explicit(&metric->sum, memory_order_relaxed);
+}
+
 int64_t tn_metric_quantile(const struct tn_metric *metric, double q)
 {
     TN_ASSERT(metric->buckets);

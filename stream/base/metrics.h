@@ -36,6 +36,7 @@ void tn_metric_observe(struct tn_metric *metric, int64_t value);
 /* q in [0, 1]; 0 when empty. */
 int64_t tn_metric_quantile(const struct tn_metric *metric, double q);
 int64_t tn_metric_count(const struct tn_metric *metric);
+int64_t tn_metric_sum(const struct tn_metric *metric); /* of a histogram's values */
 
 /* Prometheus text exposition 0.0.4. */
 void tn_metrics_print(struct tn_metrics *metrics, struct tn_buf *buf);

@@ -1,0 +1,158 @@
+/* The part of a frame that is the same for all readers: rates, latency, state, queries, names.
+ * Numbers come from the metrics registry and the engine's own lists. @thread builder
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "dashboards/live_int.h"
+
+#define RATE_NS_MIN ((int64_t)200 * 1000000)
+
+static double per_second(int64_t delta, int64_t ns)
+{
+    return ns > 0 && delta > 0 ? (double)delta * 1e9 / (double)ns : 0;
+}
+
+static void rates_update(struct tn_live *live)
+{
+    struct tni_live_past *past = &live->past;
+    int64_t now_ns = tn_mono_ns(live->config.clock);
+    int64_t ingested = tn_metric_value(live->ingested),
+            processed = tn_metric_value(live->processed);
+    int64_t commits = tn_engine_commit(live->config.engine);
+    int64_t count = tn_metric_count(live->commit_seconds),
+            sum = tn_metric_sum(live->commit_seconds);
+    int64_t ns = now_ns - past->at_ns;
+    if (past->at_ns != 0 && ns < RATE_NS_MIN)
+        return; /* a reader came between two frames: too short for a rate */
+    if (past->at_ns == 0) {
+        past->commit_ms = -1;
+    } else {
+        past->events_per_s = per_second(ingested - past->ingested, ns);
+        past->processed_per_s = per_second(processed - past->processed, ns);
+        past->commits_per_s = per_second(commits - past->commits, ns);
+        if (count > past->commit_count)
+            past->commit_ms =
+                (double)(sum - past->commit_sum_ns) / 1e6 / (double)(count - past->commit_count);
+    }
+    past->at_ns = now_ns;
+    past->ingested = ingested;
+    past->processed = processed;
+    past->commits = commits;
+    past->commit_count = count;
+    past->commit_sum_ns = sum;
+}
+
+static int64_t resident_bytes(void)
+{
+    long long size = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file) {
+        if (fscanf(file, "%lld %lld", &size, &resident) != 2)
+            resident = 0;
+        fclose(file);
+    }
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+struct queries {
+    struct tn_buf *buf;
+    int64_t keys, bytes;
+    bool is_first;
+};
+
+static bool print_query(void *ctx, const struct tn_query_info *info)
+{
+    static const char *const states[] = {"restoring", "running", "paused", "failed"};
+    struct queries *queries = ctx;
+    struct tn_buf *buf = queries->buf;
+    queries->keys += info->state_keys;
+    queries->bytes += info->state_bytes;
+    tn_buf_add_text(buf, queries->is_first ? "{\"id\":" : ",{\"id\":");
+    queries->is_first = false;
+    tn_buf_add_json(buf, tn_str_of(info->plan->query_id));
+    tn_buf_add_text(buf, ",\"sink\":");
+    tn_buf_add_json(buf, tn_str_of(info->plan->sink_name ? info->plan->sink_name : ""));
+    tn_buf_printf(
+        buf,
+        ",\"state\":\"%s\",\"rows_in\":%lld,\"rows_out\":%lld,\"lag\":%lld,\"lag_ms\":%lld,"
+        "\"late\":%lld,\"bad\":%lld,\"unmatched\":%lld",
+        states[info->state], (long long)info->rows_in, (long long)info->rows_out,
+        (long long)info->lag_records, (long long)info->lag_ms, (long long)info->rows_late,
+        (long long)info->rows_bad, (long long)info->rows_unmatched);
+    if (info->state == TN_QUERY_FAILED) {
+        tn_buf_add_text(buf, ",\"error\":");
+        tn_buf_add_json(buf, tn_str_of(info->error.message));
+    }
+    tn_buf_add_byte(buf, '}');
+    return true;
+}
+
+static void print_ready(struct tn_live *live, struct tn_buf *buf)
+{
+    struct tn_buf missing;
+    tn_buf_init(&missing, 64 << 10);
+    bool is_ready = tn_engine_is_ready(live->config.engine, &missing);
+    tn_buf_printf(buf, ",\"ready\":%s,\"missing\":", is_ready ? "true" : "false");
+    tn_buf_add_json(buf, tn_buf_str(&missing));
+    tn_buf_release(&missing);
+}
+
+struct names {
+    struct tn_buf *buf;
+    bool is_first, is_tables;
+};
+
+static bool print_name(void *ctx, const struct tn_object *object)
+{
+    struct names *names = ctx;
+    uint32_t label, value;
+    bool is_listed = names->is_tables ? tni_live_table_columns(object, &label, &value)
+                                      : object->kind == TN_OBJ_STREAM;
+    if (!is_listed)
+        return true;
+    if (!names->is_first)
+        tn_buf_add_byte(names->buf, ',');
+    names->is_first = false;
+    tn_buf_add_json(names->buf, tn_str_of(object->name));
+    return true;
+}
+
+static void print_names(const struct tn_catalog *catalog, const char *member, bool is_tables,
+                        struct tn_buf *buf)
+{
+    struct names names = {buf, true, is_tables};
+    tn_buf_printf(buf, ",\"%s\":[", member);
+    tn_catalog_each(catalog, print_name, &names);
+    tn_buf_add_byte(buf, ']');
+}
+
+void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct tn_buf *buf)
+{
+    struct tni_live_past *past = &live->past;
+    struct queries queries = {buf, 0, 0, true};
+    rates_update(live);
+    tn_buf_printf(buf, "\"now\":{\"time\":%lld,\"uptime_ms\":%lld,\"version\":\"%s\"",
+                  (long long)tn_wall_ms(live->config.clock),
+                  (long long)((past->at_ns - live->started_ns) / 1000000), live->config.version);
+    print_ready(live, buf);
+    tn_buf_printf(buf, ",\"events_per_s\":%.2f,\"processed_per_s\":%.2f,\"commits_per_s\":%.2f",
+                  past->events_per_s, past->processed_per_s, past->commits_per_s);
+    if (past->commit_ms >= 0)
+        tn_buf_printf(buf, ",\"commit_ms\":%.3f", past->commit_ms);
+    else
+        tn_buf_add_text(buf, ",\"commit_ms\":null");
+    tn_buf_printf(buf,
+                  ",\"events_total\":%lld,\"commit\":%lld,\"memory_bytes\":%lld,"
+                  "\"dead_total\":%lld,\"queries\":[",
+                  (long long)past->processed, (long long)past->commits, (long long)resident_bytes(),
+                  (long long)tn_metric_value(live->dead));
+    tn_engine_each_query(live->config.engine, print_query, &queries);
+    tn_buf_printf(buf, "],\"state_keys\":%lld,\"state_bytes\":%lld", (long long)queries.keys,
+                  (long long)queries.bytes);
+    print_names(catalog, "tables", true, buf);
+    print_names(catalog, "streams", false, buf);
+    tn_buf_add_text(buf, ",\"dead_letters\":");
+    tni_live_dead(live, buf);
+    tn_buf_add_byte(buf, '}');
+}
