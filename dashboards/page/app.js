@@ -4,7 +4,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const HISTORY = 240; // samples of half a second
-  const PIE_PARTS = 8, BARS = 12, LATEST = 9;
+  const PIE_PARTS = 8, BARS = 12, LATEST = 6;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const params = new URLSearchParams(location.search);
   let table = params.get("table") || "", stream = params.get("stream") || "";
@@ -103,7 +103,7 @@
         plugins: { legend: { display: false }, tooltip },
         scales: {
           x: { beginAtZero: true, border: { display: false }, ticks: { maxTicksLimit: 6, precision: 0, callback: (v) => short.format(v) } },
-          y: { grid: { display: false }, ticks: { autoSkip: false, callback(v) { const t = String(this.getLabelForValue(v)); return t.length > 26 ? t.slice(0, 25) + "…" : t; } } },
+          y: { grid: { display: false }, ticks: { autoSkip: false, callback(v) { const t = String(this.getLabelForValue(v)), max = innerWidth < 640 ? 16 : 26; return t.length > max ? t.slice(0, max - 1) + "…" : t; } } },
         },
       },
     });
@@ -156,7 +156,7 @@
     push(charts.rate, m.events_per_s);
     push(charts.commit, m.commit_ms);
     number($("total"), count(m.events_total));
-    $("total-more").textContent = rate(m.processed_per_s) + " per second · commit " + whole.format(m.commit);
+    $("total-more").textContent = rate(m.processed_per_s) + "/s · commit " + whole.format(m.commit);
     number($("state"), bytes(m.state_bytes));
     $("state-more").textContent = count(m.state_keys) + " keys · process " + bytes(m.memory_bytes);
     number($("dead"), count(m.dead_total));
