@@ -174,8 +174,8 @@ void tn_http_config_init(struct tn_http_config *config)
 
 static const struct tn_metric_desc requests_desc = {"tarn_http_requests_total", TN_METRIC_COUNTER,
                                                     "requests", "class", "requests answered"};
-static const struct tn_metric_desc seconds_desc = {"tarn_http_request_seconds",
-                                                   TN_METRIC_HISTOGRAM, "seconds", NULL,
+static const struct tn_metric_desc seconds_desc = {"tarn_http_request_seconds", TN_METRIC_HISTOGRAM,
+                                                   "seconds", NULL,
                                                    "time from a request's headers to its reply"};
 static const struct tn_metric_desc connections_desc = {"tarn_http_connections", TN_METRIC_GAUGE,
                                                        "connections", NULL, "open connections"};

@@ -1,7 +1,8 @@
 /* Metrics registry: a lock-guarded list of series; values are atomics (metrics.h).
  *
- * Histograms: 16 linear sub-buckets per power of two (relative error ≤ 1/16), values below 16 exact. 976 buckets of
- * 8 bytes: only histograms pay for them. Series live in chunks that never move, so a handle stays valid.
+ * Histograms: 16 linear sub-buckets per power of two (relative error ≤ 1/16), values below 16
+ * exact. 976 buckets of 8 bytes: only histograms pay for them. Series live in chunks that never
+ * move, so a handle stays valid.
  */
 #include "stream/base/metrics.h"
 

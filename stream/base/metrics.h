@@ -1,8 +1,9 @@
-/* Metrics: static descriptor tables, values in a registry. The same table feeds /metrics (Prometheus text),
- * system.metrics, METRICS.md and the dashboard's legends.
+/* Metrics: static descriptor tables, values in a registry. The same table feeds /metrics
+ * (Prometheus text), system.metrics, METRICS.md and the dashboard's legends.
  *
- * A component declares `static const struct tn_metric_desc x_metrics[]` and registers it once; it then updates
- * values by handle. Labels are one optional name=value pair set at registration of the series.
+ * A component declares `static const struct tn_metric_desc x_metrics[]` and registers it once; it
+ * then updates values by handle. Labels are one optional name=value pair set at registration of the
+ * series.
  * @thread any (atomics; registration takes a lock)
  */
 #ifndef TN_STREAM_BASE_METRICS_H
@@ -15,7 +16,7 @@ enum tn_metric_kind { TN_METRIC_COUNTER, TN_METRIC_GAUGE, TN_METRIC_HISTOGRAM };
 struct tn_metric_desc {
     const char *name; /* tarn_<component>_<what>_<unit>[_total] */
     enum tn_metric_kind kind;
-    const char *unit; /* records, bytes, seconds, ms… */
+    const char *unit;  /* records, bytes, seconds, ms… */
     const char *label; /* label name or NULL */
     const char *help;
 };
