@@ -128,6 +128,8 @@ static enum tn_status run_head(struct tni_input *input, uint32_t to, struct tn_e
     struct tni_block *block = queued->block;
     uint32_t from = queued->row, rows_count = block->batch ? block->batch->rows_count : 0;
     bool is_last = to >= rows_count;
+    if (is_last)
+        to = rows_count;
     int64_t next = is_last ? block->next : block->batch->offsets[to];
     block->refs++; /* trouble may clear the queue */
     enum tn_status st = run_rows(input, block, from, to, next, err);
