@@ -253,11 +253,12 @@ static enum tn_status read_row(struct tni_statement *stmt, sqlite3_stmt *sql,
     return TN_OK;
 }
 
-/* Up to rows_max rows as one batch; TN_END when there are none. */
+/* Up to rows_max rows as one batch; TN_END when there are none. *io_is_done: the last row was read
+ * (another step would start the statement again). */
 static enum tn_status read_batch(struct tni_statement *stmt, sqlite3_stmt *sql,
                                  const struct tn_schema *schema, uint32_t rows_max,
-                                 struct tn_arena *arena, struct tn_batch **ret_batch,
-                                 struct tn_err *err)
+                                 struct tn_arena *arena, bool *io_is_done,
+                                 struct tn_batch **ret_batch, struct tn_err *err)
 {
     struct tn_colbuilder **cells =
         TN_ARENA_ARRAY(arena, struct tn_colbuilder *, (size_t)schema->fields_count + 1);
@@ -265,6 +266,8 @@ static enum tn_status read_batch(struct tni_statement *stmt, sqlite3_stmt *sql,
         cells[i] = tn_colbuilder_new(schema->fields[i].type, arena);
     uint32_t count = 0;
     int rc = SQLITE_ROW;
+    if (*io_is_done)
+        return TN_END;
     while (count < rows_max && (rc = sqlite3_step(sql)) == SQLITE_ROW) {
         tn_arena_reset(&stmt->scratch);
         TN_TRY(read_row(stmt, sql, schema, cells, err));
@@ -274,6 +277,7 @@ static enum tn_status read_batch(struct tni_statement *stmt, sqlite3_stmt *sql,
     }
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         return sqlite_failure(stmt, rc, err);
+    *io_is_done = rc == SQLITE_DONE;
     if (count == 0)
         return TN_END;
     struct tn_batch *batch = tn_batch_new(schema, count, arena);
@@ -293,7 +297,8 @@ static enum tn_status run_rows(struct tni_statement *stmt, sqlite3_stmt *sql,
     tn_arena_init(&arena, 0);
     enum tn_status st;
     struct tn_batch *batch = NULL;
-    while ((st = read_batch(stmt, sql, schema, rows_max, &arena, &batch, err)) == TN_OK) {
+    bool is_done = false;
+    while ((st = read_batch(stmt, sql, schema, rows_max, &arena, &is_done, &batch, err)) == TN_OK) {
         st = rows->batch(rows, batch, err);
         if (tn_failed(st))
             break;
@@ -355,14 +360,14 @@ enum tn_status tni_sqlite_run(struct tni_exec_ctx *ctx, const struct tn_query *q
     struct tni_statement stmt;
     sqlite3_stmt *sql = NULL;
     TN_TRY(begin(ctx, query, &stmt, err));
-    struct tn_budget *before = tni_sqlite_mem_charge(ctx->budget);
+    tni_sqlite_mem_charge(ctx->budget);
     enum tn_status st = prepare(&stmt, &sql, err);
     if (!tn_failed(st))
         st = run_rows(&stmt, sql, query->schema, rows, err);
     if (st == TN_E_NOMEM)
         stmt.err.code = TN_E_NOMEM;
     end(&stmt, sql);
-    tni_sqlite_mem_charge(before);
+    tni_sqlite_mem_charge(NULL);
     return st;
 }
 

@@ -73,7 +73,7 @@ int tni_statement_fail(struct tni_statement *stmt, enum tn_status st, const stru
 int tni_sqlite_mem_install(void);
 /* Allocations of this thread are charged to `budget` from now; NULL = to none. Returns the one
  * before. */
-struct tn_budget *tni_sqlite_mem_charge(struct tn_budget *budget);
+void tni_sqlite_mem_charge(struct tn_budget *budget);
 
 /* ---- values (exec_sqlite_value.c) ---- */
 

@@ -21,14 +21,17 @@ struct header {
 
 static _Thread_local struct tn_budget *current;
 static _Thread_local uint64_t current_serial;
+static _Thread_local int64_t current_bytes; /* charged and not given back */
 static _Atomic uint64_t serials;
 
-struct tn_budget *tni_sqlite_mem_charge(struct tn_budget *budget)
+void tni_sqlite_mem_charge(struct tn_budget *budget)
 {
     struct tn_budget *before = current;
+    if (before)
+        (void)tn_budget_charge(before, -current_bytes, NULL);
     current = budget;
+    current_bytes = 0;
     current_serial = budget ? atomic_fetch_add(&serials, 1) + 1 : 0;
-    return before;
 }
 
 static struct header *header_of(void *ptr)
@@ -49,6 +52,7 @@ static void *mem_malloc(int size)
         return NULL;
     }
     *header = (struct header){rounded, current_serial};
+    current_bytes += current ? rounded : 0;
     return header + 1;
 }
 
@@ -57,8 +61,10 @@ static void mem_free(void *ptr)
     if (!ptr)
         return;
     struct header *header = header_of(ptr);
-    if (header->serial && header->serial == current_serial)
+    if (header->serial && header->serial == current_serial) {
         (void)tn_budget_charge(current, -header->size, NULL);
+        current_bytes -= header->size;
+    }
     tn_free(header);
 }
 

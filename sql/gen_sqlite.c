@@ -236,20 +236,21 @@ static bool is_one_rel(struct tn_expr *const *terms, uint32_t count)
 }
 
 /* Terms that stay in the text. When all concern one relation and some can fail, AND must choose
- * whose errors survive: they are evaluated as one expression, and those that the planner can use
- * stand in front once more. */
+ * whose errors survive: they are evaluated as one expression. The terms before the first that can
+ * fail stand in front once more, where the planner can use them; later ones must not, they would
+ * hide that failure. */
 static enum tn_status gen_kept(struct tni_gen *gen, struct tn_expr *const *terms, uint32_t count,
                                const char *prefix, struct tni_rope *rope)
 {
-    bool is_fused = false;
-    for (uint32_t i = 0; i < count && count > 1; i++)
-        is_fused = is_fused || !tni_gen_is_exact(gen, terms[i]);
-    is_fused = is_fused && is_one_rel(terms, count);
+    uint32_t exact = 0;
     struct tn_expr *all = NULL;
+    while (exact < count && tni_gen_is_exact(gen, terms[exact]))
+        exact++;
+    bool is_fused = exact < count && count > 1 && is_one_rel(terms, count);
     for (uint32_t i = 0; i < count; i++) {
         if (is_fused)
             all = and_of(gen, all, terms[i]);
-        if (is_fused && !tni_gen_is_exact(gen, terms[i]))
+        if (is_fused && i >= exact)
             continue;
         tni_rope_text(gen, rope, prefix);
         prefix = " AND ";
@@ -418,13 +419,40 @@ static enum tn_status gen_join(struct tni_gen *gen, const struct tn_rel *rel, st
     return TN_OK;
 }
 
+/* The query with NULL for the columns that nobody reads, so that they are not computed. */
+static const struct tn_query *prune(struct tni_gen *gen, const struct tn_query *query,
+                                    const bool *used)
+{
+    if (query->op != TN_SET_NONE || query->select->is_distinct)
+        return query;
+    struct tn_query *pruned = TN_ARENA_NEW(gen->arena, struct tn_query);
+    struct tn_select *select = TN_ARENA_NEW(gen->arena, struct tn_select);
+    *pruned = *query;
+    *select = *query->select;
+    select->items = TN_ARENA_ARRAY(gen->arena, struct tn_select_item, select->items_count + 1u);
+    for (uint32_t i = 0; i < select->items_count; i++) {
+        bool is_sorted = false; /* ORDER BY names it */
+        for (uint32_t k = 0; k < query->sorts_count; k++)
+            is_sorted = is_sorted || query->sorts[k].output == (int)i;
+        select->items[i] = query->select->items[i];
+        if (used[i] || is_sorted)
+            continue;
+        struct tn_expr *expr = TN_ARENA_NEW(gen->arena, struct tn_expr);
+        *expr = (struct tn_expr){.kind = TN_E_CONST, .type = select->items[i].expr->type};
+        expr->value = (struct tn_value){.type = expr->type, .is_null = true};
+        select->items[i].expr = expr;
+    }
+    pruned->select = select;
+    return pruned;
+}
+
 static enum tn_status gen_query_rel(struct tni_gen *gen, const struct tn_rel *rel,
                                     struct tni_rope *rope)
 {
     const struct tni_gen_rel *entry = &gen->rels[rel->number];
     if (entry->is_slot) {
         struct tni_slot slot = {.rel = rel->number,
-                                .query = rel->query,
+                                .query = prune(gen, rel->query, entry->used),
                                 .schema = rel->schema,
                                 .used = entry->used,
                                 .filter = entry->filter,
