@@ -449,7 +449,8 @@ static const struct tn_object *dead_letters(struct tni_exec_ctx *ctx,
 {
     struct tn_topic topic;
     struct tn_err ignored = TN_ERR_INIT;
-    const struct tn_format *json = tn_format_find(ctx->formats, TN_STR("JSON"));
+    const struct tn_format *json =
+        ctx->formats ? tn_format_find(ctx->formats, TN_STR("JSON")) : NULL;
     if (!ctx->log || !ctx->application_id || !json)
         return NULL;
     char *name = tn_arena_printf(ctx->arena, "%s-dead-letters", ctx->application_id);
