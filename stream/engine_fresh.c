@@ -149,6 +149,8 @@ static struct tni_input *input_of(struct tn_engine *engine, const struct goal *g
 
 static bool has_passed(struct tni_input *input, int64_t target)
 {
+    if (!tni_task_is_live(input->task))
+        return false; /* its table is not there yet */
     if (atomic_load(&input->committed) >= target)
         return true;
     int64_t position = atomic_load(&input->position);

@@ -204,7 +204,6 @@ static void reset_workers(struct tn_engine *engine)
         atomic_store(&worker->round_bytes, 0);
         atomic_store(&worker->changed_at_ns, 0);
         atomic_store(&worker->is_idle, false);
-        worker->round = atomic_load(&engine->boundary_wanted);
     }
 }
 
