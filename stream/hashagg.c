@@ -4,8 +4,9 @@
  * numbers, and what a group's key is lies in plain arrays by number. Three forms of key:
  *
  *   number  one BOOLEAN, INTEGER, BIGINT, DOUBLE or time column: 64 bits compared as such (doubles
- * normalised: −0.0 is 0.0, one NaN) text    one VARCHAR, BYTES or JSON column: the bytes row
- * everything else: the columns serialised (rowcode), doubles normalised before
+ *           normalised: −0.0 is 0.0, one NaN)
+ *   text    one VARCHAR, BYTES or JSON column: the bytes
+ *   row     everything else: the columns serialised (rowcode), doubles normalised before
  *
  * NULL is a group of its own: in the first two forms its number is kept beside the table. States
  * lie in blocks that never move. DISTINCT keeps one set per aggregate of (group, argument).
@@ -291,23 +292,40 @@ static inline uint32_t row_of(const uint32_t *rows, uint32_t i)
     return rows ? rows[i] : i;
 }
 
+static bool has_double(const struct tn_type *type)
+{
+    bool found = type->kind == TN_K_DOUBLE;
+    for (uint32_t i = 0; i < type->children_count && !found; i++)
+        found = has_double(type->children[i].type);
+    return found;
+}
+
+/* The column with its doubles normalised, inside lists too; unchanged when it has none. */
+static struct tn_column normal_column(struct tn_arena *arena, const struct tn_column *col)
+{
+    struct tn_column out = *col;
+    if (!has_double(col->type))
+        return out;
+    if (col->type->kind == TN_K_DOUBLE) {
+        double *values = TN_ARENA_ARRAY(arena, double, col->rows_count);
+        for (uint32_t i = 0; i < col->rows_count; i++)
+            values[i] = normal_double(tn_column_f64(col, i));
+        out.values = values;
+        return out;
+    }
+    out.children = TN_ARENA_ARRAY(arena, struct tn_column, col->type->children_count);
+    for (uint32_t i = 0; i < col->type->children_count; i++)
+        out.children[i] = normal_column(arena, &col->children[i]);
+    return out;
+}
+
 /* Key columns with doubles normalised, so that equal keys have equal bytes. */
 static const struct tn_column *normal_columns(struct tn_hashagg *ha, const struct tn_column *keys)
 {
-    struct tn_column *out = NULL;
-    for (uint32_t k = 0; k < ha->keys_count; k++) {
-        if (ha->key_types[k]->kind != TN_K_DOUBLE)
-            continue;
-        if (!out) {
-            out = TN_ARENA_ARRAY(&ha->scratch, struct tn_column, ha->keys_count);
-            memcpy(out, keys, ha->keys_count * sizeof *out);
-        }
-        double *values = TN_ARENA_ARRAY(&ha->scratch, double, keys[k].rows_count);
-        for (uint32_t i = 0; i < keys[k].rows_count; i++)
-            values[i] = normal_double(tn_column_f64(&keys[k], i));
-        out[k].values = values;
-    }
-    return out ? out : keys;
+    struct tn_column *out = TN_ARENA_ARRAY(&ha->scratch, struct tn_column, ha->keys_count);
+    for (uint32_t k = 0; k < ha->keys_count; k++)
+        out[k] = normal_column(&ha->scratch, &keys[k]);
+    return out;
 }
 
 static enum tn_status row_groups(struct tn_hashagg *ha, const struct tn_column *keys,
@@ -395,15 +413,10 @@ static bool is_first(struct tn_hashagg *ha, uint32_t agg, const struct tn_column
 static const struct tn_column *distinct_args(struct tn_hashagg *ha, uint32_t agg,
                                              const struct tn_column *args)
 {
-    const struct tn_agg_call *call = &ha->aggs[agg];
-    if (call->args_count != 1 || call->arg_types[0]->kind != TN_K_DOUBLE)
-        return args;
-    struct tn_column *out = TN_ARENA_NEW(&ha->scratch, struct tn_column);
-    *out = *args;
-    double *values = TN_ARENA_ARRAY(&ha->scratch, double, args->rows_count);
-    for (uint32_t i = 0; i < args->rows_count; i++)
-        values[i] = normal_double(tn_column_f64(args, i));
-    out->values = values;
+    uint32_t count = ha->aggs[agg].args_count;
+    struct tn_column *out = TN_ARENA_ARRAY(&ha->scratch, struct tn_column, count);
+    for (uint32_t k = 0; k < count; k++)
+        out[k] = normal_column(&ha->scratch, &args[k]);
     return out;
 }
 
