@@ -295,20 +295,25 @@ enum tn_status tni_agg_call(const struct tn_expr *agg, struct tn_arena *arena,
 {
     struct tn_agg_call call = {
         .agg = agg->agg, .rules = agg->rules, .is_distinct = agg->kind == TN_E_AGG && agg->is_flag};
-    uint32_t columns = agg->args_count;
-    while (columns > agg->agg->args_max && tni_is_const(agg->args[columns - 1]))
-        columns--;
+    uint32_t columns = tn_agg_columns_count(agg->agg, agg->args_count);
+    if (columns == UINT32_MAX || columns > 4 || agg->args_count - columns > 3)
+        return tn_err_at(err, TN_E_TYPE, "FUNCTION_NOT_FOUND", agg->line, agg->col,
+                         "function '%s' takes %u to %u arguments, not %u", agg->agg->name,
+                         agg->agg->args_min + agg->agg->params_min,
+                         agg->agg->args_max + agg->agg->params_max, agg->args_count);
     call.args_count = columns;
     call.params_count = agg->args_count - columns;
-    if (columns > agg->agg->args_max || columns > 4 || call.params_count > 3)
-        return tn_err_at(err, TN_E_TYPE, "FUNCTION_NOT_FOUND", agg->line, agg->col,
-                         "function '%s' takes %u to %u arguments, and constants behind them",
-                         agg->agg->name, agg->agg->args_min, agg->agg->args_max);
     for (uint32_t i = 0; i < columns; i++)
         call.arg_types[i] = agg->args[i]->type;
-    for (uint32_t i = 0; i < call.params_count; i++)
-        call.params[i] = agg->args[columns + i]->value;
-    enum tn_status st = agg->agg->bind(&call, arena, err);
+    for (uint32_t i = 0; i < call.params_count; i++) {
+        const struct tn_expr *param = agg->args[columns + i];
+        if (!tni_is_const(param))
+            return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", param->line, param->col,
+                             "argument %u of '%s' must be a constant", columns + i + 1,
+                             agg->agg->name);
+        call.params[i] = param->value;
+    }
+    enum tn_status st = tn_agg_bind(&call, arena, err);
     if (tn_failed(st)) {
         if (err && !err->line) {
             err->line = agg->line;

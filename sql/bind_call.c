@@ -259,7 +259,6 @@ enum tn_status tni_bind_agg(struct tni_ctx *ctx, const struct tn_agg *agg,
     const struct tn_ast_call *call = ast->call;
     struct tn_expr **args;
     TN_TRY(agg_refuse(ctx, ast, err));
-    TN_TRY(count_args(ast, agg->args_min, agg->args_max + 3, err));
     bool is_window = call->over != NULL; /* sum(count(*)) OVER () is fine */
     ctx->is_in_agg = !is_window;
     enum tn_status st = bind_all(ctx, ast, &args, err);

@@ -66,13 +66,26 @@ static char type_letter(const struct tn_type *type)
     }
 }
 
-static void add_row(struct collect *collect, const struct tn_buf *buf)
+static void add_line(struct collect *collect, const char *text, size_t len)
 {
     if (collect->rows_count == collect->rows_cap) {
         collect->rows_cap = collect->rows_cap ? collect->rows_cap * 2 : 64;
         collect->rows = tn_realloc(collect->rows, collect->rows_cap * sizeof *collect->rows);
     }
-    collect->rows[collect->rows_count++] = tn_strndup(buf->len ? buf->ptr : "", buf->len);
+    collect->rows[collect->rows_count++] = tn_strndup(text, len);
+}
+
+/* A row with newlines (EXPLAIN) is several lines. */
+static void add_row(struct collect *collect, const struct tn_buf *buf)
+{
+    const char *at = buf->len ? buf->ptr : "", *end = at + buf->len;
+    for (;;) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        add_line(collect, at, (size_t)((eol ? eol : end) - at));
+        if (!eol)
+            return;
+        at = eol + 1;
+    }
 }
 
 static enum tn_status on_columns(struct tn_rows *rows, const struct tn_schema *schema,
@@ -161,6 +174,17 @@ static struct tn_str word_next(struct tn_str *rest)
     return word;
 }
 
+/* The line without a comment on it ("row   # why"). */
+static struct tn_str strip_note(struct tn_str line)
+{
+    const char *note = memmem(line.ptr, line.len, "   #", 4);
+    if (note)
+        line.len = (size_t)(note - line.ptr);
+    while (line.len && line.ptr[line.len - 1] == ' ')
+        line.len--;
+    return line;
+}
+
 static bool is_comment(struct tn_str line)
 {
     return line.len && line.ptr[0] == '#';
@@ -202,12 +226,8 @@ static void compare(struct test *test, size_t line, char **got, size_t got_count
     size_t want_count = 0;
     for (; test->at < test->lines_count && test->lines[test->at].len; test->at++)
         if (!is_comment(test->lines[test->at]) && want_count < LINES_MAX) {
-            struct tn_str text = test->lines[test->at];
-            const char *note = memmem(text.ptr, text.len, "   #", 4); /* comment on a row */
-            size_t len = note ? (size_t)(note - text.ptr) : text.len;
-            while (len && text.ptr[len - 1] == ' ')
-                len--;
-            want[want_count++] = tn_strndup(text.ptr, len);
+            struct tn_str text = strip_note(test->lines[test->at]);
+            want[want_count++] = tn_strndup(text.ptr, text.len);
         }
     if (is_sorted) {
         qsort(got, got_count, sizeof *got, row_cmp);
@@ -247,6 +267,13 @@ static void compare_text(struct test *test, size_t line, struct tn_buf *lines, b
         at = end + 1;
     }
     compare(test, line, got, count, is_sorted);
+}
+
+/* Past the expected rows of a block that failed. */
+static void skip_rows(struct test *test)
+{
+    while (test->at < test->lines_count && test->lines[test->at].len)
+        test->at++;
 }
 
 /* ---- blocks ---- */
@@ -341,6 +368,7 @@ static void block_query(struct test *test, struct tn_str rest)
         snprintf(text, sizeof text, "%s at %d:%d: %s (%s)", tn_err_name(&err), err.line, err.col,
                  err.message, err.hint);
         fail(test, line, text);
+        skip_rows(test);
     } else {
         bool is_typed = strlen(collect.types) == types.len;
         for (size_t i = 0; is_typed && i < types.len; i++)
@@ -388,7 +416,7 @@ static void block_feed(struct test *test, struct tn_str rest)
 {
     struct tn_str name = word_next(&rest);
     for (; test->at < test->lines_count && test->lines[test->at].len; test->at++) {
-        struct tn_str json = test->lines[test->at];
+        struct tn_str json = strip_note(test->lines[test->at]);
         struct tn_err err = TN_ERR_INIT;
         if (is_comment(json))
             continue;
@@ -414,10 +442,12 @@ static void block_expect(struct test *test, struct tn_str rest)
     enum tn_status st = tn_str_eq(what, TN_STR("topic"))
                             ? world_topic(test->world, topic, &lines, &err)
                             : world_changes(test->world, name, &lines, &err);
-    if (tn_failed(st))
+    if (tn_failed(st)) {
         fail(test, line, err.message);
-    else
+        skip_rows(test);
+    } else {
         compare_text(test, line, &lines, is_sorted);
+    }
     tn_buf_release(&lines);
 }
 

@@ -239,10 +239,10 @@ static enum tn_status encode_one(const struct tn_topic_decl *decl, bool is_key,
     return TN_OK;
 }
 
-/* All columns and ROWTIME from one JSON object. */
+/* All columns and ROWTIME from one JSON object; the columns live as long as the codec. */
 static enum tn_status feed_decode(const struct tn_topic_decl *decl, struct tn_str json,
-                                  struct tn_arena *arena, struct tn_decoded *ret_decoded,
-                                  struct tn_err *err)
+                                  struct tn_arena *arena, struct tn_codec **ret_codec,
+                                  struct tn_decoded *ret_decoded, struct tn_err *err)
 {
     uint32_t width = decl->schema->fields_count;
     struct tn_field *fields = TN_ARENA_ARRAY(arena, struct tn_field, width + 1);
@@ -251,10 +251,8 @@ static enum tn_status feed_decode(const struct tn_topic_decl *decl, struct tn_st
     struct tn_schema *schema = TN_ARENA_NEW(arena, struct tn_schema);
     *schema = (struct tn_schema){width + 1, fields};
     struct tn_codec_spec spec = {.schema = schema};
-    struct tn_codec *codec;
-    TN_TRY(tn_format_json.open(&tn_format_json, &spec, &codec, err));
-    tn_format_json.decode(codec, &json, 1, arena, ret_decoded);
-    tn_format_json.close(codec);
+    TN_TRY(tn_format_json.open(&tn_format_json, &spec, ret_codec, err));
+    tn_format_json.decode(*ret_codec, &json, 1, arena, ret_decoded);
     if (ret_decoded->bad_count)
         return tn_err_set(err, TN_E_INVALID, "cannot feed '%.*s': %s", TN_STR_FMT(json),
                           ret_decoded->bad[0].reason);
@@ -270,12 +268,13 @@ enum tn_status world_feed(struct world *world, struct tn_str name, struct tn_str
     struct tn_buf key, value;
     struct tn_decoded decoded;
     bool is_key_null = false, ignored = false;
+    struct tn_codec *codec = NULL;
     tn_arena_init(&arena, 0);
     tn_buf_init(&key, 1 << 20);
     tn_buf_init(&value, 1 << 20);
     enum tn_status st = find_object(world, catalog, name, &object, err);
     if (!tn_failed(st))
-        st = feed_decode(&object->decl, json, &arena, &decoded, err);
+        st = feed_decode(&object->decl, json, &arena, &codec, &decoded, err);
     if (!tn_failed(st))
         st = encode_one(&object->decl, true, decoded.columns, &key, &is_key_null, err);
     if (!tn_failed(st) && !is_tombstone)
@@ -290,6 +289,8 @@ enum tn_status world_feed(struct world *world, struct tn_str name, struct tn_str
                        is_key_null ? (struct tn_str){0} : tn_buf_str(&key),
                        is_tombstone ? (struct tn_str){0} : tn_buf_str(&value), ts);
     }
+    if (codec)
+        codec->format->close(codec);
     tn_buf_release(&key);
     tn_buf_release(&value);
     tn_arena_release(&arena);
