@@ -1,0 +1,253 @@
+/* The cases of conform_object_store.h: whole objects, ranges, conditional puts raced by several
+ * writers, listing in byte order, multipart, names that must be refused. */
+#include "tests/support/conform_object_store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "stream/base/mem.h"
+#include "tests/check.h"
+
+#define DEADLINE_MS 10000
+#define RACES       25
+#define PART_BYTES  ((size_t)5 << 20)
+
+static struct tn_object_store *store;
+static struct tn_err err;
+
+static enum tn_status put(const char *key, const char *body, bool is_if_absent)
+{
+    return store->type->put(store, key, tn_str_of(body), is_if_absent, DEADLINE_MS, &err);
+}
+
+static void check_get(const char *key, int64_t offset, int64_t length, const char *want)
+{
+    struct tn_buf body;
+    tn_buf_init(&body, 1 << 20);
+    CHECK_OK(store->type->get(store, key, offset, length, &body, DEADLINE_MS, &err), &err);
+    CHECK_STR(tn_buf_str(&body), want);
+    tn_buf_release(&body);
+}
+
+static enum tn_status get_status(const char *key)
+{
+    struct tn_buf body;
+    tn_buf_init(&body, 1 << 20);
+    enum tn_status st = store->type->get(store, key, 0, -1, &body, DEADLINE_MS, &err);
+    tn_buf_release(&body);
+    return st;
+}
+
+static void case_objects(void)
+{
+    struct tn_object_info info = {0}, later = {0};
+    CHECK_INT(put("one", "hello", false), TN_OK);
+    check_get("one", 0, -1, "hello");
+    check_get("one", 1, 3, "ell");
+    check_get("one", 4, 100, "o");
+    check_get("one", 5, -1, "");
+    CHECK_OK(store->type->head(store, "one", &info, DEADLINE_MS, &err), &err);
+    CHECK(info.size == 5 && info.modified_ms > 0 && info.etag[0]);
+    CHECK_INT(put("one", "replaced", false), TN_OK);
+    check_get("one", 0, -1, "replaced");
+    CHECK_OK(store->type->head(store, "one", &later, DEADLINE_MS, &err), &err);
+    CHECK(strcmp(info.etag, later.etag) != 0);
+    CHECK_INT(put("empty", "", false), TN_OK);
+    check_get("empty", 0, -1, "");
+    CHECK_INT(put("deep/er/and/deeper", "x", false), TN_OK);
+    check_get("deep/er/and/deeper", 0, -1, "x");
+    CHECK_INT(get_status("absent"), TN_NOT_FOUND);
+    CHECK_INT(get_status("deep/absent/x"), TN_NOT_FOUND);
+    CHECK_INT(get_status("deep/er"), TN_NOT_FOUND);
+    CHECK_INT(store->type->head(store, "absent", &info, DEADLINE_MS, &err), TN_NOT_FOUND);
+    CHECK_INT(store->type->remove(store, "one", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(store->type->remove(store, "one", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(get_status("one"), TN_NOT_FOUND);
+}
+
+static void case_if_absent(void)
+{
+    CHECK_INT(put("log/0", "first", true), TN_OK);
+    CHECK_INT(put("log/0", "second", true), TN_E_EXISTS);
+    check_get("log/0", 0, -1, "first");
+    CHECK_INT(store->type->remove(store, "log/0", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(put("log/0", "again", true), TN_OK);
+}
+
+/* ---- race ---- */
+
+struct writer {
+    const struct conform_object_store_factory *factory;
+    int number;
+    atomic_int *winners; /* RACES */
+    pthread_barrier_t *barrier;
+};
+
+static void *writer_main(void *arg)
+{
+    struct writer *writer = arg;
+    struct tn_object_store *own = writer->factory->open(writer->factory->ctx);
+    char key[64], body[64];
+    for (int i = 0; i < RACES; i++) {
+        struct tn_err mine = TN_ERR_INIT;
+        snprintf(key, sizeof key, "race/%d", i);
+        snprintf(body, sizeof body, "writer %d", writer->number);
+        pthread_barrier_wait(writer->barrier);
+        enum tn_status st = own->type->put(own, key, tn_str_of(body), true, DEADLINE_MS, &mine);
+        if (st == TN_OK)
+            atomic_fetch_add(&writer->winners[i], 1 + (writer->number << 8));
+        else if (st != TN_E_EXISTS)
+            atomic_fetch_add(&writer->winners[i], 100);
+    }
+    own->type->close(own);
+    return NULL;
+}
+
+static void case_race(const struct conform_object_store_factory *factory)
+{
+    enum { WRITERS_MAX = 16 };
+    int count = factory->writers_count ? factory->writers_count : 8;
+    atomic_int winners[RACES];
+    pthread_barrier_t barrier;
+    pthread_t threads[WRITERS_MAX];
+    struct writer writers[WRITERS_MAX];
+    TN_ASSERT(count <= WRITERS_MAX);
+    for (int i = 0; i < RACES; i++)
+        atomic_init(&winners[i], 0);
+    pthread_barrier_init(&barrier, NULL, (unsigned)count);
+    for (int i = 0; i < count; i++) {
+        writers[i] = (struct writer){factory, i, winners, &barrier};
+        pthread_create(&threads[i], NULL, writer_main, &writers[i]);
+    }
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&barrier);
+    for (int i = 0; i < RACES; i++) {
+        char key[64], body[64];
+        int won = atomic_load(&winners[i]);
+        CHECK_INT(won & 0xff, 1); /* exactly one, and nobody failed otherwise */
+        snprintf(key, sizeof key, "race/%d", i);
+        snprintf(body, sizeof body, "writer %d", won >> 8);
+        check_get(key, 0, -1, body);
+    }
+}
+
+/* ---- listing ---- */
+
+struct listed {
+    char text[1024];
+    int left;
+};
+
+static bool on_object(void *ctx, const struct tn_object_info *info)
+{
+    struct listed *listed = ctx;
+    size_t len = strlen(listed->text);
+    snprintf(listed->text + len, sizeof listed->text - len, "%.*s:%lld ", TN_STR_FMT(info->key),
+             (long long)info->size);
+    return --listed->left > 0;
+}
+
+static void check_list(const char *prefix, const char *start_after, int max, const char *want)
+{
+    struct listed listed = {.text = "", .left = max};
+    CHECK_OK(store->type->list(store, prefix, start_after, on_object, &listed, DEADLINE_MS, &err),
+             &err);
+    CHECK_STR(tn_str_of(listed.text), want);
+}
+
+static void case_list(void)
+{
+    /* '.' < '/' < '0' in bytes: whole keys are sorted, not names within folders */
+    static const char *const keys[] = {"l/b/2",   "l/a.txt", "l/a0", "l/a/x",
+                                       "l/a/b/c", "l/b/10",  "l2"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        CHECK_INT(put(keys[i], "12", false), TN_OK);
+    check_list("l/", NULL, 100, "l/a.txt:2 l/a/b/c:2 l/a/x:2 l/a0:2 l/b/10:2 l/b/2:2 ");
+    check_list("l/a", "", 100, "l/a.txt:2 l/a/b/c:2 l/a/x:2 l/a0:2 ");
+    check_list("l/a/", NULL, 100, "l/a/b/c:2 l/a/x:2 ");
+    check_list("l/", "l/a/b/c", 100, "l/a/x:2 l/a0:2 l/b/10:2 l/b/2:2 ");
+    check_list("l/", "l/a/zzz", 100, "l/a0:2 l/b/10:2 l/b/2:2 ");
+    check_list("l/", "l/a/x", 2, "l/a0:2 l/b/10:2 ");
+    check_list("l", "l/b/2", 100, "l2:2 log/0:5 ");
+    check_list("l/b/2", NULL, 100, "l/b/2:2 ");
+    check_list("nothing/", NULL, 100, "");
+    check_list("l/", "m", 100, "");
+}
+
+static void case_multipart(void)
+{
+    char id[256], etags[2][72];
+    struct tn_object_info info = {0};
+    char *part = tn_alloc_raw(PART_BYTES);
+    memset(part, 'p', PART_BYTES);
+    CHECK_OK(store->type->upload_start(store, "big", id, DEADLINE_MS, &err), &err);
+    CHECK_OK(
+        store->type->upload_part(store, "big", id, 2, TN_STR("tail"), etags[1], DEADLINE_MS, &err),
+        &err);
+    CHECK_OK(
+        store->type->upload_part(store, "big", id, 1, TN_STR("wrong"), etags[0], DEADLINE_MS, &err),
+        &err);
+    /* a part may be sent again; the last one counts */
+    CHECK_OK(store->type->upload_part(store, "big", id, 1, (struct tn_str){part, PART_BYTES},
+                                      etags[0], DEADLINE_MS, &err),
+             &err);
+    CHECK_INT(get_status("big"), TN_NOT_FOUND);
+    check_list("big", NULL, 10, "");
+    CHECK_OK(store->type->upload_finish(store, "big", id, (const char(*)[72])etags, 2, DEADLINE_MS,
+                                        &err),
+             &err);
+    CHECK_OK(store->type->head(store, "big", &info, DEADLINE_MS, &err), &err);
+    CHECK_INT(info.size, PART_BYTES + 4);
+    check_get("big", (int64_t)PART_BYTES - 1, 100, "ptail");
+    CHECK_OK(store->type->upload_start(store, "gone", id, DEADLINE_MS, &err), &err);
+    CHECK_OK(
+        store->type->upload_part(store, "gone", id, 1, TN_STR("x"), etags[0], DEADLINE_MS, &err),
+        &err);
+    CHECK_OK(store->type->upload_abort(store, "gone", id, DEADLINE_MS, &err), &err);
+    CHECK(tn_failed(store->type->upload_finish(store, "gone", id, (const char(*)[72])etags, 1,
+                                               DEADLINE_MS, &err)));
+    CHECK_INT(get_status("gone"), TN_NOT_FOUND);
+    tn_free(part);
+}
+
+static void case_names(void)
+{
+    char longest[TN_OBJECT_KEY_MAX + 2];
+    memset(longest, 'k', sizeof longest);
+    for (size_t i = 200; i < sizeof longest; i += 201)
+        longest[i] = '/';
+    longest[TN_OBJECT_KEY_MAX + 1] = 0;
+    CHECK_INT(put(longest, "x", false), TN_E_INVALID);
+    longest[TN_OBJECT_KEY_MAX] = 0;
+    CHECK_INT(put(longest, "x", false), TN_OK);
+    check_get(longest, 0, -1, "x");
+    CHECK_INT(put("", "x", false), TN_E_INVALID);
+    static const char *const odd[] = {"a b/c d",    "Ünïcode/☃",
+                                      "q?a=b&c#d",  "per%2Fcent",
+                                      "plus+star*", "type=__HIVE_DEFAULT_PARTITION__/x"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        CHECK_INT(put(odd[i], odd[i], false), TN_OK);
+        check_get(odd[i], 0, -1, odd[i]);
+        char want[256];
+        snprintf(want, sizeof want, "%s:%zu ", odd[i], strlen(odd[i]));
+        check_list(odd[i], NULL, 10, want);
+    }
+}
+
+int conform_object_store(const struct conform_object_store_factory *factory)
+{
+    int before = tn_checks_failed;
+    store = factory->open(factory->ctx);
+    case_objects();
+    case_if_absent();
+    case_race(factory);
+    case_list();
+    case_multipart();
+    case_names();
+    store->type->close(store);
+    if (tn_checks_failed > before)
+        fprintf(stderr, "object store '%s': %d checks failed\n", factory->name,
+                tn_checks_failed - before);
+    return tn_checks_failed - before;
+}
