@@ -362,7 +362,10 @@ static void print_session(const struct tn_ast_stmt *stmt, struct tn_buf *buf)
         print_bare(set->key, buf);
         print_word_name(" IN ", set->name, buf);
         return;
-    case TN_AS_SET_PATH: tn_buf_printf(buf, " %.*s", TN_STR_FMT(set->text)); return;
+    case TN_AS_SET_PATH:
+        tn_buf_add_byte(buf, ' ');
+        tn_buf_add_str(buf, set->text);
+        return;
     case TN_AS_SET_SESSION:
         print_word_name(" ", set->name, buf);
         tn_buf_add_text(buf, " = ");

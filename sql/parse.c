@@ -603,6 +603,9 @@ static enum tn_status check_text(struct tn_str text, const struct tni_lexer *sta
                                  struct tn_err *err)
 {
     size_t bad = tn_utf8_prefix(text.ptr, text.len);
+    const char *nul = memchr(text.ptr, 0, bad); /* names and most strings are C strings later */
+    if (nul)
+        bad = (size_t)(nul - text.ptr);
     if (bad == text.len)
         return TN_OK;
     int line = start->line, col = start->col;
@@ -612,7 +615,7 @@ static enum tn_status check_text(struct tn_str text, const struct tni_lexer *sta
         line += c == '\n';
     }
     return tn_err_at(err, TN_E_SYNTAX, NULL, line, col,
-                     "statement is not valid UTF-8: byte 0x%02x at offset %zu",
+                     "statement is not valid text: byte 0x%02x at offset %zu",
                      (unsigned char)text.ptr[bad], bad);
 }
 

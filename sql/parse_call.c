@@ -211,6 +211,9 @@ static void parse_arg_list(struct tni_parser *parser, struct tn_ast_expr *expr)
     struct tn_ast_call *call = expr->call;
     while (expr->args_count == 0 || tni_accept_op(parser, ','))
         tni_add_arg(parser, expr, parse_arg(parser, expr));
+    if (tni_is_kw(parser, TNI_KW_ON) && tni_peek_kw(parser, TNI_KW_OVERFLOW))
+        tni_fail(parser, TN_E_UNSUPPORTED, NULL, parser->tok.line, parser->tok.col,
+                 "ON OVERFLOW of listagg is not supported");
     if (tni_accept_quiet(parser, TNI_KW_ORDER)) {
         tni_expect(parser, TNI_KW_BY);
         tni_parse_sorts(parser, &call->sorts, &call->sorts_count);
