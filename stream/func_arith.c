@@ -379,7 +379,7 @@ static void add_interval(struct tn_call *call)
         if (!tni_row_ok(call, row))
             continue;
         int64_t count = tni_arg_i64(call, by, row), us, result = 0;
-        us = is_date ? tni_arg_i32(call, base, row) * TN_US_PER_DAY : tni_arg_i64(call, base, row);
+        us = is_date ? tn_us_of_days(tni_arg_i32(call, base, row)) : tni_arg_i64(call, base, row);
         if (is_minus(call))
             count = count == INT64_MIN ? INT64_MAX : -count;
         bool is_ok =
@@ -400,7 +400,7 @@ static void sub_dates(struct tn_call *call)
 {
     for (uint32_t row = 0; row < call->rows_count; row++)
         TNI_OUT(call, int64_t)
-    [row] = ((int64_t)tni_arg_i32(call, 0, row) - tni_arg_i32(call, 1, row)) * TN_US_PER_DAY;
+    [row] = tn_us_of_days((int64_t)tni_arg_i32(call, 0, row) - tni_arg_i32(call, 1, row));
 }
 
 static void scale_interval(struct tn_call *call)
@@ -520,6 +520,10 @@ static const struct tn_func rows[] = {
     ROW("%", TNI_BOTH, "ll", BIGINT, mod_i64),
     DEC("%", mod_dec),
     ROW("%", TNI_BOTH, "dd", DOUBLE, mod_f64),
+    TNI_FN("mod", TN_FN_QUERY, "ii", INTEGER, mod_i32, "remainder of the division"),
+    TNI_FN("mod", TN_FN_QUERY, "ll", BIGINT, mod_i64, "remainder of the division"),
+    TNI_FN_TYPED("mod", TN_FN_QUERY, "mm", resolve_dec, mod_dec, "remainder of the division"),
+    TNI_FN("mod", TN_FN_QUERY, "dd", DOUBLE, mod_f64, "remainder of the division"),
     ROW("neg", TN_FN_STREAM, "i", INTEGER, wrap_neg_i32),
     ROW("neg", TN_FN_STREAM, "l", BIGINT, wrap_neg_i64),
     ROW("neg", TN_FN_QUERY, "i", INTEGER, checked_neg_i32),

@@ -97,7 +97,7 @@ static void date_to_timestamp(struct tn_call *call)
 {
     const int32_t *a = call->args[0].values;
     for (uint32_t row = 0; row < call->rows_count; row++)
-        TNI_OUT(call, int64_t)[row] = a[row] * TN_US_PER_DAY;
+        TNI_OUT(call, int64_t)[row] = tn_us_of_days(a[row]);
 }
 
 static void timestamp_to_date(struct tn_call *call)

@@ -28,12 +28,28 @@ struct tni_func_table {
     size_t count;
 };
 
-#define TNI_FUNC_TABLES(XX) XX(arith) XX(compare) XX(cast) XX(like) XX(nested) XX(text) XX(lambda)
-#define XX(name)            extern const struct tni_func_table tni_funcs_##name;
+#define TNI_FUNC_TABLES(XX)                                                                        \
+    XX(arith)                                                                                      \
+    XX(compare) XX(cast) XX(like) XX(nested) XX(text) XX(text_more) XX(math) XX(round) XX(time)    \
+        XX(time_format) XX(array) XX(map) XX(json) XX(binary) XX(regex) XX(url) XX(misc)           \
+            XX(lambda)
+#define XX(name) extern const struct tni_func_table tni_funcs_##name;
 TNI_FUNC_TABLES(XX)
 #undef XX
 
 #define TNI_BOTH (TN_FN_STREAM | TN_FN_QUERY)
+/* One overload with a scalar result. */
+#define TNI_FN(NAME, FLAGS, ARGS, RESULT, FN, HELP)                                                \
+    {                                                                                              \
+        .name = NAME, .flags = FLAGS, .args_count = sizeof(ARGS) - 1, .args = ARGS,                \
+        .result = TN_K_##RESULT, .kernel = FN, .help = HELP                                        \
+    }
+/* One overload whose result type depends on its arguments. */
+#define TNI_FN_TYPED(NAME, FLAGS, ARGS, RESOLVE, FN, HELP)                                         \
+    {                                                                                              \
+        .name = NAME, .flags = FLAGS, .args_count = sizeof(ARGS) - 1, .args = ARGS, .kernel = FN,  \
+        .resolve = RESOLVE, .help = HELP                                                           \
+    }
 #define TNI_TABLE(name)                                                                            \
     const struct tni_func_table tni_funcs_##name = {rows, sizeof rows / sizeof *rows}
 

@@ -59,7 +59,7 @@ static uint32_t element_of(struct tn_call *call, uint32_t row)
     if (index >= 1 && index <= count)
         return (uint32_t)(list->offsets[at] + index - 1);
     if (tni_call_rules(call) == TN_RULES_STREAM)
-        return index < 0 && -index <= count ? (uint32_t)(list->offsets[at] + count + index)
+        return index < 0 && index >= -count ? (uint32_t)(list->offsets[at] + count + index)
                                             : TNI_NO_ITEM;
     if (index == 0)
         tni_error_argument(call, row, "SQL array indices start at 1");

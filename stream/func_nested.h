@@ -16,4 +16,39 @@ void tni_give_items(struct tn_call *call, const struct tn_column *items, uint32_
 uint32_t tni_map_find(const struct tn_column *map, uint32_t row, const struct tn_column *key,
                       uint32_t key_row);
 
+/* Lists as the result of a call, made row by row from items of one column: open, add items and end
+ * each row, close. */
+struct tni_list {
+    struct tn_call *call;
+    int32_t *offsets;
+    uint32_t *items; /* rows of the column the items come from */
+    uint32_t count, cap, rows_count;
+};
+void tni_list_open(struct tni_list *list, struct tn_call *call, uint32_t items_hint);
+void tni_list_add(struct tni_list *list, uint32_t item);
+void tni_list_end(struct tni_list *list);
+/* Gather the items from `from` (TNI_NO_ITEM = NULL item); the result is an ARRAY. NULLs of the
+ * call's rows are kept. */
+void tni_list_close(struct tni_list *list, const struct tn_column *from);
+
+/* Columns one behind the other, all of one type. */
+void tni_column_append(const struct tn_column *const *cols, uint32_t count,
+                       struct tn_column *ret_col, struct tn_arena *arena);
+
+/* Set of cells of one column by value; NULL is a value. */
+struct tni_cell_set {
+    const struct tn_column *col;
+    uint32_t mask;
+    uint32_t *slots; /* cell + 1, 0 = empty */
+};
+void tni_cell_set_open(struct tni_cell_set *set, const struct tn_column *col, uint32_t cells_max,
+                       struct tn_arena *arena);
+/* True when the cell was not in the set yet. */
+bool tni_cell_set_add(struct tni_cell_set *set, uint32_t cell);
+bool tni_cell_set_has(const struct tni_cell_set *set, const struct tn_column *col, uint32_t cell);
+
+/* Order of two cells that are not NULL. */
+int tni_cell_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
+                 uint32_t cell_b, struct tn_arena *arena);
+
 #endif

@@ -41,6 +41,15 @@ static inline int64_t tn_floor_mod(int64_t a, int64_t b)
     return r < 0 ? r + b : r;
 }
 
+/* Days in µs; stops at the ends of int64 (about 292,000 years). */
+static inline int64_t tn_us_of_days(int64_t days)
+{
+    int64_t us;
+    if (__builtin_mul_overflow(days, TN_US_PER_DAY, &us))
+        us = days < 0 ? INT64_MIN : INT64_MAX;
+    return us;
+}
+
 /* What a text held; parts that were absent are 0 (month and day 1). */
 struct tn_datetime {
     int64_t year;

@@ -319,6 +319,8 @@ int32_t tn_zone_offset_s(const struct tn_zone *zone, int64_t utc_us)
 
 int64_t tn_zone_to_utc(const struct tn_zone *zone, int64_t local_us)
 {
+    if (local_us > INT64_MAX - 2 * TN_US_PER_DAY || local_us < INT64_MIN + 2 * TN_US_PER_DAY)
+        return local_us;
     /* the offsets a day earlier and later bracket any change near the wall time */
     int64_t early = tn_zone_offset_s(zone, local_us - TN_US_PER_DAY) * TN_US_PER_SECOND;
     int64_t late = tn_zone_offset_s(zone, local_us + TN_US_PER_DAY) * TN_US_PER_SECOND;

@@ -28,12 +28,15 @@ const struct tn_zone *tn_zone_find(struct tn_str name);
 struct tn_str tn_zone_name(const struct tn_zone *zone);
 /* Seconds east of UTC at an instant. */
 int32_t tn_zone_offset_s(const struct tn_zone *zone, int64_t utc_us);
-/* Local wall time to UTC. A time that is skipped is moved forward by the gap; one that comes twice
- * is the first. */
+/* Both directions stop at the ends of int64. Local wall time to UTC: a time that is skipped is
+ * moved forward by the gap; one that comes twice is the first. */
 int64_t tn_zone_to_utc(const struct tn_zone *zone, int64_t local_us);
 static inline int64_t tn_zone_to_local(const struct tn_zone *zone, int64_t utc_us)
 {
-    return utc_us + tn_zone_offset_s(zone, utc_us) * INT64_C(1000000);
+    int64_t local_us, offset_us = tn_zone_offset_s(zone, utc_us) * INT64_C(1000000);
+    if (__builtin_add_overflow(utc_us, offset_us, &local_us))
+        local_us = utc_us < 0 ? INT64_MIN : INT64_MAX;
+    return local_us;
 }
 
 #endif
