@@ -117,7 +117,7 @@ static void extreme(struct tn_call *call, int wanted)
         for (uint32_t i = span.from; i < span.end; i++)
             if (!tn_column_is_null(items, i) &&
                 (rows[row] == TNI_NO_ITEM ||
-                 tni_cell_cmp(items, i, items, rows[row], call->arena) * wanted > 0))
+                 tni_item_cmp(items, i, items, rows[row], call->arena) * wanted > 0))
                 rows[row] = i;
     }
     tni_give_items(call, items, rows);
@@ -266,7 +266,7 @@ static int sort_cmp(const void *a, const void *b, void *context)
     bool x_null = tn_column_is_null(sorting->items, x);
     bool y_null = tn_column_is_null(sorting->items, y);
     int c = x_null || y_null ? x_null - y_null
-                             : tni_cell_cmp(sorting->items, x, sorting->items, y, sorting->arena) *
+                             : tni_item_cmp(sorting->items, x, sorting->items, y, sorting->arena) *
                                    sorting->direction;
     return c ? c : (x > y) - (x < y);
 }

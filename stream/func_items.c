@@ -131,7 +131,7 @@ bool tni_cell_set_has(const struct tni_cell_set *set, const struct tn_column *co
 
 #define ORDER(A, B) (((A) > (B)) - ((A) < (B)))
 
-int tni_cell_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
+int tni_item_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
                  uint32_t cell_b, struct tn_arena *arena)
 {
     switch (a->type->kind) {

@@ -11,7 +11,7 @@ static uint32_t winner(const struct tn_call *call, uint32_t row, int wanted)
         if (tni_arg_null(call, arg, row))
             continue;
         if (best == UINT32_MAX ||
-            tni_cell_cmp(&call->args[arg], tni_arg_row(call, arg, row), &call->args[best],
+            tni_item_cmp(&call->args[arg], tni_arg_row(call, arg, row), &call->args[best],
                          tni_arg_row(call, best, row), call->arena) *
                     wanted >
                 0)

@@ -48,7 +48,7 @@ bool tni_cell_set_add(struct tni_cell_set *set, uint32_t cell);
 bool tni_cell_set_has(const struct tni_cell_set *set, const struct tn_column *col, uint32_t cell);
 
 /* Order of two cells that are not NULL. */
-int tni_cell_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
+int tni_item_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
                  uint32_t cell_b, struct tn_arena *arena);
 
 #endif
