@@ -7,7 +7,7 @@
 #include "stream/base/status.h"
 #include "stream/base/str.h"
 
-static int tn_checks_run, tn_checks_failed;
+static _Atomic int tn_checks_run, tn_checks_failed; /* threads may check too */
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \

@@ -4,6 +4,7 @@
  * beside a worker.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "stream/base/mem.h"
@@ -643,8 +644,321 @@ static void test_random(int steps)
     tn_free(w);
 }
 
+/* ---- restore, ranges ---- */
+
+/* Replaying the changes of one table into another gives the same rows, by bytes and by columns. */
+static void test_restore(bool is_rows, bool is_by_columns)
+{
+    struct world *from = tn_alloc(sizeof *from), *to = tn_alloc(sizeof *to);
+    world_open(from, KEY_VARCHAR, is_rows, false, 1 << 30, 5);
+    world_open(to, KEY_VARCHAR, is_rows, true, 64 << 10, 6);
+    struct tn_err err = TN_ERR_INIT;
+    for (int round = 0; round < 30; round++) {
+        struct tn_arena arena;
+        tn_arena_init(&arena, 0);
+        for (int i = 0; i < 5; i++) {
+            do_update(from);
+            do_delete(from);
+        }
+        struct tni_delta *delta = tni_ktable_boundary(from->kt);
+        uint32_t count = tni_delta_count(delta);
+        struct tn_str *keys = TN_ARENA_ARRAY(&arena, struct tn_str, count);
+        struct tn_str *rows = TN_ARENA_ARRAY(&arena, struct tn_str, count);
+        struct tni_row *both = TN_ARENA_ARRAY(&arena, struct tni_row, count);
+        uint8_t *deletes = TN_ARENA_ARRAY(&arena, uint8_t, count);
+        int64_t *rowtimes = TN_ARENA_ARRAY(&arena, int64_t, count);
+        for (uint32_t i = 0; i < count; i++) {
+            struct tni_change change = tni_delta_get(delta, i);
+            keys[i] = change.key;
+            rows[i] = change.row;
+            both[i] = (struct tni_row){change.key, change.row};
+            tn_bit_put(deletes, i, !change.row.ptr);
+        }
+        if (is_by_columns) {
+            struct tn_column key_cols[2], values[3];
+            CHECK_OK(tni_ktable_rows_columns(from->kt, both, count, NULL, &arena, key_cols, values,
+                                             rowtimes, NULL, NULL, &err),
+                     &err);
+            CHECK_OK(tni_ktable_restore_columns(to->kt, key_cols, NULL, NULL, values, deletes,
+                                                rowtimes, count, 0, &err),
+                     &err);
+        } else {
+            CHECK_OK(tni_ktable_restore(to->kt, keys, rows, count, 0, &err), &err);
+        }
+        from->commit++;
+        tni_ktable_publish(from->kt, delta, from->commit);
+        tni_view_advance(&from->view, from->commit);
+        tni_ktable_gc(from->kt);
+        memcpy(from->committed, from->open, sizeof from->open);
+        tni_ktable_gc(to->kt);
+        if (round % 3 == 0)
+            do_flush(to);
+        tni_ktable_trim(to->kt);
+        tn_arena_release(&arena);
+    }
+    memcpy(to->open, from->committed, sizeof to->open);
+    memcpy(to->committed, from->committed, sizeof to->committed);
+    struct tni_view_pin pin;
+    tni_view_pin(&to->view, &pin);
+    check_scan(to, &pin, from->committed);
+    check_get(to, &pin, from->committed);
+    tni_view_unpin(&to->view, &pin);
+    do_update(to); /* and it goes on from there */
+    check_open(to);
+    struct tn_str cut = TN_STR("1234567"), key = TN_STR("\1k\0\0");
+    CHECK_INT(tni_ktable_restore(to->kt, &key, &cut, 1, 0, &err), TN_E_CORRUPT);
+    world_close(to);
+    world_close(from);
+    tn_free(from);
+    tn_free(to);
+}
+
+/* A damaged row is an error when it is used, not a wrong answer. */
+static void test_damaged(void)
+{
+    struct world *w = tn_alloc(sizeof *w);
+    world_open(w, KEY_BIGINT, false, false, 1 << 30, 9);
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_arena arena;
+    tn_arena_init(&arena, 0);
+    int number = 3;
+    struct tn_column col, values[3];
+    key_columns_of(w, &number, 1, &col, &arena);
+    struct tn_buf buf;
+    tn_buf_init(&buf, 64);
+    tni_keycode_add(&buf, &col, 1, 0);
+    struct tn_str key = tn_buf_str(&buf), row = TN_STR("12345678\2\2\1\5ab");
+    CHECK_OK(tni_ktable_restore(w->kt, &key, &row, 1, 0, &err), &err);
+    struct tni_entry *entry;
+    CHECK_INT(tni_ktable_acquire(w->kt, &col, NULL, 1, NULL, &entry, &err), TN_E_CORRUPT);
+    CHECK(strstr(err.message, "store 7 partition 3") != NULL);
+    struct tni_row both = {key, row};
+    CHECK_INT(tni_ktable_rows_columns(w->kt, &both, 1, NULL, &arena, NULL, values, NULL, NULL, NULL,
+                                      &err),
+              TN_E_CORRUPT);
+    tn_buf_release(&buf);
+    tn_arena_release(&arena);
+    CHECK_OK(tni_ktable_abort(w->kt, NULL, 0, &err), &err);
+    tni_ktable_unref(w->kt);
+    tni_view_release(&w->view);
+    w->state->type->close(w->state);
+    tn_arena_release(&w->types);
+    tn_free(w);
+}
+
+static void test_ranges(void)
+{
+    struct world *w = tn_alloc(sizeof *w);
+    for (int mode = 0; mode < 3; mode++) { /* in memory, half flushed, evicted */
+        world_open(w, KEY_BIGINT, false, false, mode == 2 ? 1 : 1 << 30, 21);
+        for (int round = 0; round < 4; round++) {
+            for (int i = 0; i < 4; i++)
+                do_update(w);
+            do_boundary(w);
+            do_publish(w);
+            if (mode && round == 1)
+                do_flush(w);
+            tni_ktable_trim(w->kt);
+        }
+        for (int low = -220; low < 220; low += 55) {
+            struct tn_value bounds[2] = {{.type = tn_type_of(TN_K_BIGINT), .i = low},
+                                         {.type = tn_type_of(TN_K_BIGINT), .i = low + 80}};
+            struct tn_buf bytes[2];
+            for (int i = 0; i < 2; i++) {
+                tn_buf_init(&bytes[i], 64);
+                tni_keycode_add_value(&bytes[i], &bounds[i]);
+            }
+            struct tni_scan_range range = {.low = tn_buf_str(&bytes[0]),
+                                           .high = tn_buf_str(&bytes[1])};
+            struct tni_view_pin pin;
+            struct tni_scan *scan;
+            struct tn_err err = TN_ERR_INIT;
+            struct tn_arena arena;
+            struct tni_row rows[16];
+            uint32_t count;
+            bool seen[KEYS_COUNT] = {false};
+            tn_arena_init(&arena, 0);
+            tni_view_pin(&w->view, &pin);
+            CHECK_OK(tni_scan_open(w->kt, &pin, &range, &scan, &err), &err);
+            while (tni_scan_next(scan, 16, &arena, rows, &count, &err) == TN_OK)
+                check_rows(w, w->committed, rows, count, seen, &arena);
+            tni_scan_close(scan);
+            tni_view_unpin(&w->view, &pin);
+            for (int k = 0; k < KEYS_COUNT; k++) {
+                int value = k - KEYS_COUNT / 2;
+                CHECK_INT(seen[k], w->committed[k].exists && value >= low && value < low + 80);
+            }
+            tn_arena_release(&arena);
+            tn_buf_release(&bytes[0]);
+            tn_buf_release(&bytes[1]);
+        }
+        world_close(w);
+    }
+    tn_free(w);
+}
+
+/* ---- threads: one worker, one commit thread, two readers ---- */
+
+struct stage {
+    struct world *w;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct tni_delta *deltas[2];
+    int count;
+    bool is_done;
+    atomic_bool is_over;
+    atomic_int scans;
+};
+
+#define THREAD_ROUNDS 300
+
+/* Every round moves amounts between keys: the sum over the table is 0 at each commit. */
+static void *worker_main(void *ctx)
+{
+    struct stage *st = ctx;
+    struct world *w = st->w;
+    for (int round = 0; round < THREAD_ROUNDS; round++) {
+        for (int b = 0; b < 4; b++) {
+            struct tn_arena arena;
+            tn_arena_init(&arena, 0);
+            int keys[BATCH_ROWS], latest[BATCH_ROWS] = {0};
+            int64_t values[BATCH_ROWS];
+            bool nulls[BATCH_ROWS] = {false};
+            for (int i = 0; i < BATCH_ROWS; i += 2) {
+                keys[i] = (int)rnd(w, KEYS_COUNT);
+                keys[i + 1] = (int)rnd(w, KEYS_COUNT);
+                values[i] = (int64_t)rnd(w, 1000);
+                values[i + 1] = -values[i];
+            }
+            struct tn_column cols[2];
+            struct tni_entry *entries[BATCH_ROWS];
+            struct tn_err err = TN_ERR_INIT;
+            key_columns_of(w, keys, BATCH_ROWS, cols, &arena);
+            struct tn_batch *batch = make_batch(w, latest, values, nulls, BATCH_ROWS, &arena);
+            CHECK_OK(tni_ktable_acquire(w->kt, cols, NULL, BATCH_ROWS, NULL, entries, &err), &err);
+            tni_ktable_update(w->kt, entries, batch, NULL, BATCH_ROWS, agg_args, NULL, false);
+            tni_ktable_trim(w->kt);
+            tn_arena_release(&arena);
+        }
+        struct tni_delta *delta = tni_ktable_boundary(w->kt);
+        pthread_mutex_lock(&st->lock);
+        while (st->count == 2)
+            pthread_cond_wait(&st->changed, &st->lock);
+        st->deltas[st->count++] = delta;
+        pthread_cond_broadcast(&st->changed);
+        pthread_mutex_unlock(&st->lock);
+    }
+    pthread_mutex_lock(&st->lock);
+    st->is_done = true;
+    pthread_cond_broadcast(&st->changed);
+    pthread_mutex_unlock(&st->lock);
+    return NULL;
+}
+
+static void *commit_main(void *ctx)
+{
+    struct stage *st = ctx;
+    struct world *w = st->w;
+    for (int64_t commit = 1;; commit++) {
+        pthread_mutex_lock(&st->lock);
+        while (!st->count && !st->is_done)
+            pthread_cond_wait(&st->changed, &st->lock);
+        bool is_end = !st->count;
+        struct tni_delta *delta = st->deltas[0];
+        pthread_mutex_unlock(&st->lock);
+        if (is_end)
+            break;
+        tni_ktable_publish(w->kt, delta, commit);
+        tni_view_advance(&w->view, commit);
+        tni_ktable_gc(w->kt);
+        if (commit % 3 == 0)
+            do_flush(w);
+        pthread_mutex_lock(&st->lock);
+        st->deltas[0] = st->deltas[1];
+        st->count--;
+        pthread_cond_broadcast(&st->changed);
+        pthread_mutex_unlock(&st->lock);
+    }
+    atomic_store(&st->is_over, true);
+    return NULL;
+}
+
+static void read_once(struct stage *st, struct tn_arena *arena)
+{
+    struct world *w = st->w;
+    struct tni_view_pin pin;
+    struct tni_scan *scan = NULL;
+    struct tn_err err = TN_ERR_INIT;
+    struct tni_row rows[64];
+    uint32_t count;
+    int64_t sum = 0, total = 0;
+    enum tn_status status;
+    tni_view_pin(&w->view, &pin);
+    TN_ASSERT(tni_scan_open(w->kt, &pin, NULL, &scan, &err) == TN_OK);
+    while ((status = tni_scan_next(scan, 64, arena, rows, &count, &err)) == TN_OK) {
+        struct tn_column values[3];
+        status = tni_ktable_rows_columns(w->kt, rows, count, NULL, arena, NULL, values, NULL, NULL,
+                                         NULL, &err);
+        TN_ASSERT(status == TN_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            total += tn_column_i64(&values[0], i);
+            sum += tn_column_i64(&values[1], i);
+        }
+    }
+    TN_ASSERT(status == TN_END && sum == 0);
+    TN_ASSERT(total == pin.commit * 4 * BATCH_ROWS); /* exactly the rows of the pinned commits */
+    tni_scan_close(scan);
+    tni_view_unpin(&w->view, &pin);
+    tn_arena_reset(arena);
+    atomic_fetch_add(&st->scans, 1);
+}
+
+static void *reader_main(void *ctx)
+{
+    struct stage *st = ctx;
+    struct tn_arena arena;
+    tn_arena_init(&arena, 0);
+    while (!atomic_load(&st->is_over))
+        read_once(st, &arena);
+    read_once(st, &arena);
+    tn_arena_release(&arena);
+    return NULL;
+}
+
+static void test_threads(int64_t budget)
+{
+    struct stage st = {.w = tn_alloc(sizeof *st.w)};
+    world_open(st.w, KEY_LONG_TEXT, false, false, budget, 77);
+    pthread_mutex_init(&st.lock, NULL);
+    pthread_cond_init(&st.changed, NULL);
+    pthread_t threads[4];
+    pthread_create(&threads[0], NULL, worker_main, &st);
+    pthread_create(&threads[1], NULL, commit_main, &st);
+    pthread_create(&threads[2], NULL, reader_main, &st);
+    pthread_create(&threads[3], NULL, reader_main, &st);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(atomic_load(&st.scans) >= 2);
+    struct tn_err err = TN_ERR_INIT;
+    CHECK_OK(tni_ktable_abort(st.w->kt, NULL, 0, &err), &err);
+    tni_ktable_unref(st.w->kt);
+    CHECK_INT(atomic_load(&st.w->budget.bytes_used), 0);
+    tni_view_release(&st.w->view);
+    st.w->state->type->close(st.w->state);
+    tn_arena_release(&st.w->types);
+    tn_free(st.w);
+    pthread_mutex_destroy(&st.lock);
+    pthread_cond_destroy(&st.changed);
+}
+
 int main(int argc, char **argv)
 {
+    for (int i = 0; i < 4; i++)
+        test_restore(i & 1, i & 2);
+    test_damaged();
+    test_ranges();
+    test_threads(1 << 30);
+    test_threads(64 << 10);
     test_random(argc > 1 ? atoi(argv[1]) : 600);
     return TN_TEST_END();
 }
