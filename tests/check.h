@@ -1,4 +1,5 @@
-/* Checks for unit tests. A failed check prints file, line and values and counts; TN_TEST_END returns the result. */
+/* Checks for unit tests. A failed check prints file, line and values and counts; TN_TEST_END
+ * returns the result. */
 #ifndef TN_TESTS_CHECK_H
 #define TN_TESTS_CHECK_H
 
