@@ -90,6 +90,7 @@ static enum tn_status run_add(struct tn_engine *engine, void *ctx, struct tn_err
         return st;
     }
     count_subscriptions(query);
+    tni_query_hold(query, false);
     set_queries(engine, query, NULL);
     return TN_OK;
 }
@@ -173,6 +174,7 @@ enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, st
 
 static enum tn_status remove_leftovers(struct tni_query *query, struct tn_err *err)
 {
+    tni_query_hold(query, true);
     for (uint32_t t = 0; t < query->tasks_count; t++)
         for (uint32_t i = 0; i < query->tasks[t].ops_count; i++)
             if (query->tasks[t].ops[i].store)

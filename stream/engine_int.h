@@ -128,6 +128,7 @@ struct tni_op {
     struct tn_topic changelog;   /* topic that rebuilds the store */
     int64_t changelog_base;      /* records below belong to an earlier life of the query */
     atomic_llong changelog_next; /* everything below is in kt's committed side; a flush stores it */
+    bool is_warm;                /* read into memory after a start, as far as the budget went */
     bool is_touched;             /* changed since the last boundary */
     /* JOIN_TABLE */
     struct tni_op *table; /* the MATERIALIZE op looked up, here or in the global task */
@@ -135,8 +136,9 @@ struct tni_op {
     bool *live_values; /* the table's value columns that something reads */
     /* SINK, REPARTITION */
     struct tn_topic topic;
-    bool is_pinned;       /* records stay in the task's partition: the topic rebuilds a store */
-    int32_t changelog_of; /* number of the op whose store these records rebuild; −1 */
+    bool is_pinned; /* records stay in the task's partition: the topic rebuilds a store */
+    struct tn_program *time_program; /* SINK with a VARCHAR time column */
+    int32_t changelog_of;            /* number of the op whose store these records rebuild; −1 */
     struct tn_codec *key_codec, *value_codec;
     struct tn_buf key_bytes, value_bytes, window_bytes;
     struct tn_records_builder *builders; /* by partition of the topic */
@@ -212,6 +214,7 @@ struct tni_emit {
     int32_t partition;
     struct tn_records *records;
     int32_t changelog_op; /* the op whose store it rebuilds; −1 */
+    bool is_sent;
     uint32_t slot;
 };
 
@@ -232,6 +235,7 @@ struct tni_turn {
     int64_t *op_times;         /* by op: stream time, closed */
     int64_t stream_time_ms;
     struct tni_shown *shown, *shown_last;
+    bool has_positions; /* they are in the transaction */
     size_t bytes;
 };
 
@@ -244,6 +248,7 @@ struct tni_dead_mark { /* bad records below `next` are dead-lettered */
 /* What one worker hands over. */
 struct tni_part {
     struct tni_turn *turns, *turns_last;
+    bool is_dead_sent;
     struct tn_records *dead; /* NULL = none */
     struct tni_dead_mark *marks;
     uint32_t marks_count;
@@ -347,7 +352,7 @@ struct tn_engine {
     atomic_bool is_abort_wanted;   /* a query failed in the middle of a batch: the open round is
                                       rolled back */
     atomic_bool is_flush_wanted, is_commit_wanted;
-    int64_t flushed_at_ns;
+    int64_t flushed_at_ns, held_at_ns;
     atomic_llong emit_interval_ms;    /* largest of the queries: rounds are no closer */
     atomic_llong epoch;               /* recoveries: pins of an earlier epoch see dropped tables */
     struct tn_str *dropped_positions; /* position keys to remove with the next commit */
@@ -445,6 +450,11 @@ bool tni_source_merge(struct tni_source *source);
 /* Program that turns a VARCHAR time column into BIGINT ms by the decl's pattern. */
 enum tn_status tni_time_program(const struct tn_topic_decl *decl, struct tn_arena *arena,
                                 struct tn_program **ret_program, struct tn_err *err);
+/* Row times of a batch from the decl's time column. bad (bitmap, may be NULL) gets rows without a
+ * usable one. */
+void tni_column_times(const struct tn_topic_decl *decl, const struct tn_program *program,
+                      const struct tn_batch *batch, struct tn_arena *arena, int64_t *ret_times_ms,
+                      uint8_t *ret_bad);
 bool tni_decl_same(const struct tn_topic_decl *a, const struct tn_topic_decl *b);
 
 /* ---- task_dead.c: dead letters ---- */
@@ -538,6 +548,9 @@ enum tn_status tni_worker_step(struct tni_worker *worker);
 /* Write committed, unflushed rows and their positions to the state port, where it is time; is_all:
  * everything. */
 enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_err *err);
+/* Tell the log what the committed positions of the query still need; is_released: nothing any more.
+ */
+void tni_query_hold(struct tni_query *query, bool is_released);
 /* begin … commit_start of the collected parts. A failure names the query to blame in *ret_culprit
  * (or NULL). */
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,

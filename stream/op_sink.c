@@ -150,9 +150,62 @@ static enum tn_status check_encoded(const struct tni_op *op, struct tn_err *err)
     return TN_OK;
 }
 
-static struct tn_str record_too_large(struct tn_str key, struct tn_str value)
+/* What goes into the records of one batch. */
+struct tni_records_of {
+    struct tni_encoded *keys, *values;
+    const int64_t *times_ms;
+    uint8_t *bad_times; /* rows dropped for it; NULL = none */
+};
+
+/* Times of the records: the rows', or the sink's own time column; then rows without a usable time
+ * are dropped, and tombstones have the current stream time. */
+static const int64_t *record_times(struct tni_task *task, const struct tni_op *op,
+                                   const struct tn_batch *batch, const uint8_t *nulls,
+                                   uint8_t **ret_bad)
 {
-    return key.len + value.len > TN_RECORD_BYTES_MAX ? value : (struct tn_str){0};
+    const struct tn_topic_decl *decl = op->node->decl;
+    if (decl->timestamp_column < 0 || op->node->kind != TN_NODE_SINK)
+        return batch->rowtime_ms;
+    int64_t *times = tn_arena_alloc(task->arena, batch->rows_count * sizeof *times);
+    *ret_bad = tn_arena_zalloc(task->arena, tn_bits_bytes(batch->rows_count), 1);
+    tni_column_times(decl, op->time_program, batch, task->arena, times, *ret_bad);
+    for (uint32_t i = 0; nulls && i < batch->rows_count; i++)
+        if (tn_bit_get(nulls, i)) {
+            times[i] = task->stream_time_ms;
+            tn_bit_clear(*ret_bad, i);
+        }
+    return times;
+}
+
+static enum tn_status send_rows(struct tni_task *task, struct tni_op *op,
+                                const struct tn_batch *batch, const struct tni_records_of *r,
+                                struct tn_err *err)
+{
+    const struct tn_topic_decl *decl = op->node->decl;
+    int64_t rows_out = 0, rows_bad = 0;
+    for (uint32_t i = 0; i < batch->rows_count; i++) {
+        if (batch->ops && batch->ops[i] == TN_OP_UPDATE_BEFORE)
+            continue;
+        if (r->bad_times && tn_bit_get(r->bad_times, i)) {
+            rows_bad++;
+            continue;
+        }
+        struct tn_str key = tni_encoded_row(r->keys, i), value = tni_encoded_row(r->values, i);
+        if (key.len + value.len > TN_RECORD_BYTES_MAX)
+            return tn_err_set(err, TN_E_LIMIT, "a record of %zu bytes for topic '%s' is too large",
+                              key.len + value.len, op->topic.name);
+        int32_t partition = tni_partition_for(task, op, key);
+        if (decl->window != TN_WINDOW_NONE)
+            key = windowed_key(op, key, batch, i, &op->window_bytes);
+        tni_op_record(task, op, partition, key, value, r->times_ms[i]);
+        rows_out++;
+    }
+    struct tni_counters *c = &task->query->counters;
+    if (rows_bad)
+        atomic_fetch_add_explicit(&c->rows_error, rows_bad, memory_order_relaxed);
+    if (op->node->kind == TN_NODE_SINK)
+        atomic_fetch_add_explicit(&c->rows_out, rows_out, memory_order_relaxed);
+    return TN_OK;
 }
 
 enum tn_status tni_op_sink(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
@@ -161,28 +214,15 @@ enum tn_status tni_op_sink(struct tni_task *task, struct tni_op *op, struct tn_b
     const struct tn_topic_decl *decl = op->node->decl;
     struct tn_arena *arena = task->arena;
     uint32_t n = batch->rows_count;
-    struct tni_encoded *keys =
-        tni_encode_side(op->key_codec, batch->columns, n, null_keys(batch, decl->keys_count, arena),
-                        &op->key_bytes, arena);
-    struct tni_encoded *values =
-        tni_encode_side(op->value_codec, batch->columns + decl->keys_count, n,
-                        null_values(batch, decl, arena), &op->value_bytes, arena);
+    uint8_t *nulls = null_values(batch, decl, arena);
+    struct tni_records_of r = {0};
+    r.keys = tni_encode_side(op->key_codec, batch->columns, n,
+                             null_keys(batch, decl->keys_count, arena), &op->key_bytes, arena);
+    r.values = tni_encode_side(op->value_codec, batch->columns + decl->keys_count, n, nulls,
+                               &op->value_bytes, arena);
+    r.times_ms = record_times(task, op, batch, nulls, &r.bad_times);
     TN_TRY(check_encoded(op, err));
-    int64_t rows_out = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (batch->ops && batch->ops[i] == TN_OP_UPDATE_BEFORE)
-            continue;
-        struct tn_str key = tni_encoded_row(keys, i), value = tni_encoded_row(values, i);
-        if (record_too_large(key, value).ptr)
-            return tn_err_set(err, TN_E_LIMIT, "a record of %zu bytes for topic '%s' is too large",
-                              key.len + value.len, op->topic.name);
-        int32_t partition = tni_partition_for(task, op, key);
-        if (decl->window != TN_WINDOW_NONE)
-            key = windowed_key(op, key, batch, i, &op->window_bytes);
-        tni_op_record(task, op, partition, key, value, batch->rowtime_ms[i]);
-        rows_out++;
-    }
+    TN_TRY(send_rows(task, op, batch, &r, err));
     tni_task_touch(task, op);
-    atomic_fetch_add_explicit(&task->query->counters.rows_out, rows_out, memory_order_relaxed);
     return tni_op_show(task, op, batch);
 }

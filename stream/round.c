@@ -131,7 +131,7 @@ static bool is_due(struct tn_engine *engine, int64_t now)
 int64_t tni_round_deadline_ns(struct tn_engine *engine)
 {
     int64_t now = tn_mono_ns(engine->clock);
-    if (engine->round_state == TNI_ROUND_COMMITTING)
+    if (engine->round_state == TNI_ROUND_COMMITTING || engine->round_state == TNI_ROUND_CLOSING)
         return now + POLL_NS;
     if (engine->round_state != TNI_ROUND_OPEN)
         return engine->retry_at_ns > now ? engine->retry_at_ns : INT64_MAX;
@@ -330,25 +330,14 @@ static void blame(struct tn_engine *engine, struct tni_query *culprit, const str
         tni_engine_fail(engine, err);
 }
 
-static enum tn_status step_closing(struct tn_engine *engine)
+/* All parts are there: the transaction is filled, over several steps when the log asks for time. */
+static enum tn_status start_commit(struct tn_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
-    bool is_complete = engine->parts_count == engine->workers_count;
-    pthread_mutex_unlock(&engine->lock);
-    if (!is_complete)
-        return TN_AGAIN;
-    if (atomic_load(&engine->is_recover_wanted) || atomic_load(&engine->is_abort_wanted)) {
-        begin_abort(engine, atomic_load(&engine->is_recover_wanted) ? TNI_REWIND_RECOVER
-                                                                    : TNI_REWIND_ABORT);
-        return TN_OK;
-    }
-    tn_metric_observe(engine->m.boundary_seconds,
-                      tn_mono_ns(engine->clock) - engine->closing_since_ns);
-    if (round_is_empty(engine))
-        return settled(engine);
     struct tni_query *culprit = NULL;
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = tni_commit_start(engine, &culprit, &err);
+    if (st == TN_AGAIN)
+        return TN_AGAIN;
     if (st == TN_E_FENCED) {
         tni_engine_fail(engine, &err);
         return TN_OK;
@@ -361,6 +350,25 @@ static enum tn_status step_closing(struct tn_engine *engine)
     }
     engine->round_state = TNI_ROUND_COMMITTING;
     return TN_OK;
+}
+
+static enum tn_status step_closing(struct tn_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool is_complete = engine->parts_count == engine->workers_count;
+    pthread_mutex_unlock(&engine->lock);
+    if (!is_complete)
+        return TN_AGAIN;
+    if (engine->txn)
+        return start_commit(engine);
+    bool is_recover = atomic_load(&engine->is_recover_wanted);
+    if (is_recover || atomic_load(&engine->is_abort_wanted)) {
+        begin_abort(engine, is_recover ? TNI_REWIND_RECOVER : TNI_REWIND_ABORT);
+        return TN_OK;
+    }
+    tn_metric_observe(engine->m.boundary_seconds,
+                      tn_mono_ns(engine->clock) - engine->closing_since_ns);
+    return round_is_empty(engine) ? settled(engine) : start_commit(engine);
 }
 
 static enum tn_status step_committing(struct tn_engine *engine)

@@ -7,6 +7,7 @@
 
 #define FLUSH_BYTES_MIN ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
 #define FLUSH_BYTES_MAX ((int64_t)128 << 20) /* bounds the replay after a kill */
+#define HOLD_NS         1000000000ll         /* retention learns of positions this often */
 #define FLUSH_AGE_NS    30000000000ll
 
 /* ---- building the transaction ---- */
@@ -23,8 +24,13 @@ static enum tn_status append_turn(struct tn_engine *engine, struct tni_turn *tur
 {
     for (uint32_t i = 0; i < turn->emits_count; i++) {
         struct tni_emit *emit = &turn->emits[i];
-        TN_TRY(engine->log->type->txn_append(engine->txn, emit->topic, emit->partition,
-                                             emit->records, &emit->slot, err));
+        if (emit->is_sent)
+            continue;
+        enum tn_status st = engine->log->type->txn_append(engine->txn, emit->topic, emit->partition,
+                                                          emit->records, &emit->slot, err);
+        if (st != TN_OK)
+            return st;
+        emit->is_sent = true;
     }
     return TN_OK;
 }
@@ -92,35 +98,48 @@ static enum tn_status append_part(struct tn_engine *engine, struct tni_part *par
 {
     for (struct tni_turn *turn = part->turns; turn; turn = turn->next) {
         enum tn_status st = append_turn(engine, turn, err);
-        if (tn_failed(st)) {
-            *ret_culprit = is_poison(st) ? turn->task->query : NULL;
+        if (tn_failed(st) && is_poison(st))
+            *ret_culprit = turn->task->query;
+        if (st != TN_OK)
             return st;
-        }
-        TN_TRY(put_positions(engine, turn, key, value, err));
+        if (!turn->has_positions)
+            TN_TRY(put_positions(engine, turn, key, value, err));
+        turn->has_positions = true;
     }
     uint32_t slot = 0;
-    if (part->dead)
-        TN_TRY(engine->log->type->txn_append(engine->txn, &engine->dead_topic, 0, part->dead, &slot,
-                                             err));
+    if (!part->dead || part->is_dead_sent)
+        return TN_OK;
+    enum tn_status st =
+        engine->log->type->txn_append(engine->txn, &engine->dead_topic, 0, part->dead, &slot, err);
+    if (st != TN_OK)
+        return st;
+    part->is_dead_sent = true;
     return put_marks(engine, part, key, value, err);
 }
 
 static enum tn_status build(struct tn_engine *engine, struct tn_buf *key, struct tn_buf *value,
                             struct tni_query **ret_culprit, struct tn_err *err)
 {
-    for (uint32_t w = 0; w < engine->workers_count; w++)
-        TN_TRY(append_part(engine, engine->parts[w], key, value, ret_culprit, err));
-    for (uint32_t i = 0; i < engine->dropped_count; i++)
+    for (uint32_t w = 0; w < engine->workers_count; w++) {
+        enum tn_status st = append_part(engine, engine->parts[w], key, value, ret_culprit, err);
+        if (st != TN_OK)
+            return st;
+    }
+    for (uint32_t i = 0; i < engine->dropped_count; i++) /* repeating them does no harm */
         TN_TRY(engine->log->type->txn_position(engine->txn, engine->dropped_positions[i],
                                                (struct tn_str){0}, err));
     return engine->log->type->commit_start(engine->txn, &engine->commit_wake, err);
 }
 
+/* May be called again after TN_AGAIN: what the log took already is not sent twice. */
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,
                                 struct tn_err *err)
 {
-    TN_ASSERT(!engine->txn);
-    TN_TRY(engine->log->type->begin(engine->log, &engine->txn, err));
+    if (!engine->txn) {
+        enum tn_status st = engine->log->type->begin(engine->log, &engine->txn, err);
+        if (st != TN_OK)
+            return st;
+    }
     struct tn_buf key, value;
     tn_buf_init(&key, 4096);
     tn_buf_init(&value, 4096);
@@ -189,6 +208,33 @@ static void notify(struct tn_engine *engine, const struct tni_turn *turn, int64_
     pthread_mutex_unlock(&engine->subs_lock);
 }
 
+/* ---- retention ---- */
+
+void tni_query_hold(struct tni_query *query, bool is_released)
+{
+    struct tn_log *log = query->engine->log;
+    if (!log->type->hold || !query->plan->sink_name)
+        return;
+    for (uint32_t t = 0; t < query->tasks_count; t++)
+        for (uint32_t i = 0; i < query->tasks[t].inputs_count; i++) {
+            struct tni_input *input = &query->tasks[t].inputs[i];
+            int64_t offset =
+                query->tasks[t].is_global ? input->start : atomic_load(&input->committed);
+            log->type->hold(log, &input->topic, input->partition, query->plan->query_id,
+                            is_released ? -1 : offset);
+        }
+}
+
+static void hold_inputs(struct tn_engine *engine)
+{
+    int64_t now = tn_mono_ns(engine->clock);
+    if (!engine->log->type->hold || now - engine->held_at_ns < HOLD_NS)
+        return;
+    engine->held_at_ns = now;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        tni_query_hold(engine->queries[q], false);
+}
+
 void tni_commit_publish(struct tn_engine *engine)
 {
     int64_t commit = tni_view_commit(&engine->view) + 1;
@@ -209,6 +255,7 @@ void tni_commit_publish(struct tn_engine *engine)
     for (uint32_t i = 0; i < engine->dropped_count; i++)
         tn_free((char *)(uintptr_t)engine->dropped_positions[i].ptr);
     engine->dropped_count = 0;
+    hold_inputs(engine);
     tn_metric_add(engine->m.commits, 1);
     tni_fresh_signal(engine);
 }

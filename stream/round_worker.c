@@ -10,6 +10,8 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
+#define WARM_ROWS 1000
+
 void tni_worker_boundary(struct tni_worker *worker)
 {
     struct tn_engine *engine = worker->engine;
@@ -206,6 +208,26 @@ static void take_signal(struct tni_worker *worker)
         worker->sources[i]->is_drained = false;
 }
 
+/* Idle time after a start: stored rows come into memory, so that later look-ups need no state port.
+ */
+static enum tn_status warm_one(struct tni_worker *worker)
+{
+    for (uint32_t t = 0; t < worker->tasks_count; t++) {
+        struct tni_task *task = worker->tasks[t];
+        for (uint32_t i = 0; i < task->ops_count && tni_task_is_live(task); i++) {
+            struct tni_op *op = &task->ops[i];
+            struct tn_err err = TN_ERR_INIT;
+            if (!op->kt || op->is_warm)
+                continue;
+            enum tn_status st = tni_ktable_warm(op->kt, WARM_ROWS, &err);
+            op->is_warm = st != TN_OK; /* done, no room, or not now: it is only a help */
+            if (st == TN_OK)
+                return TN_OK;
+        }
+    }
+    return TN_AGAIN;
+}
+
 enum tn_status tni_worker_step(struct tni_worker *worker)
 {
     struct tn_engine *engine = worker->engine;
@@ -227,5 +249,5 @@ enum tn_status tni_worker_step(struct tni_worker *worker)
     if (atomic_load(&worker->has_changes) && atomic_load(&worker->changed_at_ns) == 0)
         atomic_store(&worker->changed_at_ns, tn_mono_ns(engine->clock));
     atomic_store(&worker->is_idle, st != TN_OK);
-    return st;
+    return st == TN_OK ? st : warm_one(worker);
 }

@@ -111,6 +111,8 @@ static enum tn_status init_writer(struct tni_task *task, struct tni_op *op, stru
     const struct tn_topic_decl *decl = op->node->decl;
     TN_TRY(find_topic(task, decl->topic, &op->topic, err));
     op->changelog_of = -1;
+    if (decl->timestamp_column >= 0 && decl->timestamp_format)
+        TN_TRY(tni_time_program(decl, &task->own_arena, &op->time_program, err));
     if (decl->keys_count)
         TN_TRY(open_codec(task, decl, true, &op->key_codec, err));
     bool is_change =

@@ -199,6 +199,7 @@ void tni_op_set_table(struct tni_task *task, struct tni_op *op, struct tni_ktabl
     pthread_mutex_lock(&engine->lock);
     struct tni_ktable *old = op->kt;
     op->kt = kt;
+    op->is_warm = false;
     pthread_mutex_unlock(&engine->lock);
     tni_ktable_unref(old);
 }

@@ -352,27 +352,18 @@ static void column_times(struct decode *d, struct tn_batch *batch)
     if (decl->timestamp_column < 0)
         return;
     struct tn_arena *arena = &d->block->arena;
-    struct tn_column col = batch->columns[decl->timestamp_column];
-    const uint8_t *errors = NULL;
-    if (d->source->time_program) {
-        struct tn_result result;
-        tn_program_run(d->source->time_program, batch, arena, &result);
-        col = result.col;
-        errors = result.errors;
-    }
-    bool is_us = col.type->kind == TN_K_TIMESTAMP || col.type->kind == TN_K_TIMESTAMP_TZ;
+    int64_t *times = tn_arena_alloc(arena, d->count * sizeof *times);
+    uint8_t *bad = tn_arena_zalloc(arena, tn_bits_bytes(d->count), 1);
+    tni_column_times(decl, d->source->time_program, batch, arena, times, bad);
     d->times = tn_arena_alloc(arena, d->count * sizeof *d->times);
-    batch->rowtime_ms = tn_arena_alloc(arena, d->count * sizeof(int64_t));
     for (uint32_t i = 0; i < d->count; i++) {
         bool is_null_row = batch->null_values && tn_bit_get(batch->null_values, i);
-        bool is_bad = tn_column_is_null(&col, i) || (errors && tn_bit_get(errors, i));
-        int64_t value = is_bad ? -1 : tn_column_i64(&col, i);
-        batch->rowtime_ms[i] = is_us && value > 0 ? value / 1000 : value;
         if (is_null_row)
-            batch->rowtime_ms[i] = d->block->records->timestamps_ms[i];
-        else if (value < 0)
+            times[i] = d->block->records->timestamps_ms[i];
+        else if (tn_bit_get(bad, i))
             bad_time(d, i);
     }
+    batch->rowtime_ms = times;
 }
 
 static uint8_t *absent_values(const struct decode *d)

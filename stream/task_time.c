@@ -1,5 +1,5 @@
-/* The program that turns a VARCHAR time column into epoch milliseconds by the stream's
- * TIMESTAMP_FORMAT: the dialect's own STRINGTOTIMESTAMP, called as a query would. @thread any
+/* Row times from a declared time column: BIGINT in ms, TIMESTAMP, or VARCHAR by TIMESTAMP_FORMAT
+ * through the dialect's own STRINGTOTIMESTAMP, called as a query would. @thread any
  */
 #include "stream/engine_int.h"
 
@@ -35,4 +35,26 @@ enum tn_status tni_time_program(const struct tn_topic_decl *decl, struct tn_aren
     call->args[1] = leaf(arena, TN_E_CONST, text);
     call->args[1]->value = (struct tn_value){.type = text, .s = tn_str_of(decl->timestamp_format)};
     return tn_expr_compile(call, arena, ret_program, err);
+}
+
+void tni_column_times(const struct tn_topic_decl *decl, const struct tn_program *program,
+                      const struct tn_batch *batch, struct tn_arena *arena, int64_t *ret_times_ms,
+                      uint8_t *ret_bad)
+{
+    struct tn_column col = batch->columns[decl->timestamp_column];
+    const uint8_t *errors = NULL;
+    if (program) {
+        struct tn_result result;
+        tn_program_run(program, batch, arena, &result);
+        col = result.col;
+        errors = result.errors;
+    }
+    bool is_us = col.type->kind == TN_K_TIMESTAMP || col.type->kind == TN_K_TIMESTAMP_TZ;
+    for (uint32_t i = 0; i < batch->rows_count; i++) {
+        bool is_bad = tn_column_is_null(&col, i) || (errors && tn_bit_get(errors, i));
+        int64_t value = is_bad ? -1 : tn_column_i64(&col, i);
+        ret_times_ms[i] = is_us && value > 0 ? value / 1000 : value;
+        if (value < 0)
+            tn_bit_set(ret_bad, i);
+    }
 }
