@@ -320,9 +320,8 @@ static void server_close(struct server *server)
     tn_live_close(server->live);
     tn_http_sql_close(server->http_sql);
     tn_http_close(server->http);
-    tn_db_stop(server->db);
-    tn_engine_close(server->engine);
     tn_db_close(server->db);
+    tn_engine_close(server->engine);
     if (server->catalog_store)
         tn_rocks_catalog_close(server->catalog_store);
     if (server->state)
@@ -569,7 +568,7 @@ static int command_demo(const struct args *args)
         is_temporary = mkdtemp(folder) != NULL;
         line.state = folder;
     }
-    TN_GOTO(server_up(&server, line.state, TN_STR(TN_DEMO_SQL), false, &err));
+    TN_GOTO(server_up(&server, line.state, tn_str_of(tn_demo_sql), false, &err));
     TN_GOTO(server_listen(&server, line.listen, &err));
     TN_GOTO(write_endpoint(&server, line.state, &err));
     printf("ready http://%s\n", tn_http_address(server.http));
@@ -694,8 +693,7 @@ static int command_verify(const struct args *args)
     tn_opt_defaults(&run_opts, &line, &server.arena);
     TN_GOTO(parse_args(args, &run_opts, &line, &server, &server.arena, NULL, &err));
     TN_GOTO(server_open(&server, line.state, &err));
-    TN_GOTO(tn_verify_run(server.db, server.engine, server.log, tn_formats_builtin(), &system_clock,
-                          server.settings.application_id, stdout, &differences, &err));
+    TN_GOTO(tn_verify_run(server.db, server.engine, server.log, stdout, &differences, &err));
 fail:
     server_close(&server);
     if (tn_failed(st))
