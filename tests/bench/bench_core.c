@@ -35,10 +35,10 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {"core", {11, 5000000, 10000, 1.0, 0.001}, 256 << 20, 1, 0, false, 5},
-    {"wide", {12, 5000000, 2000000, 1.0, 0.001}, 256 << 20, 1, 0, true, 3},
-    {"cold", {13, 5000000, 10000000, 0, 0.001}, 64 << 20, 1, 0, false, 1},
-    {"workers", {11, 5000000, 10000, 1.0, 0.001}, 256 << 20, 4, 1, false, 3},
+    {"core", {11, 5000000, 10000, 1.0, 0.001, false}, 256 << 20, 1, 0, false, 5},
+    {"wide", {12, 5000000, 2000000, 1.0, 0.001, false}, 256 << 20, 1, 0, true, 3},
+    {"cold", {13, 5000000, 10000000, 0, 0.001, false}, 64 << 20, 1, 0, false, 1},
+    {"workers", {11, 5000000, 10000, 1.0, 0.001, false}, 256 << 20, 4, 1, false, 3},
 };
 
 struct rig {
@@ -131,7 +131,8 @@ static void rig_apply(struct rig *rig)
 {
     static const char script[] =
         "CREATE STREAM events (song VARCHAR, ms INT) WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');"
-        "CREATE TABLE by_song WITH (KEY_FORMAT='KAFKA') AS SELECT song, COUNT(*) AS n FROM events GROUP BY song;";
+        "CREATE TABLE by_song WITH (KEY_FORMAT='KAFKA') AS SELECT song, COUNT(*) AS n FROM events "
+        "WHERE ms >= 0 GROUP BY song;";
     struct tn_err err = TN_ERR_INIT;
     struct tn_buf warnings;
     tn_buf_init(&warnings, 65536);

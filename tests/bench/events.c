@@ -72,7 +72,8 @@ static int write_member(char *to, size_t cap, int member, uint32_t key, uint64_t
     }
 }
 
-static size_t write_event(char *to, size_t cap, uint32_t key, uint64_t *state, bool is_malformed)
+static size_t write_event(char *to, size_t cap, uint32_t key, uint64_t *state, bool is_malformed,
+                          bool is_misfit)
 {
     int order[MEMBERS] = {0, 1, 2, 3, 4};
     uint64_t random = next_random(state), value = next_random(state);
@@ -86,7 +87,10 @@ static size_t write_event(char *to, size_t cap, uint32_t key, uint64_t *state, b
     for (int i = 0; i < MEMBERS; i++) {
         if (i)
             to[len++] = ',';
-        len += (size_t)write_member(to + len, cap - len, order[i], key, value);
+        if (is_misfit && order[i] == 1)
+            len += (size_t)snprintf(to + len, cap - len, "\"ms\":[\"?\"]");
+        else
+            len += (size_t)write_member(to + len, cap - len, order[i], key, value);
     }
     to[len++] = is_malformed ? ']' : '}';
     return len;
@@ -109,7 +113,8 @@ void events_make(const struct events_spec *spec, struct events *ret_events)
             fprintf(stderr, "events are longer than planned\n");
             abort();
         }
-        size_t len = write_event(ret_events->bytes + at, cap, key, &state, is_malformed);
+        size_t len = write_event(ret_events->bytes + at, cap, key, &state,
+                                 is_malformed && !spec->is_misfit, is_malformed && spec->is_misfit);
         ret_events->items[i] = (struct tn_str){ret_events->bytes + at, len};
         ret_events->malformed_count += is_malformed;
         at += len;

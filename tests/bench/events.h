@@ -5,8 +5,8 @@
 #ifndef TN_TESTS_BENCH_EVENTS_H
 #define TN_TESTS_BENCH_EVENTS_H
 
-#include "stream/base/str.h"
 #include <stdint.h>
+#include "stream/base/str.h"
 
 struct events_spec {
     uint64_t seed;
