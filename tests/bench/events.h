@@ -13,7 +13,8 @@ struct events_spec {
     uint64_t count;
     uint32_t keys_count;
     double zipf;      /* 1.0; 0 = uniform */
-    double malformed; /* share of events that do not parse; 0.001 */
+    double malformed; /* share of bad events; 0.001 */
+    bool is_misfit;   /* bad events parse, but their ms is no number */
 };
 
 struct events {
