@@ -1,8 +1,8 @@
-/* tarn: the composition root. Parses commands and options from the components' tables, wires ports to adapters, and
- * waits for a signal. Nothing else happens here.
+/* tarn: the composition root. Parses commands and options from the components' tables, wires ports
+ * to adapters, and waits for a signal. Nothing else happens here.
  *
- * Commands: run, demo, sql, produce, verify, completion, version. Exit status: 0, 1 for a failure while running, 2 for
- * a bad command, option or statement (one error line).
+ * Commands: run, demo, sql, produce, verify, completion, version. Exit status: 0, 1 for a failure
+ * while running, 2 for a bad command, option or statement (one error line).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,16 +54,16 @@ struct settings {
 static const struct tn_opt engine_options[] = {
     {"application.id", TN_OPT_STRING, SET(application_id), "music-chart", 0, 0, NULL, 0, NULL,
      "prefix of internal topics and changelogs; part of the state folder's identity"},
-    {"auto.offset.reset", TN_OPT_CHOICE, SET(offset_reset), "earliest", 0, 0, "earliest,latest", 0, NULL,
-     "where a new query starts to read its streams"},
+    {"auto.offset.reset", TN_OPT_CHOICE, SET(offset_reset), "earliest", 0, 0, "earliest,latest", 0,
+     NULL, "where a new query starts to read its streams"},
     {"processing.guarantee", TN_OPT_CHOICE, SET(guarantee), "exactly_once", 0, 0,
      "exactly_once,at_least_once", 0, NULL, "the embedded log is always exactly once"},
     {"commit.interval.ms", TN_OPT_MS, SET(commit_interval_ms), "100", 1, 3600000, NULL, 0, NULL,
      "longest time between commits while events flow; drained inputs commit at once"},
-    {"cache.max.bytes.buffering", TN_OPT_BYTES, SET(cache_emit_bytes), "0", 0, INT64_MAX, NULL, 0, NULL,
-     "results held back for coalescing beyond a commit; 0 = emit at each commit"},
-    {"state.cache.bytes", TN_OPT_BYTES, SET(state_cache_bytes), "256m", 16384, INT64_MAX, NULL, 0, NULL,
-     "memory of all tables together in front of RocksDB"},
+    {"cache.max.bytes.buffering", TN_OPT_BYTES, SET(cache_emit_bytes), "0", 0, INT64_MAX, NULL, 0,
+     NULL, "results held back for coalescing beyond a commit; 0 = emit at each commit"},
+    {"state.cache.bytes", TN_OPT_BYTES, SET(state_cache_bytes), "256m", 16384, INT64_MAX, NULL, 0,
+     NULL, "memory of all tables together in front of RocksDB"},
     {"round.rows", TN_OPT_INT, SET(round_rows), "500000", 1, INT64_MAX, NULL, 0, NULL,
      "commit at the latest after so many records"},
     {"round.bytes", TN_OPT_BYTES, SET(round_bytes), "64m", 1024, INT64_MAX, NULL, 0, NULL,
@@ -74,18 +74,19 @@ static const struct tn_opt engine_options[] = {
     {"sql.threads", TN_OPT_INT, SET(sql_threads), "4", 1, 256, NULL, 0, NULL, "statement threads"},
     {"sql.timeout.ms", TN_OPT_MS, SET(sql_timeout_ms), "60000", 1, INT64_MAX, NULL, 0, NULL,
      "deadline of a statement"},
-    {"sql.memory.bytes", TN_OPT_BYTES, SET(sql_memory_bytes), "256m", 1048576, INT64_MAX, NULL, 0, NULL,
-     "memory of one statement"},
+    {"sql.memory.bytes", TN_OPT_BYTES, SET(sql_memory_bytes), "256m", 1048576, INT64_MAX, NULL, 0,
+     NULL, "memory of one statement"},
     {"sql.cache.bytes", TN_OPT_BYTES, SET(sql_cache_bytes), "64m", 0, INT64_MAX, NULL, 0, NULL,
      "file contents and answers remembered for queries"},
     {"sql.rows.max", TN_OPT_INT, SET(sql_rows_max), "1000000", 1, INT64_MAX, NULL, 0, NULL,
      "rows of one answer"},
     {"identifiers", TN_OPT_CHOICE, SET(identifiers), "blind", 0, 0, "blind,ksql", 0, NULL,
-     "blind: names keep their spelling and compare without case; ksql: unquoted names fold to upper case"},
+     "blind: names keep their spelling and compare without case; ksql: unquoted names fold to "
+     "upper case"},
     {"default.partitions", TN_OPT_INT, SET(partitions), "4", 1, 10000, NULL, 0, NULL,
      "partitions of a new topic when the statement names none"},
-    {"state.flush.every.commit", TN_OPT_BOOL, SET(is_flush_every_commit), "false", 0, 0, NULL, 0, NULL,
-     "write state to RocksDB at each commit; for tests"},
+    {"state.flush.every.commit", TN_OPT_BOOL, SET(is_flush_every_commit), "false", 0, 0, NULL, 0,
+     NULL, "write state to RocksDB at each commit; for tests"},
     {"kafka.", TN_OPT_STRING, SET(kafka), NULL, 0, 0, NULL, TN_OPT_PREFIX,
      "this build serves all topics from the embedded log", "properties of librdkafka"},
 };
@@ -151,7 +152,8 @@ static void log_to_stderr(enum tn_log_level level, const char *component, const 
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
     strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", &tm);
-    fprintf(stderr, "%s.%03ldZ %s %s: %s\n", at, ts.tv_nsec / 1000000, names[level], component, line);
+    fprintf(stderr, "%s.%03ldZ %s %s: %s\n", at, ts.tv_nsec / 1000000, names[level], component,
+            line);
 }
 
 static int fail(int status, const struct tn_err *err)
@@ -193,7 +195,8 @@ static void server_init(struct server *server)
     tn_http_config_init(&server->http_config);
 }
 
-/* --set key=value: the table that knows the key takes it; an unknown key names the nearest of all tables. */
+/* --set key=value: the table that knows the key takes it; an unknown key names the nearest of all
+ * tables. */
 static enum tn_status server_set(struct server *server, struct tn_str pair, struct tn_err *err)
 {
     const char *equals = memchr(pair.ptr, '=', pair.len);
@@ -310,7 +313,8 @@ static enum tn_status write_endpoint(struct server *server, const char *state, s
     return TN_OK;
 }
 
-/* Every part accepts NULL, so this is also the failure path. Order: clients, queries, state, log. */
+/* Every part accepts NULL, so this is also the failure path. Order: clients, queries, state, log.
+ */
 static void server_close(struct server *server)
 {
     if (server->endpoint[0])
@@ -373,8 +377,8 @@ struct args {
     char **items;
 };
 
-/* Parses "--name value", "--name=value" and flags from `opts`; --set goes to the server. The first other word is
- * *ret_file (may be NULL: then such a word is an error). */
+/* Parses "--name value", "--name=value" and flags from `opts`; --set goes to the server. The first
+ * other word is *ret_file (may be NULL: then such a word is an error). */
 static enum tn_status parse_args(const struct args *args, const struct tn_opts *opts, void *target,
                                  struct server *server, struct tn_arena *arena,
                                  const char **ret_file, struct tn_err *err)
@@ -475,7 +479,8 @@ static int command_run(const struct args *args)
     const char *file = NULL;
     enum tn_status st;
     if (wants_help(args)) {
-        printf("usage: tarn run FILE [options]\n\nRuns the statements of FILE as the wanted state and serves.\n\n");
+        printf("usage: tarn run FILE [options]\n\nRuns the statements of FILE as the wanted state "
+               "and serves.\n\n");
         print_opts(&run_opts);
         print_server_opts();
         return 0;
@@ -510,7 +515,8 @@ static void *producer_thread(void *arg)
     return NULL;
 }
 
-/* The player runs beside the server until the time is over or a signal comes; then the chart is printed. */
+/* The player runs beside the server until the time is over or a signal comes; then the chart is
+ * printed. */
 static enum tn_status demo_play(struct server *server, const struct command_line *line,
                                 struct tn_err *err)
 {
@@ -529,7 +535,8 @@ static enum tn_status demo_play(struct server *server, const struct command_line
         return tn_err_set(err, TN_E_INTERNAL, "cannot start the player's thread");
     }
     printf("open %s in a browser; songs and plays arrive at %g a second\n", url, line->rate);
-    printf("try: curl -d 'SELECT songName, count FROM songs_chart ORDER BY count DESC' %s/sql\n", url);
+    printf("try: curl -d 'SELECT songName, count FROM songs_chart ORDER BY count DESC' %s/sql\n",
+           url);
     fflush(stdout);
     wait_for_stop(line->seconds);
     tn_producer_stop(player);
@@ -556,7 +563,8 @@ static int command_demo(const struct args *args)
     bool is_temporary = false;
     enum tn_status st;
     if (wants_help(args)) {
-        printf("usage: tarn demo [options]\n\nThe music chart with a simulated player, all embedded.\n\n");
+        printf("usage: tarn demo [options]\n\nThe music chart with a simulated player, all "
+               "embedded.\n\n");
         print_opts(&demo_opts);
         print_server_opts();
         return 0;
@@ -652,7 +660,8 @@ static int command_produce(const struct args *args)
     pthread_t stopper;
     enum tn_status st;
     if (wants_help(args)) {
-        printf("usage: tarn produce [options]\n\nSends simulated plays or clicks to a running tarn.\n\n");
+        printf("usage: tarn produce [options]\n\nSends simulated plays or clicks to a running "
+               "tarn.\n\n");
         print_opts(&tn_producer_opts);
         return 0;
     }
@@ -684,7 +693,8 @@ static int command_verify(const struct args *args)
     int64_t differences = 0;
     enum tn_status st;
     if (wants_help(args)) {
-        printf("usage: tarn verify [--state DIR]\n\nRecounts the logs of a state folder that is not in use and compares "
+        printf("usage: tarn verify [--state DIR]\n\nRecounts the logs of a state folder that is "
+               "not in use and compares "
                "them with tables and changelogs.\n\n");
         print_opts(&run_opts);
         return 0;
@@ -739,7 +749,8 @@ static int command_version(const struct args *args)
 static int command_help(const struct args *args)
 {
     (void)args;
-    printf("tarn: streams of events in, live tables and SQL out\n\nusage: tarn COMMAND [options]\n\n");
+    printf(
+        "tarn: streams of events in, live tables and SQL out\n\nusage: tarn COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS_COUNT; i++)
         printf("  %-11s %s\n", commands[i].name, commands[i].help);
     return 0;
@@ -778,7 +789,8 @@ static int command_completion(const struct args *args)
             printf("--%s ", commands[i].opts->items[o].name);
         printf("' ;;\n");
     }
-    printf("  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(compgen -f -- \"$word\"))\n}\n"
+    printf("  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(compgen -f -- "
+           "\"$word\"))\n}\n"
            "complete -F _tarn tarn\n");
     return 0;
 }
@@ -800,6 +812,7 @@ int main(int argc, char **argv)
     }
     const char *nearest = tn_str_nearest(tn_str_of(argv[1]), names, COMMANDS_COUNT);
     fprintf(stderr, "tarn: no command '%s'", argv[1]);
-    fprintf(stderr, nearest ? "; did you mean '%s'?\n" : "%s; see tarn help\n", nearest ? nearest : "");
+    fprintf(stderr, nearest ? "; did you mean '%s'?\n" : "%s; see tarn help\n",
+            nearest ? nearest : "");
     return 2;
 }

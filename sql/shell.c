@@ -1,5 +1,6 @@
-/* Interactive and scripted SQL over POST /sql. A statement ends with ';' outside quotes; several lines make one
- * statement. Ctrl-C drops the line being typed, Ctrl-D leaves. History is kept in ~/.tarn_history. */
+/* Interactive and scripted SQL over POST /sql. A statement ends with ';' outside quotes; several
+ * lines make one statement. Ctrl-C drops the line being typed, Ctrl-D leaves. History is kept in
+ * ~/.tarn_history. */
 #include "sql/shell.h"
 
 #include <histedit.h>
@@ -158,7 +159,8 @@ static void run_statement(struct shell *shell, struct tn_str text)
     fflush(stdout);
 }
 
-/* Length of the first statement with its ';', 0 when the text holds no complete one. Quotes and comments hide ';'. */
+/* Length of the first statement with its ';', 0 when the text holds no complete one. Quotes and
+ * comments hide ';'. */
 static size_t statement_length(struct tn_str text)
 {
     char quote = 0;
@@ -239,11 +241,18 @@ static const char *prompt(EditLine *edit)
     return is_continued ? "   -> " : "tarn> ";
 }
 
-static const char *const words[] = {
-    "SELECT",   "FROM",   "WHERE",  "GROUP BY", "HAVING",  "ORDER BY", "LIMIT",   "CREATE STREAM",
-    "CREATE TABLE", "INSERT INTO", "DROP", "DESCRIBE", "EXPLAIN", "SHOW TABLES", "SHOW STREAMS",
-    "SHOW QUERIES", "EMIT CHANGES", "WINDOW TUMBLING", "COUNT(*)", "system.queries",
-    "system.streams", "system.dead_letters", "system.metrics"};
+static const char *const words[] = {"SELECT",         "FROM",
+                                    "WHERE",          "GROUP BY",
+                                    "HAVING",         "ORDER BY",
+                                    "LIMIT",          "CREATE STREAM",
+                                    "CREATE TABLE",   "INSERT INTO",
+                                    "DROP",           "DESCRIBE",
+                                    "EXPLAIN",        "SHOW TABLES",
+                                    "SHOW STREAMS",   "SHOW QUERIES",
+                                    "EMIT CHANGES",   "WINDOW TUMBLING",
+                                    "COUNT(*)",       "system.queries",
+                                    "system.streams", "system.dead_letters",
+                                    "system.metrics"};
 
 /* Tab: complete the word before the cursor from keywords and system tables. */
 static unsigned char complete(EditLine *edit, int ch)

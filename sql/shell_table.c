@@ -1,4 +1,5 @@
-/* Text table of a result document: reads it with the JSON scanner, measures columns by code points. */
+/* Text table of a result document: reads it with the JSON scanner, measures columns by code points.
+ */
 #include "sql/shell_table.h"
 
 #include "connectors/json_scan.h"

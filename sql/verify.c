@@ -1,8 +1,9 @@
 /* Folds result topics and compares them with live tables: see verify.h.
  *
- * HOW: live rows of one pin are encoded by the table's own key and value formats; the topic is read from its start to
- * the end that was visible, keeping the last value of each key. Both become (key bytes → value bytes) maps, sorted
- * and merged; what stands on one side only, or with other bytes, is a difference.
+ * HOW: live rows of one pin are encoded by the table's own key and value formats; the topic is read
+ * from its start to the end that was visible, keeping the last value of each key. Both become (key
+ * bytes → value bytes) maps, sorted and merged; what stands on one side only, or with other bytes,
+ * is a difference.
  */
 #include "sql/verify.h"
 
@@ -11,9 +12,9 @@
 
 #include "stream/base/mem.h"
 
-#define SHOWN_MAX      20
-#define READ_BYTES     ((size_t)4 << 20)
-#define QUERIES_MAX    4096
+#define SHOWN_MAX   20
+#define READ_BYTES  ((size_t)4 << 20)
+#define QUERIES_MAX 4096
 
 struct pair {
     struct tn_str key, value; /* value.ptr NULL = deleted */
@@ -73,7 +74,8 @@ static void pairs_fold(struct pairs *pairs)
         return;
     qsort(pairs->items, pairs->count, sizeof *pairs->items, pair_cmp);
     for (size_t i = 0; i < pairs->count; i++) {
-        bool is_last = i + 1 == pairs->count || !tn_str_eq(pairs->items[i].key, pairs->items[i + 1].key);
+        bool is_last =
+            i + 1 == pairs->count || !tn_str_eq(pairs->items[i].key, pairs->items[i + 1].key);
         if (is_last && pairs->items[i].value.ptr)
             pairs->items[kept++] = pairs->items[i];
     }
@@ -89,8 +91,7 @@ static enum tn_status read_partition(struct verify *verify, const struct tn_topi
     TN_TRY(log->offsets(verify->log, topic, partition, &offsets, verify->err));
     for (int64_t at = offsets.start; at < offsets.end_visible;) {
         struct tn_read read = {0};
-        enum tn_status st =
-            log->read(reader, topic, partition, at, READ_BYTES, &read, verify->err);
+        enum tn_status st = log->read(reader, topic, partition, at, READ_BYTES, &read, verify->err);
         if (tn_failed(st))
             return st;
         for (uint32_t i = 0; read.records && i < read.records->count; i++)
@@ -165,7 +166,8 @@ static void add_be64(struct tn_buf *key, int64_t value)
 static void window_suffix(const struct tn_topic_decl *decl, const struct tn_batch *batch,
                           uint32_t row, struct tn_buf *key)
 {
-    uint32_t at = decl->schema->fields_count; /* windowstart, windowend follow the declared columns */
+    uint32_t at =
+        decl->schema->fields_count; /* windowstart, windowend follow the declared columns */
     if (decl->window == TN_WINDOW_NONE)
         return;
     if (decl->window == TN_WINDOW_SESSION)
@@ -206,7 +208,8 @@ static enum tn_status read_live(struct verify *verify, const struct tn_object *o
     enum tn_status st = tn_engine_pin(verify->engine, &pin, verify->err);
     if (tn_failed(st))
         return st;
-    TN_GOTO(tn_table_scan_open(verify->engine, pin, object->query_id, NULL, NULL, &scan, verify->err));
+    TN_GOTO(
+        tn_table_scan_open(verify->engine, pin, object->query_id, NULL, NULL, &scan, verify->err));
     while ((st = tn_table_scan_next(scan, &batch, verify->err)) == TN_OK)
         TN_GOTO(add_batch(&object->decl, batch, pairs, verify->err));
 fail:
@@ -239,11 +242,13 @@ static int64_t compare(struct verify *verify, const struct tn_object *object,
                 : t == topic->count ? -1
                                     : tn_str_cmp(live->items[l].key, topic->items[t].key);
         if (c < 0)
-            report(verify, object, "row is live but not in the topic", live->items[l++].key, &shown);
+            report(verify, object, "row is live but not in the topic", live->items[l++].key,
+                   &shown);
         else if (c > 0 && object->decl.window != TN_WINDOW_NONE)
             t++; /* retention has dropped this window from the table */
         else if (c > 0)
-            report(verify, object, "row is in the topic but not live", topic->items[t++].key, &shown);
+            report(verify, object, "row is in the topic but not live", topic->items[t++].key,
+                   &shown);
         else if (!tn_str_eq(live->items[l++].value, topic->items[t++].value))
             report(verify, object, "live row and topic differ", live->items[l - 1].key, &shown);
     }
@@ -311,7 +316,8 @@ struct ids {
 static bool add_id(void *ctx, const struct tn_query_info *info)
 {
     struct ids *ids = ctx;
-    if (info->state != TN_QUERY_FAILED && info->state != TN_QUERY_PAUSED && ids->count < QUERIES_MAX)
+    if (info->state != TN_QUERY_FAILED && info->state != TN_QUERY_PAUSED &&
+        ids->count < QUERIES_MAX)
         ids->items[ids->count++] = tn_arena_strdup(&ids->arena, info->plan->query_id);
     return true;
 }
@@ -327,8 +333,7 @@ static enum tn_status wait_drained(struct tn_engine *engine, struct tn_err *err)
     tn_buf_init(&lagging, 4096);
     tn_arena_init(&ids->arena, 0);
     tn_engine_each_query(engine, add_id, ids);
-    enum tn_status st =
-        tn_fresh_open(engine, ids->items, ids->count, &waiter.wake, &fresh, err);
+    enum tn_status st = tn_fresh_open(engine, ids->items, ids->count, &waiter.wake, &fresh, err);
     while (!tn_failed(st) && (st = tn_fresh_poll(fresh, &lagging)) == TN_AGAIN) {
         waiter_wait(&waiter);
         tn_buf_reset(&lagging);

@@ -1,13 +1,14 @@
-/* Benchmarks core, wide, cold and workers: the engine over events in memory, beside the bare reference program.
+/* Benchmarks core, wide, cold and workers: the engine over events in memory, beside the bare
+ * reference program.
  *
- *   core     5 M events, 10,000 keys (Zipf 1.0), one thread: decode → count by key → coalesced changelog
- *   wide     the same with 2 M keys; state flushed, read back by a second open, both timed
+ *   core     5 M events, 10,000 keys (Zipf 1.0), one thread: decode → count by key → coalesced
+ * changelog wide     the same with 2 M keys; state flushed, read back by a second open, both timed
  *   cold     10 M keys uniform, state.cache.bytes 64 MB; misses printed
  *   workers  core over 4 partitions with 1 and with 2 worker threads, wall time
  *
- * Results are compared with the reference before any figure is printed: same keys and counts, dead letters equal to
- * the malformed events. Figures are CPU seconds of the process; min, median, max of the rounds.
- * Usage: bench_core core|wide|cold|workers [rounds [events]]
+ * Results are compared with the reference before any figure is printed: same keys and counts, dead
+ * letters equal to the malformed events. Figures are CPU seconds of the process; min, median, max
+ * of the rounds. Usage: bench_core core|wide|cold|workers [rounds [events]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,7 +131,8 @@ static void rig_close(struct rig *rig)
 static void rig_apply(struct rig *rig)
 {
     static const char script[] =
-        "CREATE STREAM events (song VARCHAR, ms INT) WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');"
+        "CREATE STREAM events (song VARCHAR, ms INT) WITH (KAFKA_TOPIC='events', "
+        "VALUE_FORMAT='JSON');"
         "CREATE TABLE by_song WITH (KEY_FORMAT='KAFKA') AS SELECT song, COUNT(*) AS n FROM events "
         "WHERE ms >= 0 GROUP BY song;";
     struct tn_err err = TN_ERR_INIT;
@@ -250,8 +252,10 @@ static void run_tarn(const struct shape *shape, const struct events *events,
     bench_log_swallowed(rig.log, "dead-letters", &dead, &ignored);
     bench_log_swallowed(rig.log, "by_song", &ret_figures->changelog_records,
                         &ret_figures->changelog_bytes);
-    if (got.keys != want->keys || got.checksum != want->checksum || dead != (int64_t)want->malformed) {
-        fprintf(stderr, "bench %s: results differ: %llu keys (want %llu), %lld dead letters (want %llu)\n",
+    if (got.keys != want->keys || got.checksum != want->checksum ||
+        dead != (int64_t)want->malformed) {
+        fprintf(stderr,
+                "bench %s: results differ: %llu keys (want %llu), %lld dead letters (want %llu)\n",
                 shape->name, (unsigned long long)got.keys, (unsigned long long)want->keys,
                 (long long)dead, (unsigned long long)want->malformed);
         exit(1);
@@ -263,8 +267,8 @@ static void print_row(const char *name, double *values, int n, double events, do
 {
     double low, median, high;
     bench_spread(values, n, &low, &median, &high);
-    printf("  %-26s %8.3f %8.3f %8.3f CPU-s   %7.1f ns/event  %6.2f M events/CPU-s\n", name, low, median, high,
-           median / events * 1e9, events / median / 1e6);
+    printf("  %-26s %8.3f %8.3f %8.3f CPU-s   %7.1f ns/event  %6.2f M events/CPU-s\n", name, low,
+           median, high, median / events * 1e9, events / median / 1e6);
     *ret_median = median;
 }
 
@@ -275,9 +279,11 @@ static void run_shape(const struct shape *shape)
     struct figures figures[ROUNDS_MAX];
     double bare[ROUNDS_MAX], tarn[ROUNDS_MAX], bare_median, tarn_median;
     events_make(&shape->events, &events);
-    printf("%s: %llu events of %.0f bytes, %u keys (%s), %d partition(s), state.cache.bytes %lld MiB, commit.interval.ms 100\n",
-           shape->name, (unsigned long long)events.count, (double)events.bytes_count / (double)events.count,
-           shape->events.keys_count, shape->events.zipf > 0 ? "Zipf 1.0" : "uniform", shape->partitions,
+    printf("%s: %llu events of %.0f bytes, %u keys (%s), %d partition(s), state.cache.bytes %lld "
+           "MiB, commit.interval.ms 100\n",
+           shape->name, (unsigned long long)events.count,
+           (double)events.bytes_count / (double)events.count, shape->events.keys_count,
+           shape->events.zipf > 0 ? "Zipf 1.0" : "uniform", shape->partitions,
            (long long)(shape->cache_bytes >> 20));
     for (int i = 0; i < shape->rounds; i++) {
         double cpu = bench_cpu();
@@ -290,8 +296,9 @@ static void run_shape(const struct shape *shape)
     print_row("tarn", tarn, shape->rounds, (double)events.count, &tarn_median);
     printf("  ratio %.2f x bare; %lld changelog records, %.1f MB\n\n", bare_median / tarn_median,
            (long long)figures[0].changelog_records, (double)figures[0].changelog_bytes / 1e6);
-    bench_report(shape->name, "events per CPU-second", "events/s", (double)events.count / tarn_median,
-                 (double)events.count / bare_median, "bare_core.c");
+    bench_report(shape->name, "events per CPU-second", "events/s",
+                 (double)events.count / tarn_median, (double)events.count / bare_median,
+                 "bare_core.c");
     events_free(&events);
 }
 
@@ -313,7 +320,8 @@ static void run_workers(const struct shape *one)
     }
     for (int t = 0; t < 2; t++) {
         bench_spread(walls[t], one->rounds, &low, &medians[t], &high);
-        printf("workers: num.stream.threads=%d  %.3f %.3f %.3f s wall\n", t + 1, low, medians[t], high);
+        printf("workers: num.stream.threads=%d  %.3f %.3f %.3f s wall\n", t + 1, low, medians[t],
+               high);
     }
     printf("  1 → 2 workers: %.2f x\n\n", medians[0] / medians[1]);
     bench_report("workers", "wall, 2 workers", "s", medians[1], medians[0], "1 worker");

@@ -224,12 +224,11 @@ static enum tn_status bench_txn_position(struct tn_log_txn *txn, struct tn_str k
     (void)err;
     if (txn->positions_count == txn->positions_cap) {
         txn->positions_cap = txn->positions_cap ? txn->positions_cap * 2 : 16;
-        txn->positions =
-            tn_realloc(txn->positions, txn->positions_cap * sizeof *txn->positions);
+        txn->positions = tn_realloc(txn->positions, txn->positions_cap * sizeof *txn->positions);
     }
     txn->positions[txn->positions_count++] =
-        (struct position){tn_strndup(key.ptr, key.len), value.ptr ? tn_strndup(value.ptr, value.len) : NULL,
-                          key.len, value.len};
+        (struct position){tn_strndup(key.ptr, key.len),
+                          value.ptr ? tn_strndup(value.ptr, value.len) : NULL, key.len, value.len};
     return TN_OK;
 }
 
@@ -237,7 +236,8 @@ static void put_position(struct bench_log *log, struct position *position)
 {
     for (size_t i = 0; i < log->positions_count; i++) {
         struct position *old = &log->positions[i];
-        if (old->key_len == position->key_len && memcmp(old->key, position->key, old->key_len) == 0) {
+        if (old->key_len == position->key_len &&
+            memcmp(old->key, position->key, old->key_len) == 0) {
             tn_free(old->key);
             tn_free(old->value);
             *old = *position;

@@ -1,6 +1,7 @@
-/* A log for benchmarks: one source topic whose records are events in memory, any number of topics that swallow what is
- * appended (counting records and bytes). Survives a close of the engine, so that a second open finds positions and
- * offsets, but not contents: reading a swallowed topic asserts. Single threaded use per call site; a lock guards it.
+/* A log for benchmarks: one source topic whose records are events in memory, any number of topics
+ * that swallow what is appended (counting records and bytes). Survives a close of the engine, so
+ * that a second open finds positions and offsets, but not contents: reading a swallowed topic
+ * asserts. Single threaded use per call site; a lock guards it.
  */
 #ifndef TN_TESTS_BENCH_BENCH_LOG_H
 #define TN_TESTS_BENCH_BENCH_LOG_H
@@ -8,7 +9,8 @@
 #include "stream/log.h"
 #include "tests/bench/events.h"
 
-/* Topic `name` with `partitions_count` partitions; event i goes to partition i mod partitions. Borrows the events. */
+/* Topic `name` with `partitions_count` partitions; event i goes to partition i mod partitions.
+ * Borrows the events. */
 struct tn_log *bench_log_new(const char *name, const struct events *events,
                              int32_t partitions_count);
 void bench_log_free(struct tn_log *log);

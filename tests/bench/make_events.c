@@ -1,5 +1,6 @@
-/* Writes the events of a seed as NDJSON files of about 8 MB, and the expected counts: make_events FOLDER COUNT KEYS ZIPF
- * → FOLDER/events-0000.ndjson …, FOLDER/expected (events, malformed, keys, checksum). Bad events parse, but do not fit. */
+/* Writes the events of a seed as NDJSON files of about 8 MB, and the expected counts: make_events
+ * FOLDER COUNT KEYS ZIPF → FOLDER/events-0000.ndjson …, FOLDER/expected (events, malformed, keys,
+ * checksum). Bad events parse, but do not fit. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,7 +38,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: make_events FOLDER COUNT KEYS ZIPF\n");
         return 2;
     }
-    struct events_spec spec = {11, strtoull(argv[2], NULL, 10), (uint32_t)atoi(argv[3]), atof(argv[4]), 0.001, true};
+    struct events_spec spec = {
+        11, strtoull(argv[2], NULL, 10), (uint32_t)atoi(argv[3]), atof(argv[4]), 0.001, true};
     struct events events;
     char path[4096];
     events_make(&spec, &events);
@@ -46,7 +48,8 @@ int main(int argc, char **argv)
     FILE *file = fopen(path, "w");
     if (!file)
         abort();
-    fprintf(file, "%llu %llu\n", (unsigned long long)events.count, (unsigned long long)events.malformed_count);
+    fprintf(file, "%llu %llu\n", (unsigned long long)events.count,
+            (unsigned long long)events.malformed_count);
     fclose(file);
     events_free(&events);
     return 0;

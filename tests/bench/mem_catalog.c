@@ -22,7 +22,8 @@ static enum tn_status mem_append(struct tn_catalog_store *store, int64_t version
         return tn_err_set(err, TN_E_BUSY, "another version came first");
     catalog->records =
         tn_realloc(catalog->records, (catalog->count + 1) * sizeof *catalog->records);
-    catalog->records[catalog->count++] = (struct record){tn_strndup(record.ptr, record.len), record.len};
+    catalog->records[catalog->count++] =
+        (struct record){tn_strndup(record.ptr, record.len), record.len};
     return TN_OK;
 }
 
@@ -33,8 +34,8 @@ static enum tn_status mem_each(struct tn_catalog_store *store,
 {
     struct mem_catalog *catalog = (struct mem_catalog *)store;
     for (size_t i = 0; i < catalog->count; i++)
-        TN_TRY(each(ctx, (int64_t)i + 1, (struct tn_str){catalog->records[i].bytes, catalog->records[i].len},
-                    err));
+        TN_TRY(each(ctx, (int64_t)i + 1,
+                    (struct tn_str){catalog->records[i].bytes, catalog->records[i].len}, err));
     return TN_OK;
 }
 
