@@ -60,6 +60,7 @@ static enum tn_status encoder_open_value(struct tni_encoder *enc, const struct t
     if (decl->value_format == &tn_format_json || schema.fields_count == 0)
         return TN_OK;
     TN_TRY(codec_open(&tn_format_json, &members, &enc->value_members, err));
+    enc->value_columns_count = schema.fields_count;
     return codec_open(decl->value_format, &value, &enc->value, err);
 }
 
@@ -181,10 +182,13 @@ static enum tn_status encode_values(struct tni_encoder *enc, struct tn_str body,
     enc->value_members->format->decode(enc->value_members, elements, count, &enc->arena, &decoded);
     if (decoded.bad_count)
         return value_error(body, elements, &decoded.bad[0], err);
+    /* a bare NULL is null bytes */
+    uint8_t *nulls = enc->value_columns_count == 1 ? null_keys(&decoded, 1, count, &enc->arena)
+                                                   : decoded.null_rows;
     tn_buf_reset(&enc->value_bytes);
-    enc->value->format->encode(enc->value, decoded.columns, count, decoded.null_rows,
-                               &enc->value_bytes, enc->value_ends);
-    slices_of(&enc->value_bytes, enc->value_ends, decoded.null_rows, count, enc->values);
+    enc->value->format->encode(enc->value, decoded.columns, count, nulls, &enc->value_bytes,
+                               enc->value_ends);
+    slices_of(&enc->value_bytes, enc->value_ends, nulls, count, enc->values);
     return TN_OK;
 }
 

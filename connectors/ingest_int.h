@@ -74,6 +74,7 @@ struct tni_encoder {
     struct tn_codec
         *value_members; /* JSON members → value columns; NULL: the element is the value */
     struct tn_codec *value;
+    uint32_t value_columns_count;
     struct tn_arena arena;
     struct tn_buf key_bytes, value_bytes;
     size_t *key_ends, *value_ends; /* TNI_INGEST_CHUNK_ROWS each */

@@ -18,6 +18,8 @@ CREATE TABLE songs (id INT PRIMARY KEY, name VARCHAR)
         INGEST_PATH='/songs', INGEST_STATUS=201);
 CREATE STREAM plays (id INT KEY, play VARCHAR)
   WITH (KAFKA_TOPIC='plays', KEY_FORMAT='KAFKA', VALUE_FORMAT='KAFKA', PARTITIONS=2);
+CREATE STREAM plays_raw (k BYTES KEY, v BYTES)
+  WITH (KAFKA_TOPIC='plays', KEY_FORMAT='RAW', VALUE_FORMAT='RAW', PARTITIONS=2);
 CREATE TABLE chart WITH (VALUE_FORMAT='JSON') AS
   SELECT p.id AS id, COUNT(*) AS n FROM plays p JOIN songs s ON p.id = s.id GROUP BY p.id;
 CREATE STREAM typed (k VARCHAR, n INT) WITH (KAFKA_TOPIC='typed', VALUE_FORMAT='JSON', PARTITIONS=1);
@@ -79,8 +81,10 @@ def records_that_do_not_fit(tarn):
 
 def wrong_key_length(tarn):
     before = len(tarn.sql("SELECT topic FROM system.dead_letters WHERE topic = 'plays'"))
-    post(tarn, "/streams/plays", b"now;Alex", 200, Content_Type="application/octet-stream", X_Tarn_Key="abc")
-    rows = tarn.sql("SELECT topic FROM system.dead_letters WHERE topic = 'plays'")
+    error = error_of(post(tarn, "/streams/plays", b"now;Alex", 400, Content_Type="application/octet-stream", X_Tarn_Key="abc"))
+    assert "abc" in error["message"], error
+    # a producer that knows nothing of the stream writes what it likes
+    post(tarn, "/streams/plays_raw", b"now;Alex", 200, Content_Type="application/octet-stream", X_Tarn_Key="YWJj")
     tarn.sql("SELECT * FROM chart")
     rows = tarn.sql("SELECT topic FROM system.dead_letters WHERE topic = 'plays'")
     assert len(rows) == before + 1, rows
@@ -89,7 +93,8 @@ def wrong_key_length(tarn):
 def unknown_song_and_nulls(tarn):
     post(tarn, "/songs", b'{"id":1,"name":"Believe"}', 201)
     post(tarn, "/streams/plays", b'{"id":1,"play":"t;u"}\n{"id":99,"play":"t;u"}\n{"id":1,"play":null}\n{"play":"t;u"}', 200)
-    assert tarn.sql("SELECT id, n FROM chart") == [[1, 1]]
+    rows = tarn.sql("SELECT id, n FROM chart")
+    assert rows == [[1, 1]], rows
     assert metric(tarn, "tarn_") > 0
 
 
@@ -140,7 +145,7 @@ def changed_file(folder):
     changed = folder / "changed.sql"
     changed.write_text(PIPELINE.replace("SUM(n) AS s", "MAX(n) AS s"))
     line = refused("run", changed, "--state", folder / "state", "--listen", "127.0.0.1:0", "--set", "application.id=bad")
-    assert "by_k" in line and "line" in line, line
+    assert "line 1" in line and "sum" in line, line
 
 
 def full_disk(folder):

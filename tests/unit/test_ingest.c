@@ -662,6 +662,7 @@ static void test_producer(void)
     tn_opt_defaults(&tn_producer_opts, &config, &arena);
     snprintf(url, sizeof url, "http://%s", tn_http_address(server));
     config.url = url;
+    config.key_column = "song_id";
     config.stream = "played-songs";
     config.rate = 0;
     config.count = 5000;
@@ -698,6 +699,7 @@ static void test_producer(void)
     /* Nobody there: an error, not a loop. */
     struct tn_producer *producer;
     config.url = "http://127.0.0.1:1";
+    config.key_column = "song_id";
     config.is_exact = false;
     CHECK_OK(tn_producer_new(&config, &test_clock, NULL, NULL, &producer, &err), &err);
     CHECK_INT(tn_producer_run(producer, &totals, &err), TN_E_IO);
