@@ -95,21 +95,48 @@ static enum tn_status map_expr(struct planner *pl, const struct source *source,
     return expr ? tni_expr_map(expr, map_node, &map, pl->arena, ret_expr) : TN_OK;
 }
 
-static struct tn_expr *both(struct planner *pl, struct tn_expr *a, struct tn_expr *b)
+static struct tn_expr *new_node(struct planner *pl, enum tn_expr_kind kind, struct tn_expr *a,
+                                struct tn_expr *b)
 {
-    if (!a || !b)
-        return a ? a : b;
     struct tn_expr *expr = TN_ARENA_NEW(pl->arena, struct tn_expr);
-    *expr = (struct tn_expr){.kind = TN_E_AND,
-                             .type = tn_type_of(TN_K_BOOLEAN),
-                             .line = a->line,
-                             .col = a->col,
+    *expr = (struct tn_expr){.kind = kind,
+                             .type = b->type,
+                             .line = b->line,
+                             .col = b->col,
                              .rules = TN_RULES_QUERY,
                              .args_count = 2};
     expr->args = TN_ARENA_ARRAY(pl->arena, struct tn_expr *, 2);
     expr->args[0] = a;
     expr->args[1] = b;
     return expr;
+}
+
+/* Rows that pass `first`, then `second`: the second is not evaluated for the others, so it cannot
+ * fail for them. */
+static struct tn_expr *both(struct planner *pl, struct tn_expr *first, struct tn_expr *second)
+{
+    if (!first || !second)
+        return first ? first : second;
+    return new_node(pl, TN_E_CASE, first, second);
+}
+
+/* A condition with a term that is never true is that term: the others are not evaluated. */
+static const struct tn_expr *never_true(const struct tn_expr *where)
+{
+    if (where->kind == TN_E_CONST && (where->value.is_null || !where->value.b))
+        return where;
+    const struct tn_expr *found = NULL;
+    for (uint32_t i = 0; where->kind == TN_E_AND && i < where->args_count && !found; i++)
+        found = never_true(where->args[i]);
+    return found;
+}
+
+/* WHERE of a select over the rows of its source. */
+static enum tn_status map_where(struct planner *pl, const struct source *source,
+                                const struct tn_expr *where, struct tn_expr **ret_where)
+{
+    const struct tn_expr *never = where ? never_true(where) : NULL;
+    return map_expr(pl, source, never ? never : where, ret_where);
 }
 
 /* ---- FROM ---- */
@@ -139,7 +166,7 @@ static enum tn_status flatten(struct planner *pl, const struct tn_rel *rel,
     struct tn_expr *where, **items;
     TN_TRY(plan_source(pl, select->from, &inner));
     enum tn_status st = TN_OK;
-    TN_GOTO(map_expr(pl, &inner, select->where, &where));
+    TN_GOTO(map_where(pl, &inner, select->where, &where));
     items = TN_ARENA_ARRAY(pl->arena, struct tn_expr *, select->items_count + 1);
     for (uint32_t i = 0; i < select->items_count; i++)
         TN_GOTO(map_expr(pl, &inner, select->items[i].expr, &items[i]));
@@ -357,6 +384,16 @@ static enum tn_status group_expr(struct grouped *gr, const struct source *source
     return mapped ? tni_expr_map(mapped, group_node, gr, gr->pl->arena, ret_expr) : TN_OK;
 }
 
+/* An argument is not evaluated for rows that FILTER leaves out: CASE WHEN filter THEN argument END.
+ */
+static struct tn_expr *filtered_argument(struct planner *pl, const struct tn_expr *agg,
+                                         struct tn_expr *arg)
+{
+    if (!agg->filter || arg->kind == TN_E_COLUMN || arg->kind == TN_E_CONST)
+        return arg;
+    return new_node(pl, TN_E_CASE, agg->filter, arg);
+}
+
 /* compute(groups, arguments, filters) → aggregate. */
 static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
                                      struct tn_expr *where, struct tni_op **ret_op)
@@ -378,7 +415,7 @@ static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
         const struct tn_expr *agg = gr->aggs[a];
         TN_TRY(tni_agg_call(agg, pl->arena, &specs[a].call, pl->err));
         for (uint32_t i = 0; i < specs[a].call.args_count; i++)
-            exprs[count++] = agg->args[i];
+            exprs[count++] = filtered_argument(pl, agg, agg->args[i]);
         specs[a].has_filter = agg->filter != NULL;
         if (agg->filter)
             exprs[count++] = agg->filter;
@@ -466,7 +503,7 @@ static enum tn_status plan_query(struct planner *pl, const struct tn_query *quer
     struct tn_expr *where;
     TN_TRY(plan_source(pl, query->select->from, &source));
     enum tn_status st = TN_OK;
-    TN_GOTO(map_expr(pl, &source, query->select->where, &where));
+    TN_GOTO(map_where(pl, &source, query->select->where, &where));
     where = both(pl, source.where, where);
     if (query->select->is_grouped)
         TN_GOTO(plan_grouped(pl, query, &source, where, ret_op));

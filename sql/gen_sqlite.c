@@ -235,31 +235,27 @@ static bool is_one_rel(struct tn_expr *const *terms, uint32_t count)
     return true;
 }
 
-/* Terms that stay in the text. When all concern one relation and some can fail, AND must choose
- * whose errors survive: they are evaluated as one expression. The terms before the first that can
- * fail stand in front once more, where the planner can use them; later ones must not, they would
- * hide that failure. */
+/* Terms that stay in the text. When they concern one relation and some can fail, AND must choose
+ * whose errors survive: then they are evaluated as one expression. */
 static enum tn_status gen_kept(struct tni_gen *gen, struct tn_expr *const *terms, uint32_t count,
                                const char *prefix, struct tni_rope *rope)
 {
-    uint32_t exact = 0;
     struct tn_expr *all = NULL;
-    while (exact < count && tni_gen_is_exact(gen, terms[exact]))
-        exact++;
-    bool is_fused = exact < count && count > 1 && is_one_rel(terms, count);
+    bool is_exact = true;
     for (uint32_t i = 0; i < count; i++) {
-        if (is_fused)
-            all = and_of(gen, all, terms[i]);
-        if (is_fused && i >= exact)
-            continue;
+        is_exact = is_exact && tni_gen_is_exact(gen, terms[i]);
+        all = and_of(gen, all, terms[i]);
+    }
+    if (!is_exact && count > 1 && is_one_rel(terms, count)) {
+        tni_rope_text(gen, rope, prefix);
+        return tni_gen_expr(gen, all, rope);
+    }
+    for (uint32_t i = 0; i < count; i++) {
         tni_rope_text(gen, rope, prefix);
         prefix = " AND ";
         TN_TRY(tni_gen_cond(gen, terms[i], rope));
     }
-    if (!all)
-        return TN_OK;
-    tni_rope_text(gen, rope, prefix);
-    return tni_gen_expr(gen, all, rope);
+    return TN_OK;
 }
 
 /* Writes the terms of a condition that did not move; `below` lists the relations it may move to. */

@@ -268,7 +268,8 @@ static void add_like(struct pred_list *list, const struct tn_expr *expr)
 
 static void add_term(struct pred_list *list, const struct tn_expr *expr)
 {
-    if (expr->kind == TN_E_AND) {
+    bool is_guarded = expr->kind == TN_E_CASE && expr->args_count == 2; /* WHEN a THEN b: both */
+    if (expr->kind == TN_E_AND || is_guarded) {
         for (uint32_t i = 0; i < expr->args_count; i++)
             add_term(list, expr->args[i]);
     } else if (expr->kind == TN_E_OR) {
