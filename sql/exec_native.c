@@ -245,7 +245,8 @@ static void output_init(struct planner *pl, const struct tn_query *query, struct
     out->exprs = TN_ARENA_ARRAY(pl->arena, struct tn_expr *, room);
     out->fields = TN_ARENA_ARRAY(pl->arena, struct tn_field, room);
     out->keys = TN_ARENA_ARRAY(pl->arena, struct tni_sort_key, query->sorts_count + 1);
-    memcpy(out->fields, query->schema->fields, count * sizeof *out->fields);
+    if (count)
+        memcpy(out->fields, query->schema->fields, count * sizeof *out->fields);
 }
 
 /* Column that sort item `i` orders by; `expr` is its rewritten expression. */

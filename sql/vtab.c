@@ -146,8 +146,10 @@ static enum tn_status open_source(struct tni_vslot *vs, const struct tni_pred *e
             tn_expr_columns(slot->filter, 0, needed);
         struct tni_pred *preds =
             TN_ARENA_ARRAY(ctx->arena, struct tni_pred, (size_t)vs->preds_count + equals_count + 1);
-        memcpy(preds, vs->preds, vs->preds_count * sizeof *preds);
-        memcpy(preds + vs->preds_count, equals, equals_count * sizeof *preds);
+        if (vs->preds_count)
+            memcpy(preds, vs->preds, vs->preds_count * sizeof *preds);
+        if (equals_count)
+            memcpy(preds + vs->preds_count, equals, equals_count * sizeof *preds);
         *spec =
             (struct tni_tscan_spec){slot->object, needed, vs->preds_count + equals_count, preds};
         op = tni_op_scan(ctx, spec);

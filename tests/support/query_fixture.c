@@ -105,7 +105,8 @@ void query_fixture_row(struct query_fixture *fx, struct query_fixture_table *tab
     uint32_t columns = table->system.schema->fields_count;
     struct tn_value *rows =
         TN_ARENA_ARRAY(&fx->arena, struct tn_value, (size_t)(table->rows_count + 1) * columns + 1);
-    memcpy(rows, table->rows, (size_t)table->rows_count * columns * sizeof *rows);
+    if (table->rows_count)
+        memcpy(rows, table->rows, (size_t)table->rows_count * columns * sizeof *rows);
     memcpy(rows + (size_t)table->rows_count * columns, values, columns * sizeof *rows);
     table->rows = rows;
     table->rows_count++;
