@@ -12,6 +12,8 @@
 #include "connectors/formats.h"
 #include "stream/base/mem.h"
 
+/* The JSON decoder does not count the object's own brace, the scanner does. */
+#define MEMBERS_DEPTH_MAX (TNI_INGEST_DEPTH_MAX - 1)
 #define ENCODED_BYTES_MAX ((size_t)256 << 20)
 
 static enum tn_status codec_open(const struct tn_format *format, const struct tn_codec_spec *spec,
@@ -32,7 +34,7 @@ static enum tn_status encoder_open_key(struct tni_encoder *enc, const struct tn_
     struct tn_schema schema = {decl->keys_count, decl->schema->fields};
     struct tn_codec_spec members = {.is_case_exact = decl->is_case_exact,
                                     .is_lenient = true,
-                                    .depth_max = TNI_INGEST_DEPTH_MAX,
+                                    .depth_max = MEMBERS_DEPTH_MAX,
                                     .schema = &schema};
     struct tn_codec_spec key = {.is_key = true,
                                 .is_bare = decl->is_key_bare,
@@ -52,7 +54,7 @@ static enum tn_status encoder_open_value(struct tni_encoder *enc, const struct t
     struct tn_schema schema = {decl->schema->fields_count - decl->keys_count,
                                decl->schema->fields + decl->keys_count};
     struct tn_codec_spec members = {
-        .is_case_exact = decl->is_case_exact, .depth_max = TNI_INGEST_DEPTH_MAX, .schema = &schema};
+        .is_case_exact = decl->is_case_exact, .depth_max = MEMBERS_DEPTH_MAX, .schema = &schema};
     struct tn_codec_spec value = {.is_bare = decl->is_value_bare,
                                   .delimiter = decl->value_delimiter,
                                   .is_case_exact = decl->is_case_exact,
@@ -236,7 +238,7 @@ enum tn_status tni_ingest_encoder_key_text(struct tni_encoder *enc,
 {
     struct tn_schema schema = {decl->keys_count, decl->schema->fields};
     struct tn_codec_spec spec = {
-        .is_case_exact = decl->is_case_exact, .depth_max = TNI_INGEST_DEPTH_MAX, .schema = &schema};
+        .is_case_exact = decl->is_case_exact, .depth_max = MEMBERS_DEPTH_MAX, .schema = &schema};
     struct tn_codec *codec = NULL;
     struct tn_decoded decoded = {0};
     struct tn_buf object;

@@ -359,12 +359,12 @@ static void test_push(void)
     CHECK_INT(call("GET", "/sql/stream?q=SELECT%20bad", NULL, NULL, ""), 400);
     int fd = raw_connect(tn_http_address(server));
     CHECK(raw_text(fd, "GET /sql/stream?q=SELECT%201 HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    raw_read_until(fd, "event: end", text, sizeof text);
+    raw_read_until(fd, "event: end\ndata: {}\n\n", text, sizeof text);
     CHECK(strstr(text, "event: end\ndata: {}\n\n") != NULL);
     close(fd);
     fd = raw_connect(tn_http_address(server));
     CHECK(raw_text(fd, "GET /sql/stream?q=SELECT%20late HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    raw_read_until(fd, "event: error", text, sizeof text);
+    raw_read_until(fd, "event: error\ndata: {\"error\"", text, sizeof text);
     CHECK(strstr(text, "event: error\ndata: {\"error\"") != NULL);
     close(fd);
     /* Over POST /sql rows come while the query runs. */
