@@ -157,16 +157,16 @@ static void kernel_overlap(struct tn_call *call)
 {
     for (uint32_t row = 0; row < call->rows_count; row++) {
         struct span a = span_of(call, 0, row), b = span_of(call, 1, row);
-        struct tni_cell_set set;
+        struct tni_item_set set;
         bool is_found = false;
         if (!tni_row_ok(call, row))
             continue;
-        tni_cell_set_open(&set, items_of(call, 0), a.end - a.from, call->arena);
+        tni_item_set_open(&set, items_of(call, 0), a.end - a.from, call->arena);
         for (uint32_t i = a.from; i < a.end; i++)
             if (!tn_column_is_null(items_of(call, 0), i))
-                tni_cell_set_add(&set, i);
+                tni_item_set_add(&set, i);
         for (uint32_t i = b.from; i < b.end && !is_found; i++)
-            is_found = tni_cell_set_has(&set, items_of(call, 1), i);
+            is_found = tni_item_set_has(&set, items_of(call, 1), i);
         tn_bit_put(call->out->col.values, row, is_found);
         if (!is_found && (has_null_item(call, 0, row) || has_null_item(call, 1, row)))
             tni_null(call, row);
@@ -181,10 +181,10 @@ static void kernel_distinct(struct tn_call *call)
     tni_list_open(&list, call, items_of(call, 0)->rows_count);
     for (uint32_t row = 0; row < call->rows_count; row++) {
         struct span span = span_of(call, 0, row);
-        struct tni_cell_set set;
-        tni_cell_set_open(&set, items_of(call, 0), span.end - span.from, call->arena);
+        struct tni_item_set set;
+        tni_item_set_open(&set, items_of(call, 0), span.end - span.from, call->arena);
         for (uint32_t i = span.from; i < span.end; i++)
-            if (tni_cell_set_add(&set, i))
+            if (tni_item_set_add(&set, i))
                 tni_list_add(&list, i);
         tni_list_end(&list);
     }
@@ -198,14 +198,14 @@ static void pick(struct tn_call *call, bool is_wanted)
     tni_list_open(&list, call, items_of(call, 0)->rows_count);
     for (uint32_t row = 0; row < call->rows_count; row++) {
         struct span a = span_of(call, 0, row), b = span_of(call, 1, row);
-        struct tni_cell_set seen, other;
-        tni_cell_set_open(&seen, items_of(call, 0), a.end - a.from, call->arena);
-        tni_cell_set_open(&other, items_of(call, 1), b.end - b.from, call->arena);
+        struct tni_item_set seen, other;
+        tni_item_set_open(&seen, items_of(call, 0), a.end - a.from, call->arena);
+        tni_item_set_open(&other, items_of(call, 1), b.end - b.from, call->arena);
         for (uint32_t i = b.from; i < b.end; i++)
-            tni_cell_set_add(&other, i);
+            tni_item_set_add(&other, i);
         for (uint32_t i = a.from; tni_row_ok(call, row) && i < a.end; i++)
-            if (tni_cell_set_has(&other, items_of(call, 0), i) == is_wanted &&
-                tni_cell_set_add(&seen, i))
+            if (tni_item_set_has(&other, items_of(call, 0), i) == is_wanted &&
+                tni_item_set_add(&seen, i))
                 tni_list_add(&list, i);
         tni_list_end(&list);
     }
@@ -432,12 +432,12 @@ static void kernel_union(struct tn_call *call)
     tni_list_open(&list, call, items.rows_count);
     for (uint32_t row = 0; row < call->rows_count; row++) {
         struct span spans[2] = {span_of(call, 0, row), span_of(call, 1, row)};
-        struct tni_cell_set set;
-        tni_cell_set_open(&set, &items, spans[0].end - spans[0].from + spans[1].end - spans[1].from,
+        struct tni_item_set set;
+        tni_item_set_open(&set, &items, spans[0].end - spans[0].from + spans[1].end - spans[1].from,
                           call->arena);
         for (uint32_t k = 0; tni_row_ok(call, row) && k < 2; k++)
             for (uint32_t i = spans[k].from; i < spans[k].end; i++)
-                if (tni_cell_set_add(&set, starts[k] + i))
+                if (tni_item_set_add(&set, starts[k] + i))
                     tni_list_add(&list, starts[k] + i);
         tni_list_end(&list);
     }

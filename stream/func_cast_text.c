@@ -195,6 +195,30 @@ static void any_to_text(struct tn_call *call)
     tni_text_close(&out);
 }
 
+static void integer_to_text(struct tn_call *call)
+{
+    struct tni_text out;
+    tni_text_open(&out, call, (size_t)call->rows_count * 8);
+    for (uint32_t row = 0; row < call->rows_count; row++) {
+        if (tni_row_ok(call, row)) {
+            int64_t value = tni_arg_int(call, 0, row);
+            char text[24], *p = text + sizeof text;
+            uint64_t m = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+            do {
+                *--p = (char)('0' + m % 10);
+                m /= 10;
+            } while (m);
+            if (value < 0)
+                *--p = '-';
+            struct tn_str whole = {p, (size_t)(text + sizeof text - p)};
+            tni_text_add(&out, whole);
+            check_length(call, row, whole);
+        }
+        tni_text_end(&out);
+    }
+    tni_text_close(&out);
+}
+
 static void any_to_json(struct tn_call *call)
 {
     struct tni_text out;
@@ -307,6 +331,8 @@ tn_kernel tni_cast_text_kernel(const struct tn_type *from, const struct tn_type 
             return json_to_text;
         return to->kind == TN_K_BOOLEAN || tn_kind_is_number(to->kind) ? json_to_number : NULL;
     }
+    if (to->kind == TN_K_VARCHAR && (from->kind == TN_K_INTEGER || from->kind == TN_K_BIGINT))
+        return integer_to_text;
     if (to->kind == TN_K_VARCHAR)
         return is_query && (from->kind == TN_K_BYTES || tn_kind_is_nested(from->kind))
                    ? NULL

@@ -93,18 +93,18 @@ static uint64_t cell_hash(const struct tn_column *col, uint32_t cell)
     return hash;
 }
 
-void tni_cell_set_open(struct tni_cell_set *set, const struct tn_column *col, uint32_t cells_max,
+void tni_item_set_open(struct tni_item_set *set, const struct tn_column *col, uint32_t cells_max,
                        struct tn_arena *arena)
 {
     uint32_t slots = 16;
     while (slots < cells_max * 2)
         slots *= 2;
-    *set = (struct tni_cell_set){
+    *set = (struct tni_item_set){
         .col = col, .mask = slots - 1, .slots = TN_ARENA_ARRAY(arena, uint32_t, slots)};
 }
 
 /* Slot of an equal cell, or the empty one where it would go. */
-static uint32_t find_slot(const struct tni_cell_set *set, const struct tn_column *col,
+static uint32_t find_slot(const struct tni_item_set *set, const struct tn_column *col,
                           uint32_t cell)
 {
     uint32_t slot = (uint32_t)cell_hash(col, cell) & set->mask;
@@ -113,7 +113,7 @@ static uint32_t find_slot(const struct tni_cell_set *set, const struct tn_column
     return slot;
 }
 
-bool tni_cell_set_add(struct tni_cell_set *set, uint32_t cell)
+bool tni_item_set_add(struct tni_item_set *set, uint32_t cell)
 {
     uint32_t slot = find_slot(set, set->col, cell);
     if (set->slots[slot])
@@ -122,7 +122,7 @@ bool tni_cell_set_add(struct tni_cell_set *set, uint32_t cell)
     return true;
 }
 
-bool tni_cell_set_has(const struct tni_cell_set *set, const struct tn_column *col, uint32_t cell)
+bool tni_item_set_has(const struct tni_item_set *set, const struct tn_column *col, uint32_t cell)
 {
     return set->slots[find_slot(set, col, cell)] != 0;
 }

@@ -36,16 +36,16 @@ void tni_column_append(const struct tn_column *const *cols, uint32_t count,
                        struct tn_column *ret_col, struct tn_arena *arena);
 
 /* Set of cells of one column by value; NULL is a value. */
-struct tni_cell_set {
+struct tni_item_set {
     const struct tn_column *col;
     uint32_t mask;
     uint32_t *slots; /* cell + 1, 0 = empty */
 };
-void tni_cell_set_open(struct tni_cell_set *set, const struct tn_column *col, uint32_t cells_max,
+void tni_item_set_open(struct tni_item_set *set, const struct tn_column *col, uint32_t cells_max,
                        struct tn_arena *arena);
 /* True when the cell was not in the set yet. */
-bool tni_cell_set_add(struct tni_cell_set *set, uint32_t cell);
-bool tni_cell_set_has(const struct tni_cell_set *set, const struct tn_column *col, uint32_t cell);
+bool tni_item_set_add(struct tni_item_set *set, uint32_t cell);
+bool tni_item_set_has(const struct tni_item_set *set, const struct tn_column *col, uint32_t cell);
 
 /* Order of two cells that are not NULL. */
 int tni_item_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
