@@ -178,21 +178,36 @@ static bool encode_ints(struct tni_ktable *kt, const struct tn_column *col, cons
     return true;
 }
 
-/* Copies text; false when it holds a zero byte (then it needs escapes). */
+static inline uint64_t zero_bytes(uint64_t w)
+{
+    return (w - 0x0101010101010101ull) & ~w & 0x8080808080808080ull;
+}
+
+/* Copies text by overlapping words; false when it holds a zero byte (then it needs escapes). */
 static inline bool copy_text(char *to, const char *from, size_t len)
 {
     uint64_t zeros = 0, w;
-    while (len >= 8) {
-        memcpy(&w, from, 8);
-        memcpy(to, &w, 8);
-        zeros |= (w - 0x0101010101010101ull) & ~w & 0x8080808080808080ull;
-        from += 8;
-        to += 8;
-        len -= 8;
+    if (TN_LIKELY(len >= 8)) {
+        for (size_t at = 0; at + 8 < len; at += 8) {
+            memcpy(&w, from + at, 8);
+            memcpy(to + at, &w, 8);
+            zeros |= zero_bytes(w);
+        }
+        memcpy(&w, from + len - 8, 8);
+        memcpy(to + len - 8, &w, 8);
+        return (zeros | zero_bytes(w)) == 0;
     }
-    while (len--) {
-        zeros |= *from == 0;
-        *to++ = *from++;
+    if (len >= 4) {
+        uint32_t low, high;
+        memcpy(&low, from, 4);
+        memcpy(&high, from + len - 4, 4);
+        memcpy(to, &low, 4);
+        memcpy(to + len - 4, &high, 4);
+        return zero_bytes((uint64_t)high << 32 | low) == 0;
+    }
+    for (size_t i = 0; i < len; i++) {
+        zeros |= from[i] == 0;
+        to[i] = from[i];
     }
     return zeros == 0;
 }
@@ -310,15 +325,15 @@ static enum tn_status load(struct tni_ktable *kt, uint32_t count, struct tn_err 
     tn_arena_reset(&s->arena);
     struct tn_str *keys = TN_ARENA_ARRAY(&s->arena, struct tn_str, count);
     struct tn_str *values = TN_ARENA_ARRAY(&s->arena, struct tn_str, count);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += s->entries[i]->key_len + 16u;
+    char *to = tn_arena_alloc(&s->arena, bytes);
     for (uint32_t i = 0; i < count; i++) {
         struct tni_entry *e = s->entries[i];
         e->wflags |= TNI_W_UNLOADED;
-        struct tn_buf buf;
-        size_t size = e->key_len + 16u;
-        tn_buf_init(&buf, size);
-        tni_ktable_state_key(kt, (struct tn_str){tni_entry_key_ptr(kt, e), e->key_len}, &buf);
-        keys[i] = tn_arena_str(&s->arena, tn_buf_str(&buf));
-        tn_buf_release(&buf);
+        keys[i] = tni_state_key_write(kt, tni_entry_key(kt, e), to);
+        to += keys[i].len;
     }
     TN_TRY(state->type->multi_get(state, NULL, keys, count, &s->arena, values, err));
     struct tni_version **found = TN_ARENA_ARRAY(&s->arena, struct tni_version *, count);

@@ -60,12 +60,29 @@ uint64_t tni_key_segment(const struct tni_ktable *kt, struct tn_str key)
     return tni_window_segment(&kt->cfg.window, start, end);
 }
 
+static void put_be64(char *to, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++)
+        to[i] = (char)(value >> (56 - 8 * i));
+}
+
+struct tn_str tni_state_key_write(const struct tni_ktable *kt, struct tn_str key, char *to)
+{
+    size_t head = 8;
+    memcpy(to, kt->prefix, 8);
+    if (kt->window_bytes) {
+        put_be64(to + 8, tni_key_segment(kt, key));
+        head = 16;
+    }
+    memcpy(to + head, key.ptr, key.len);
+    return (struct tn_str){to, head + key.len};
+}
+
 void tni_ktable_state_key(const struct tni_ktable *kt, struct tn_str key, struct tn_buf *buf)
 {
-    tn_buf_add(buf, kt->prefix, 8);
-    if (kt->window_bytes)
-        tn_buf_add_be64(buf, tni_key_segment(kt, key));
-    tn_buf_add_str(buf, key);
+    char *to = tn_buf_reserve(buf, key.len + 16);
+    if (to)
+        buf->len += tni_state_key_write(kt, key, to).len;
 }
 
 /* ---- taking ---- */
@@ -246,7 +263,7 @@ static void sort_refs(struct sorter *sorter, struct sort_ref *refs, size_t count
     }
 }
 
-/* Windowed tables: segment first. k holds the segment here. */
+/* Windowed tables: segment first. */
 static void sort_segments(struct sorter *sorter, struct sort_ref *refs, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -256,17 +273,9 @@ static void sort_segments(struct sorter *sorter, struct sort_ref *refs, size_t c
         size_t end = i + 1;
         while (end < count && refs[end].k == refs[i].k)
             end++;
-        uint64_t segment = refs[i].k;
         sort_refs(sorter, &refs[i], end - i, 0);
-        for (; i < end; i++)
-            refs[i].k = segment;
+        i = end;
     }
-}
-
-static void put_be64(char *to, uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (char)(value >> (56 - 8 * i));
 }
 
 #define KEY_BLOCK_BYTES ((size_t)64 << 10)
@@ -304,16 +313,10 @@ static void part_puts(struct tni_flush *flush, const struct flush_part *part,
     else
         sort_refs(&sorter, refs, count, 0);
     struct key_writer kw = {.arena = &flush->arena};
-    size_t head = kt->window_bytes ? 16 : 8;
     for (size_t i = 0; i < count; i++) {
         struct tn_str key = ref_key(&sorter, &refs[i]);
         const struct tni_version *v = part->versions[refs[i].at];
-        char *to = key_space(&kw, head + key.len);
-        memcpy(to, kt->prefix, 8);
-        if (kt->window_bytes)
-            put_be64(to + 8, refs[i].k);
-        memcpy(to + head, key.ptr, key.len);
-        puts[i].key = (struct tn_str){to, head + key.len};
+        puts[i].key = tni_state_key_write(kt, key, key_space(&kw, 16 + key.len));
         puts[i].value =
             v->is_deleted ? (struct tn_str){NULL, 0} : (struct tn_str){v->bytes, v->len};
     }

@@ -148,8 +148,11 @@ struct tni_ktable {
     struct tni_scratch scratch;
     struct tni_windows *windows;
     struct tni_pool pool;
-    uint32_t hand;  /* clock */
-    char *warm_key; /* next state port key to warm from */
+    uint32_t hand;        /* clock */
+    uint32_t created;     /* entries since the last trim */
+    uint32_t stuck_flush; /* whole turns of the hand freed too little at this flush: … */
+    bool is_stuck;        /* … until the next one only as much is looked at as was created */
+    char *warm_key;       /* next state port key to warm from */
     size_t warm_key_len;
     uint64_t warm_evictions;
     bool is_warm_started;
@@ -323,6 +326,8 @@ uint64_t tni_expiry_at(const struct tni_ktable *kt, int64_t commit);
 void tni_key_window(const struct tni_ktable *kt, struct tn_str key, int64_t *ret_start_ms,
                     int64_t *ret_end_ms);
 uint64_t tni_key_segment(const struct tni_ktable *kt, struct tn_str key);
+/* Key of the state port; `to` has room for key.len + 16 bytes. */
+struct tn_str tni_state_key_write(const struct tni_ktable *kt, struct tn_str key, char *to);
 
 /* ktable_window.c */
 void tni_windows_free(struct tni_ktable *kt);

@@ -341,6 +341,7 @@ struct tni_entry *tni_entry_new(struct tni_ktable *kt, struct tn_str key, uint32
     }
     slots_insert(kt->slots, kt->mask, (struct tni_slot){hash, id + 1});
     kt->used++;
+    kt->created++;
     tni_charge(kt, kt->entry_bytes);
     if (kt->windows)
         tni_windows_created(kt, e);
@@ -427,17 +428,26 @@ static uint32_t evict_step(struct tni_ktable *kt, uint32_t steps, uint32_t oldes
     return evicted;
 }
 
+/* Entries worth looking at: two turns of the hand, unless that was in vain since the last flush. */
+static uint64_t trim_steps(const struct tni_ktable *kt, uint32_t oldest_flush)
+{
+    uint64_t all = 2ull * kt->ids_used, some = 8ull * kt->created + 256;
+    if (kt->memory_scans)
+        return 0;
+    return kt->is_stuck && kt->stuck_flush == oldest_flush && some < all ? some : all;
+}
+
 bool tni_ktable_trim(struct tni_ktable *kt)
 {
     tni_settle(kt);
     if (TN_LIKELY(!tni_budget_is_over(kt->cfg.budget)))
         return true;
     int64_t oldest_commit;
-    uint32_t oldest_flush;
+    uint32_t oldest_flush, evicted = 0;
     tni_view_oldest(kt->cfg.view, &oldest_commit, &oldest_flush);
     pthread_mutex_lock(&kt->scan_lock); /* no scan may start relying on K2 meanwhile */
-    uint64_t left = kt->memory_scans ? 0 : 2ull * kt->ids_used;
-    uint32_t evicted = 0;
+    uint64_t left = trim_steps(kt, oldest_flush);
+    bool is_blocked = kt->memory_scans > 0;
     while (left && tni_budget_is_over(kt->cfg.budget)) {
         uint32_t steps = left < TNI_LOCK_ITEMS ? (uint32_t)left : TNI_LOCK_ITEMS;
         pthread_rwlock_wrlock(&kt->lock);
@@ -447,8 +457,12 @@ bool tni_ktable_trim(struct tni_ktable *kt)
         left -= steps;
     }
     pthread_mutex_unlock(&kt->scan_lock);
+    bool is_over = tni_budget_is_over(kt->cfg.budget);
+    kt->is_stuck = is_over && !is_blocked;
+    kt->stuck_flush = oldest_flush;
+    kt->created = 0;
     atomic_fetch_add_explicit(&kt->evictions, evicted, memory_order_relaxed);
-    return !tni_budget_is_over(kt->cfg.budget);
+    return !is_over;
 }
 
 static uint32_t sweep_dead(struct tni_ktable *kt, uint32_t oldest_flush)

@@ -76,13 +76,9 @@ enum tn_status tni_ktable_get(struct tni_ktable *kt, const struct tni_view_pin *
     if (wanted_count) {
         struct tn_str *state_keys = TN_ARENA_ARRAY(arena, struct tn_str, wanted_count);
         struct tn_str *values = TN_ARENA_ARRAY(arena, struct tn_str, wanted_count);
-        for (uint32_t w = 0; w < wanted_count; w++) {
-            struct tn_buf buf;
-            tn_buf_init(&buf, keys[wanted[w]].len + 16);
-            tni_ktable_state_key(kt, keys[wanted[w]], &buf);
-            state_keys[w] = tn_arena_str(arena, tn_buf_str(&buf));
-            tn_buf_release(&buf);
-        }
+        for (uint32_t w = 0; w < wanted_count; w++)
+            state_keys[w] = tni_state_key_write(kt, keys[wanted[w]],
+                                                tn_arena_alloc(arena, keys[wanted[w]].len + 16));
         struct tn_state *state = kt->cfg.state;
         TN_TRY(state->type->multi_get(state, pin->shared->snapshot, state_keys, wanted_count, arena,
                                       values, err));

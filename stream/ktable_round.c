@@ -140,7 +140,7 @@ struct tni_change tni_delta_get(const struct tni_delta *delta, uint32_t i)
 
 /* ---- publish ---- */
 
-/* Write lock held. Returns bytes that became unflushed. */
+/* Write lock held. Returns the memory that cannot go before the next flush. */
 static size_t publish_item(struct tni_ktable *kt, const struct tni_delta_item *item, int64_t commit)
 {
     struct tni_entry *e = item->entry;
@@ -157,7 +157,7 @@ static size_t publish_item(struct tni_ktable *kt, const struct tni_delta_item *i
         return 0;
     e->cflags |= TNI_C_UNFLUSHED;
     tni_entries_add(&kt->unflushed, e);
-    return e->key_len + v->len;
+    return kt->entry_bytes + sizeof *v + v->len;
 }
 
 static void publish_expiry(struct tni_ktable *kt, uint64_t segment, int64_t commit)
