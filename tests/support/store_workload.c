@@ -48,8 +48,9 @@ struct world {
 
 static void fail(const char *what, const struct tn_err *err)
 {
-    fprintf(stderr, "workload: %s: %s\n", what, err->message);
-    exit(3);
+    if (!getenv("TARN_WORKLOAD_ROUNDS"))
+        fprintf(stderr, "workload: %s: %s\n", what, err->message);
+    _exit(3); /* other threads go on: no destructors */
 }
 
 static void must(const char *what, enum tn_status st, const struct tn_err *err)
@@ -84,6 +85,7 @@ static void open_world(const char *folder, struct world *world)
     config.tail_bytes = 64 << 10;
     config.reserve_bytes = 0;
     config.compaction_bytes = 64 << 10;
+    config.sync_interval_ms = 60000; /* nothing is synced by chance */
     must("open", tn_store_open(&config, &world->store, &err), &err);
     must("log", tn_rocks_log_open(world->store, &world->log, &err), &err);
     must("state", tn_rocks_state_open(world->store, &world->state, &err), &err);
@@ -147,8 +149,15 @@ static void promise(const char *line)
 
 /* ---- child: appends from outside ---- */
 
+/* In a quiet run (every other seed) few appends come, so that nothing is synced for long times:
+ * what must be synced explicitly, and only that, is. Its commits carry bulk, so that WAL files
+ * change meanwhile. */
+#define QUIET_FEEDS 200
+#define BULK_BYTES  3000
+
 struct feeder {
     struct world *world;
+    bool is_quiet;
     uint64_t seed;
     atomic_llong number;
     pthread_mutex_t mu;
@@ -188,7 +197,7 @@ static void *feeder_main(void *arg)
 {
     struct feeder *feeder = arg;
     struct world *world = feeder->world;
-    for (;;) {
+    for (int count = 0; !feeder->is_quiet || count < QUIET_FEEDS; count++) {
         pthread_mutex_lock(&feeder->mu);
         while (feeder->in_flight >= IN_FLIGHT_MAX)
             pthread_cond_wait(&feeder->cv, &feeder->mu);
@@ -234,18 +243,19 @@ static void consume(struct world *world, struct tn_log_reader *reader, struct po
     tn_records_unref(read.records);
 }
 
-static void commit_round(struct world *world, struct position *position)
+static void commit_round(struct world *world, struct position *position, bool is_quiet)
 {
     struct tn_err err = TN_ERR_INIT;
     struct tn_log_txn *txn;
-    char text[128], key[32], number[32], line[64];
+    char text[128], key[32], number[32], line[64], bulk[BULK_BYTES + 64];
     position->commit++;
     snprintf(text, sizeof text, "%lld %lld %lld %lld", position->commit, position->next[0],
              position->next[1], position->sum);
     snprintf(key, sizeof key, "%lld", position->commit % LATEST_KEYS);
     snprintf(number, sizeof number, "%lld", position->commit);
     must("begin", world->log->type->begin(world->log, &txn, &err), &err);
-    struct tn_records *out = one_record(TN_STR("k"), text);
+    snprintf(bulk, sizeof bulk, "%lld %*s", position->commit, is_quiet ? BULK_BYTES : 1, "");
+    struct tn_records *out = one_record(TN_STR("k"), bulk);
     struct tn_records *latest = one_record(tn_str_of(key), number);
     must("txn", world->log->type->txn_append(txn, &world->out, 0, out, NULL, &err), &err);
     must("txn", world->log->type->txn_append(txn, &world->latest, 0, latest, NULL, &err), &err);
@@ -265,6 +275,17 @@ static void sync_log(struct world *world, const struct position *position)
     char line[64];
     must("sync", world->log->type->sync(world->log, &err), &err);
     snprintf(line, sizeof line, "d %lld\n", position->commit);
+    promise(line);
+}
+
+/* What end_durable says after opening is a promise too. */
+static void promise_durable(struct world *world)
+{
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_offsets offsets;
+    char line[64];
+    must("offsets", world->log->type->offsets(world->log, &world->out, 0, &offsets, &err), &err);
+    snprintf(line, sizeof line, "d %lld\n", (long long)offsets.end_durable);
     promise(line);
 }
 
@@ -300,7 +321,8 @@ static _Noreturn void work(const char *folder, uint64_t seed)
     struct tn_err err = TN_ERR_INIT;
     open_world(folder, &world);
     load_position(&world, &position);
-    struct feeder feeder = {.world = &world, .seed = seed};
+    promise_durable(&world);
+    struct feeder feeder = {.world = &world, .seed = seed, .is_quiet = seed / 2 % 2 == 0};
     atomic_init(&feeder.number, (long long)(seed % 1000000) * 1000000);
     pthread_mutex_init(&feeder.mu, NULL);
     pthread_cond_init(&feeder.cv, NULL);
@@ -309,12 +331,14 @@ static _Noreturn void work(const char *folder, uint64_t seed)
         _exit(5);
     struct tn_log_reader *reader;
     must("reader", world.log->type->reader_open(world.log, NULL, &reader, &err), &err);
-    for (uint64_t round = 1;; round++) {
+    const char *rounds_text = getenv("TARN_WORKLOAD_ROUNDS");
+    uint64_t rounds = rounds_text ? strtoull(rounds_text, NULL, 10) : UINT64_MAX;
+    for (uint64_t round = 0; round < rounds; round++) {
         for (int32_t p = 0; p < WORKLOAD_PARTITIONS; p++)
             consume(&world, reader, &position, p);
-        commit_round(&world, &position);
+        commit_round(&world, &position, feeder.is_quiet);
         uint64_t roll = seed_next(&seed) % 100;
-        if (roll < 10)
+        if (roll < (feeder.is_quiet ? 2 : 10))
             sync_log(&world, &position);
         else if (roll < 30)
             apply_state(&world, &position, false);
@@ -323,6 +347,7 @@ static _Noreturn void work(const char *folder, uint64_t seed)
         else if (roll < 37)
             must("maintain", tn_rocks_log_maintain(world.log, &err), &err);
     }
+    _exit(0);
 }
 
 void store_workload_child(int argc, char **argv)
@@ -384,13 +409,13 @@ static _Noreturn void become_child(const char *program, const char *folder, uint
     _exit(7);
 }
 
-bool store_workload_run(const char *program, const char *folder, uint64_t seed,
-                        const char *const *environment, int64_t kill_after,
-                        struct workload_promises *promises)
+static int run(const char *program, const char *folder, uint64_t seed,
+               const char *const *environment, int64_t kill_after,
+               struct workload_promises *promises)
 {
-    int pipe_fds[2];
+    int pipe_fds[2], status = -1;
     if (pipe(pipe_fds) != 0)
-        return false;
+        return -1;
     pid_t pid = fork();
     if (pid == 0) {
         close(pipe_fds[0]);
@@ -407,13 +432,25 @@ bool store_workload_run(const char *program, const char *folder, uint64_t seed,
             kill(pid, SIGKILL);
     }
     fclose(lines);
-    int how = 0;
-    waitpid(pid, &how, 0);
-    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL)
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+bool store_workload_run(const char *program, const char *folder, uint64_t seed,
+                        const char *const *environment, int64_t kill_after,
+                        struct workload_promises *promises)
+{
+    int status = run(program, folder, seed, environment, kill_after, promises);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return true;
-    fprintf(stderr, "workload: the child ended by itself (status %x, %lld promises)\n", how,
-            (long long)count);
+    fprintf(stderr, "workload: the child ended by itself (status %x)\n", (unsigned)status);
     return false;
+}
+
+int store_workload_run_to_end(const char *program, const char *folder, uint64_t seed,
+                              const char *const *environment, struct workload_promises *promises)
+{
+    return run(program, folder, seed, environment, 0, promises);
 }
 
 /* ---- check ---- */

@@ -42,6 +42,11 @@ bool store_workload_run(const char *program, const char *folder, uint64_t seed,
                         const char *const *environment, int64_t kill_after,
                         struct workload_promises *promises);
 
+/* The same for a child that ends by itself (TARN_WORKLOAD_ROUNDS in its environment); returns its
+ * wait status: exit 0, or 3 when the store returned an error. */
+int store_workload_run_to_end(const char *program, const char *folder, uint64_t seed,
+                              const char *const *environment, struct workload_promises *promises);
+
 /* True when all holds; prints what does not. is_power: only what was synced is promised. */
 bool store_workload_check(const char *folder, bool is_power, struct workload_promises *promises);
 
