@@ -3,6 +3,7 @@
  */
 #include "stream/engine_int.h"
 
+#include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
 #define FLUSH_BYTES_MIN ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
@@ -128,7 +129,10 @@ static enum tn_status build(struct tn_engine *engine, struct tn_buf *key, struct
     for (uint32_t i = 0; i < engine->dropped_count; i++) /* repeating them does no harm */
         TN_TRY(engine->log->type->txn_position(engine->txn, engine->dropped_positions[i],
                                                (struct tn_str){0}, err));
-    return engine->log->type->commit_start(engine->txn, &engine->commit_wake, err);
+    tn_crash_point("commit-before-write");
+    TN_TRY(engine->log->type->commit_start(engine->txn, &engine->commit_wake, err));
+    tn_crash_point("commit-after-write");
+    return TN_OK;
 }
 
 /* May be called again after TN_AGAIN: what the log took already is not sent twice. */
@@ -298,7 +302,9 @@ static enum tn_status flush_task(struct tn_engine *engine, struct tni_task *task
         tni_flush_add(flush, task->ops[i].kt);
     }
     tn_metric_add(engine->m.flushed_rows, (int64_t)tni_flush_count(flush));
+    tn_crash_point("flush-before"); /* committed, not flushed */
     enum tn_status st = tni_flush_apply(flush, err);
+    tn_crash_point("flush-after");
     pthread_mutex_unlock(&task->side_lock);
     tni_flush_free(flush);
     return st;

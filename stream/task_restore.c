@@ -21,6 +21,7 @@
 
 #include <limits.h>
 
+#include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
@@ -424,6 +425,7 @@ enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
         return TN_END;
     struct item *item = &restore->items[restore->at];
     struct tn_read read = {0};
+    tn_crash_point("restore-step");
     enum tn_status st =
         engine->log->type->read(task->worker->reader, &item->op->changelog, task->partition,
                                 item->next, TNI_READ_BYTES_MAX, &read, err);

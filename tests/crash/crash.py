@@ -30,8 +30,9 @@ CREATE TABLE avgs AS SELECT k, AVG(n) AS a FROM ev GROUP BY k;
 CREATE TABLE evens AS SELECT k, COUNT(*) AS c FROM ev GROUP BY k HAVING COUNT(*) % 2 = 0;
 CREATE TABLE per_minute AS SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k;
 """
-POINTS = ["append-before-write", "append-before-sync", "append-after-sync", "commit-before-write", "commit-after-write",
-          "state-before-apply", "state-after-apply", "ingest-file-built", "restore-batch"]
+POINTS = ["append-before-sync", "append-before-done", "sync-before", "sync-after", "commit-before-write",
+          "commit-after-write", "flush-before", "state-before-write", "state-after-write", "flush-after",
+          "state-file-built", "state-file-ingested", "restore-step"]
 BATCH = 200
 T0 = 1_700_000_000_000
 
@@ -82,7 +83,7 @@ def run(options, folder):
     pipeline.write_text(PIPELINE)
     settings = {"application.id": "crash"}
     if options.small:
-        settings.update({"state.cache.bytes": "65536", "state.flush.every.commit": "true"})
+        settings.update({"state.cache.bytes": "65536", "state.flush.every.commit": "true", "store.ingest.rows": "50"})
     kills = sent = number = dead_starts = 0
     pending = None
     points = collections.Counter()
@@ -91,7 +92,8 @@ def run(options, folder):
         env, timer = {}, None
         if die and options.points:
             point = POINTS[kills % len(POINTS)]
-            env["TARN_CRASH_POINT"] = f"{point}:{rng.randrange(1, 40)}"
+            most = 3 if point.startswith(("state-file", "restore")) else 40
+            env["TARN_CRASH_POINT"] = f"{point}:{rng.randrange(1, most + 1)}"
         tarn = Server(pipeline, folder / "state", settings, env)
         if not tarn.start():
             if not env:
@@ -120,7 +122,7 @@ def run(options, folder):
             tarn.wait()
             kills += 1
             if env:
-                points[point] += 1
+                points[point if timer.is_alive() else "none in 3 s"] += 1
             continue
         finally:
             timer and timer.cancel()
