@@ -93,6 +93,8 @@ static enum tn_status run_rows(struct tni_input *input, struct tni_block *block,
             atomic_fetch_add_explicit(&worker->open_rows, to - from, memory_order_relaxed);
         }
         st = tni_op_push(task, &task->ops[input->node], batch, err);
+    }
+    if (block->batch || block->bad_count) { /* rows or dead letters that a commit must show */
         atomic_store_explicit(&input->rows_end, next, memory_order_release);
         if (!tni_task_is_replaying(task))
             atomic_store(&worker->has_rows, true);
