@@ -225,7 +225,12 @@ static const char *nearest_function(struct tn_str name, enum tn_rules rules)
     size_t count;
     const struct tn_func *const *all = tn_func_all(&count);
     const char *names[1024];
-    size_t names_count = 0;
+    size_t names_count = 0, aggs_count;
+    const struct tn_agg *const *aggs = tn_agg_all(&aggs_count);
+    unsigned agg_flag = rules == TN_RULES_STREAM ? TN_AGG_STREAM : TN_AGG_QUERY;
+    for (size_t i = 0; i < aggs_count; i++)
+        if (aggs[i]->flags & agg_flag)
+            names[names_count++] = aggs[i]->name;
     unsigned flag = rules == TN_RULES_STREAM ? TN_FN_STREAM : TN_FN_QUERY;
     for (size_t i = 0; i < count && names_count < 1024; i++)
         if (all[i]->flags & flag && !(all[i]->flags & TN_FN_INTERNAL))
@@ -233,18 +238,34 @@ static const char *nearest_function(struct tn_str name, enum tn_rules rules)
     return tn_str_nearest(name, names, names_count);
 }
 
+bool tni_func_exists(const struct tni_build *build, struct tn_str name)
+{
+    size_t count;
+    const struct tn_func *const *all = tn_func_all(&count);
+    unsigned flag = build->rules == TN_RULES_STREAM ? TN_FN_STREAM : TN_FN_QUERY;
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->flags & flag && tn_str_eq_nocase(tn_str_of(all[i]->name), name))
+            return true;
+    return false;
+}
+
+enum tn_status tni_func_not_found(const struct tni_build *build, struct tn_str name,
+                                  struct tni_pos pos, struct tn_err *err)
+{
+    const char *nearest = nearest_function(name, build->rules);
+    tn_err_at(err, TN_E_NAME, "FUNCTION_NOT_FOUND", pos.line, pos.col, "no function '%.*s'",
+              TN_STR_FMT(name));
+    if (nearest)
+        tn_err_hint(err, "did you mean %s?", nearest);
+    return TN_E_NAME;
+}
+
 static enum tn_status call_error(const struct tni_build *build, struct tn_str name,
                                  struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
                                  enum tn_status why, struct tn_err *err)
 {
-    if (why == TN_NOT_FOUND) {
-        const char *nearest = nearest_function(name, build->rules);
-        tn_err_at(err, TN_E_NAME, "FUNCTION_NOT_FOUND", pos.line, pos.col, "no function '%.*s'",
-                  TN_STR_FMT(name));
-        if (nearest)
-            tn_err_hint(err, "did you mean %s?", nearest);
-        return TN_E_NAME;
-    }
+    if (why == TN_NOT_FOUND)
+        return tni_func_not_found(build, name, pos, err);
     struct tn_buf buf;
     tn_buf_init(&buf, 300);
     for (uint32_t i = 0; i < args_count; i++)

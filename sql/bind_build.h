@@ -53,6 +53,10 @@ enum tn_status tni_coerce(const struct tni_build *build, struct tn_expr *expr,
 enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struct tn_expr **args,
                         uint32_t args_count, struct tni_pos pos, struct tn_expr **ret_expr,
                         struct tn_err *err);
+bool tni_func_exists(const struct tni_build *build, struct tn_str name);
+/* FUNCTION_NOT_FOUND with the nearest function or aggregate. */
+enum tn_status tni_func_not_found(const struct tni_build *build, struct tn_str name,
+                                  struct tni_pos pos, struct tn_err *err);
 /* = <> < <= > >= is_distinct is_not_distinct, with the leniencies between text and time. */
 enum tn_status tni_compare(const struct tni_build *build, const char *op, struct tn_expr *left,
                            struct tn_expr *right, struct tni_pos pos, struct tn_expr **ret_expr,

@@ -379,6 +379,8 @@ enum tn_status tni_bind_call(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
     const struct tn_agg *agg = tn_agg_find(name, ctx->bind->build.rules);
     if (agg)
         return tni_bind_agg(ctx, agg, ast, ret_expr, err);
+    if (!tni_func_exists(&ctx->bind->build, name))
+        return tni_func_not_found(&ctx->bind->build, name, tni_pos_of(ast), err);
     TN_TRY(plain_only(ast, err));
     return bind_function(ctx, ast, ret_expr, err);
 }

@@ -555,7 +555,8 @@ static enum tn_status push_ctes(struct tni_bind *bind, const struct tn_ast_query
                                 struct tn_err *err)
 {
     if (ast->is_recursive)
-        return tni_not_supported(err, ast->line, ast->col, "WITH RECURSIVE is not supported");
+        return tni_not_supported(err, ast->ctes[0].name.line, ast->ctes[0].name.col,
+                                 "WITH RECURSIVE is not supported");
     for (uint32_t i = 0; i < ast->ctes_count; i++) {
         for (uint32_t j = 0; j < i; j++)
             if (tni_name_eq(bind, ast->ctes[i].name.text, ast->ctes[j].name.text))

@@ -254,6 +254,8 @@ struct absent {
     struct apply *apply;
     const struct tn_object *objects[TNI_EFFECTS_MAX];
     size_t count;
+    const struct tn_catalog_query *queries[TNI_EFFECTS_MAX];
+    size_t queries_count;
 };
 
 static bool absent_object(void *ctx, const struct tn_object *object)
@@ -263,6 +265,16 @@ static bool absent_object(void *ctx, const struct tn_object *object)
         !tn_catalog_find(absent->apply->wanted, tn_str_of(object->schema_name),
                          tn_str_of(object->name)))
         absent->objects[absent->count++] = object;
+    return true;
+}
+
+/* INSERT INTO queries the file no longer has. */
+static bool absent_query(void *ctx, const struct tn_catalog_query *query)
+{
+    struct absent *absent = ctx;
+    if (query->kind == TN_QUERY_INSERT && absent->queries_count < TNI_EFFECTS_MAX &&
+        !tn_catalog_query(absent->apply->wanted, tn_str_of(query->id)))
+        absent->queries[absent->queries_count++] = query;
     return true;
 }
 
@@ -279,6 +291,9 @@ static void warn_absent(struct apply *apply, const struct absent *absent)
         tn_buf_printf(apply->warnings, "%s %s.%s is not in the file and keeps running\n",
                       kind_word(absent->objects[i]), absent->objects[i]->schema_name,
                       absent->objects[i]->name);
+    for (size_t i = 0; i < absent->queries_count; i++)
+        tn_buf_printf(apply->warnings, "query %s is not in the file and keeps running\n",
+                      absent->queries[i]->id);
 }
 
 /* ---- run ---- */
@@ -331,27 +346,43 @@ static enum tn_status run_step(struct apply *apply, const struct step *step, str
     return at_statement(st, step->stmt, err);
 }
 
+static enum tn_status run_text(struct apply *apply, const char *text, struct tn_err *err)
+{
+    struct tn_ast_stmt *stmt;
+    struct tn_parse_opts opts = {.is_identifiers_ksql = apply->db->config.is_identifiers_ksql};
+    TN_TRY(tn_parse_statement(tn_str_of(text), &opts, &apply->arena, &stmt, err));
+    struct step step = {.stmt = stmt, .session = apply->session};
+    return run_step(apply, &step, err);
+}
+
+static enum tn_status prune_queries(struct apply *apply, const struct absent *absent,
+                                    struct tn_err *err)
+{
+    for (size_t i = 0; i < absent->queries_count; i++) {
+        const char *id = absent->queries[i]->id;
+        TN_TRY(run_text(apply, tn_arena_printf(&apply->arena, "TERMINATE \"%s\"", id), err));
+        tn_buf_printf(apply->warnings, "query %s is not in the file and was terminated\n", id);
+    }
+    return TN_OK;
+}
+
 /* Readers go before what they read: passes until nothing is left or a pass drops nothing. */
 static enum tn_status prune(struct apply *apply, const struct absent *absent, struct tn_err *err)
 {
     bool *is_gone = TN_ARENA_ARRAY(&apply->arena, bool, absent->count + 1);
     size_t left = absent->count;
+    TN_TRY(prune_queries(apply, absent, err));
     while (left) {
         size_t before = left;
         struct tn_err why = TN_ERR_INIT;
         for (size_t i = absent->count; i-- > 0;) {
             const struct tn_object *object = absent->objects[i];
-            struct tn_str text;
-            struct tn_ast_stmt *stmt;
-            if (is_gone[i])
-                continue;
-            text = tn_str_of(tn_arena_printf(&apply->arena, "DROP %s \"%s\".\"%s\"",
-                                             kind_word(object), object->schema_name, object->name));
-            struct tn_parse_opts opts = {.is_identifiers_ksql =
-                                             apply->db->config.is_identifiers_ksql};
-            TN_TRY(tn_parse_statement(text, &opts, &apply->arena, &stmt, err));
-            struct step step = {.stmt = stmt, .session = apply->session};
-            if (tn_failed(run_step(apply, &step, &why)))
+            if (is_gone[i] ||
+                tn_failed(
+                    run_text(apply,
+                             tn_arena_printf(&apply->arena, "DROP %s \"%s\".\"%s\"",
+                                             kind_word(object), object->schema_name, object->name),
+                             &why)))
                 continue;
             tn_buf_printf(apply->warnings, "%s %s.%s is not in the file and was dropped\n",
                           kind_word(object), object->schema_name, object->name);
@@ -372,11 +403,12 @@ static enum tn_status apply_all(struct apply *apply, bool is_prune, struct tn_er
     TN_TRY(fold(apply, err));
     TN_TRY(choose_steps(apply));
     TN_TRY(try_steps(apply, err));
-    for (size_t i = 0; i < apply->steps_count; i++)
-        TN_TRY(run_step(apply, &apply->steps[i], err));
     struct absent *absent = tn_arena_zalloc(&apply->arena, 1, sizeof *absent);
     absent->apply = apply;
     tn_catalog_each(apply->db->catalog, absent_object, absent);
+    tn_catalog_each_query(apply->db->catalog, absent_query, absent);
+    for (size_t i = 0; i < apply->steps_count; i++)
+        TN_TRY(run_step(apply, &apply->steps[i], err));
     if (is_prune)
         return prune(apply, absent, err);
     warn_absent(apply, absent);

@@ -142,7 +142,7 @@ static const char *step_name(enum tn_node_kind kind)
     case TN_NODE_JOIN_TABLE: return "the join";
     case TN_NODE_REPARTITION: return "the key";
     case TN_NODE_FILTER: return "HAVING";
-    case TN_NODE_PROJECT: return "a column";
+    case TN_NODE_PROJECT: return "what is grouped or aggregated";
     default: return "the result";
     }
 }

@@ -405,6 +405,7 @@ static void block_apply(struct test *test, struct tn_str rest)
         snprintf(what, sizeof what, "%s at %d:%d: %s (%s)", tn_err_name(&err), err.line, err.col,
                  err.message, err.hint);
         fail(test, line, what);
+        skip_rows(test);
     } else {
         compare_text(test, line, &warnings, true);
     }
