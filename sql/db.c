@@ -173,21 +173,76 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                                      .options_count = db->config.options_count};
 }
 
+/* Holds the header back until the first rows, so that a query whose table is still being restored
+ * can be run again. */
+struct held_rows {
+    struct tn_rows base; /* first: the executor calls it */
+    struct tn_rows *rows;
+    const struct tn_schema *schema;
+    bool is_begun;
+};
+
+static enum tn_status held_columns(struct tn_rows *rows, const struct tn_schema *schema,
+                                   struct tn_err *err)
+{
+    (void)err;
+    ((struct held_rows *)rows)->schema = schema;
+    return TN_OK;
+}
+
+static enum tn_status held_begin(struct held_rows *held, struct tn_err *err)
+{
+    if (held->is_begun || !held->schema)
+        return TN_OK;
+    held->is_begun = true;
+    return held->rows->columns(held->rows, held->schema, err);
+}
+
+static enum tn_status held_batch(struct tn_rows *rows, const struct tn_batch *batch,
+                                 struct tn_err *err)
+{
+    struct held_rows *held = (struct held_rows *)rows;
+    TN_TRY(held_begin(held, err));
+    return held->rows->batch(held->rows, batch, err);
+}
+
+#define RESTORE_TRIES    5000 /* about 10 s */
+#define RESTORE_SLEEP_NS 2000000
+
+/* A table that was created or restored a moment ago: wait a little rather than fail. */
+static enum tn_status exec_waiting(struct running *run, const struct tn_query *query,
+                                   struct tn_err *err)
+{
+    struct held_rows held = {.base = {held_columns, held_batch}, .rows = run->rows};
+    for (int tries = 0;; tries++) {
+        struct tni_exec_ctx ctx;
+        struct tn_err why = TN_ERR_INIT;
+        tni_exec_init(run->db, run->catalog, run->budget, &run->arena, &ctx);
+        enum tn_status st = tni_exec_query(&ctx, query, &held.base, &why);
+        tni_exec_release(&ctx);
+        if (!tn_failed(st))
+            return held_begin(&held, err);
+        bool is_late = tries >= RESTORE_TRIES || tn_failed(tn_budget_check(run->budget, NULL));
+        if (st != TN_E_BUSY || held.is_begun || is_late) {
+            if (err)
+                *err = why;
+            return st;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = RESTORE_SLEEP_NS}, NULL);
+    }
+}
+
 static enum tn_status run_query(struct running *run, const struct tn_ast_query *ast,
                                 struct tn_err *err)
 {
     struct tni_bind bind;
     struct tn_query *query;
-    struct tni_exec_ctx ctx;
     tni_bind_init(&bind, &run->arena, TN_RULES_QUERY, run->catalog, run->session,
                   tn_wall_ms(run->db->config.clock));
     bind.params = run->params;
     bind.params_count = run->params_count;
     TN_TRY(tni_bind_query(&bind, ast, &query, err));
-    tni_exec_init(run->db, run->catalog, run->budget, &run->arena, &ctx);
-    enum tn_status st = tni_exec_query(&ctx, query, run->rows, err);
-    tni_exec_release(&ctx);
-    return st;
+    return exec_waiting(run, query, err);
 }
 
 static enum tn_status run_ddl(struct running *run, struct tn_err *err)
