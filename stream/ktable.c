@@ -163,8 +163,11 @@ static bool encode_ints(struct tni_ktable *kt, const struct tn_column *col, cons
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = rows ? rows[i] : i;
         char *from = to;
-        *to++ = 1;
-        if (width == 4) {
+        bool is_null = tn_column_is_null(col, row);
+        *to++ = is_null ? 0 : 1;
+        if (is_null) {
+            ; /* the tag is all there is */
+        } else if (width == 4) {
             uint32_t v = __builtin_bswap32((uint32_t)tn_column_i32(col, row) ^ 1u << 31);
             memcpy(to, &v, 4);
             to += 4;
@@ -220,14 +223,18 @@ static bool encode_texts(struct tni_ktable *kt, const struct tn_column *col, con
         total += tn_column_str(col, rows ? rows[i] : i).len;
     char *to = scratch_bytes(kt, total + count * (size_t)(3 + kt->window_bytes));
     for (uint32_t i = 0; i < count; i++) {
-        struct tn_str text = tn_column_str(col, rows ? rows[i] : i);
+        uint32_t row = rows ? rows[i] : i;
         char *from = to;
-        *to++ = 1;
-        if (!copy_text(to, text.ptr, text.len))
-            return false;
-        to += text.len;
-        *to++ = 0;
-        *to++ = 0;
+        bool is_null = tn_column_is_null(col, row);
+        *to++ = is_null ? 0 : 1;
+        if (TN_LIKELY(!is_null)) {
+            struct tn_str text = tn_column_str(col, row);
+            if (!copy_text(to, text.ptr, text.len))
+                return false;
+            to += text.len;
+            *to++ = 0;
+            *to++ = 0;
+        }
         if (kt->window_bytes)
             to = put_window(kt, to, starts, ends, i);
         kt->scratch.keys[i] = (struct tn_str){from, (size_t)(to - from)};
@@ -264,7 +271,7 @@ void tni_keys_encode(struct tni_ktable *kt, const struct tn_column *keys, const 
     TN_ASSERT(!kt->window_bytes || (starts && (ends || kt->window_bytes == 8)));
     tni_scratch_reserve(kt, count);
     enum tn_kind kind = keys[0].type->kind;
-    if (kt->cfg.keys_count == 1 && !keys[0].validity) {
+    if (kt->cfg.keys_count == 1) {
         size_t width = tn_kind_width(kind);
         if (tn_kind_is_varlen(kind) && encode_texts(kt, &keys[0], rows, count, starts, ends))
             return;
@@ -557,9 +564,16 @@ void tni_ktable_touch(struct tni_ktable *kt, struct tni_entry *const *entries,
     }
 }
 
+/* Decoders hand out a validity bitmap whether or not a value is missing: look. */
 static bool has_null(const struct tn_column *col)
 {
-    return col->validity != NULL;
+    if (!col->validity)
+        return false;
+    uint32_t full = col->rows_count / 8, rest = col->rows_count % 8;
+    for (uint32_t i = 0; i < full; i++)
+        if (col->validity[i] != 0xff)
+            return true;
+    return rest && (col->validity[full] | (0xff << rest & 0xff)) != 0xff;
 }
 
 /* Rows the aggregate sees: FILTER true, no NULL argument. Fills scratch.rows and scratch.states. */
