@@ -549,10 +549,11 @@ enum tn_status tn_table_scan_next(struct tn_table_scan *scan, struct tn_batch **
     while (scan->table < scan->tables_count) {
         tn_arena_reset(&scan->arena);
         struct tni_ktable *kt = scan->tables[scan->table];
-        uint32_t room = scan->points_count > ROWS_MAX ? scan->points_count : ROWS_MAX, count = 0;
-        struct tni_row *rows = TN_ARENA_ARRAY(&scan->arena, struct tni_row, room);
-        TN_TRY(scan->has_points && !is_windowed ? get_points(scan, rows, &count, err)
-                                                : scan_rows(scan, rows, &count, err));
+        bool is_lookup = scan->has_points && !is_windowed;
+        uint32_t room = is_lookup ? scan->points_count : ROWS_MAX, count = 0;
+        struct tni_row *rows = tn_arena_alloc(&scan->arena, room * sizeof *rows);
+        TN_TRY(is_lookup ? get_points(scan, rows, &count, err)
+                         : scan_rows(scan, rows, &count, err));
         if (count == 0)
             continue;
         struct tn_batch *batch = NULL;

@@ -45,12 +45,16 @@ struct tn_hashagg {
     const struct tn_agg_call *aggs;
     uint32_t *offsets; /* of each aggregate's state in a group's memory */
     size_t stride, bytes_max;
-    uint32_t count, cap;   /* groups */
-    uint32_t *slots, mask; /* group numbers, NO_GROUP = free */
-    uint64_t *hashes;      /* by group */
-    uint64_t *numbers;     /* NUMBER */
-    struct tn_str *texts;  /* TEXT, ROW */
-    uint32_t null_group;   /* NUMBER, TEXT */
+    uint32_t count, cap; /* groups */
+    struct slot {
+        uint32_t tag;   /* upper half of the hash: most other groups are told apart by it */
+        uint32_t group; /* NO_GROUP = free */
+    } * slots;
+    uint32_t mask;
+    uint64_t *hashes;     /* by group */
+    uint64_t *numbers;    /* NUMBER */
+    struct tn_str *texts; /* TEXT, ROW */
+    uint32_t null_group;  /* NUMBER, TEXT */
     char **blocks;
     uint32_t blocks_count;
     struct distinct *distincts; /* by aggregate; slots NULL where it is not DISTINCT */
@@ -105,9 +109,14 @@ static uint32_t add_group(struct tn_hashagg *ha, uint64_t hash)
     return group;
 }
 
+static inline uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
 static void grow_slots(struct tn_hashagg *ha)
 {
-    uint32_t slots = ha->slots ? (ha->mask + 1) * 2 : FIRST_SLOTS;
+    uint32_t slots = !ha->slots ? FIRST_SLOTS : (ha->mask + 1) * (ha->mask < 1u << 14 ? 4 : 2);
     tn_free(ha->slots);
     ha->slots = tn_alloc_raw(slots * sizeof *ha->slots);
     memset(ha->slots, 0xff, slots * sizeof *ha->slots);
@@ -116,9 +125,9 @@ static void grow_slots(struct tn_hashagg *ha)
         if (g == ha->null_group)
             continue;
         uint32_t at = (uint32_t)ha->hashes[g] & ha->mask;
-        while (ha->slots[at] != NO_GROUP)
+        while (ha->slots[at].group != NO_GROUP)
             at = (at + 1) & ha->mask;
-        ha->slots[at] = g;
+        ha->slots[at] = (struct slot){tag_of(ha->hashes[g]), g};
     }
 }
 
@@ -251,37 +260,30 @@ static uint32_t null_group(struct tn_hashagg *ha)
 static uint32_t number_group(struct tn_hashagg *ha, uint64_t number)
 {
     uint64_t hash = tn_mix64(number, 0x9FB21C651E98DF25ull);
-    uint32_t at = (uint32_t)hash & ha->mask;
-    for (; ha->slots[at] != NO_GROUP; at = (at + 1) & ha->mask)
-        if (ha->numbers[ha->slots[at]] == number)
-            return ha->slots[at];
+    uint32_t at = (uint32_t)hash & ha->mask, tag = tag_of(hash);
+    for (; ha->slots[at].group != NO_GROUP; at = (at + 1) & ha->mask)
+        if (ha->slots[at].tag == tag && ha->numbers[ha->slots[at].group] == number)
+            return ha->slots[at].group;
     uint32_t group = add_group(ha, hash);
     ha->numbers[group] = number;
-    ha->slots[at] = group;
+    ha->slots[at] = (struct slot){tag, group};
     if (ha->count > ha->mask / 2)
         grow_slots(ha);
     return group;
 }
 
-static uint32_t text_group(struct tn_hashagg *ha, struct tn_str text)
+static uint32_t text_group(struct tn_hashagg *ha, struct tn_str text, uint64_t hash)
 {
-    uint64_t hash = tn_hash64(text.ptr, text.len);
-    uint32_t at = (uint32_t)hash & ha->mask;
-    for (; ha->slots[at] != NO_GROUP; at = (at + 1) & ha->mask) {
-        uint32_t group = ha->slots[at];
-        if (ha->hashes[group] == hash && tn_str_eq(ha->texts[group], text))
-            return group;
-    }
+    uint32_t at = (uint32_t)hash & ha->mask, tag = tag_of(hash);
+    for (; ha->slots[at].group != NO_GROUP; at = (at + 1) & ha->mask)
+        if (ha->slots[at].tag == tag && tn_str_eq(ha->texts[ha->slots[at].group], text))
+            return ha->slots[at].group;
     uint32_t group = add_group(ha, hash);
-    struct tn_str copy = {tn_arena_alloc(&ha->arena, text.len + 1), text.len};
-    union {
-        const char *in;
-        char *out;
-    } to = {.in = copy.ptr};
+    char *copy = tn_arena_alloc(&ha->arena, text.len + 1);
     if (text.len)
-        memcpy(to.out, text.ptr, text.len);
-    ha->texts[group] = copy;
-    ha->slots[at] = group;
+        memcpy(copy, text.ptr, text.len);
+    ha->texts[group] = (struct tn_str){copy, text.len};
+    ha->slots[at] = (struct slot){tag, group};
     if (ha->count > ha->mask / 2)
         grow_slots(ha);
     return group;
@@ -339,9 +341,31 @@ static enum tn_status row_groups(struct tn_hashagg *ha, const struct tn_column *
         if (tn_buf_over(&ha->row))
             return tn_err_set(err, TN_E_LIMIT, "a group key is larger than %zu bytes",
                               ROW_BYTES_MAX);
-        ret_groups[i] = text_group(ha, tn_buf_str(&ha->row));
+        struct tn_str key = tn_buf_str(&ha->row);
+        ret_groups[i] = text_group(ha, key, tn_hash64(key.ptr, key.len));
     }
     return TN_OK;
+}
+
+/* Hashes first, then look-ups that ask for their slots some rows ahead: the table rarely fits the
+ * first cache. */
+static void text_groups(struct tn_hashagg *ha, const struct tn_column *keys, const uint32_t *rows,
+                        uint32_t count, uint32_t *ret_groups)
+{
+    enum { AHEAD = 12 };
+    uint64_t *hashes = tn_arena_alloc(&ha->scratch, (count + AHEAD) * sizeof *hashes);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tn_str text = tn_column_str(keys, row_of(rows, i));
+        hashes[i] = tn_hash64(text.ptr, text.len);
+    }
+    memset(hashes + count, 0, AHEAD * sizeof *hashes);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = row_of(rows, i);
+        __builtin_prefetch(&ha->slots[(uint32_t)hashes[i + AHEAD] & ha->mask]);
+        ret_groups[i] = tn_column_is_null(keys, row)
+                            ? null_group(ha)
+                            : text_group(ha, tn_column_str(keys, row), hashes[i]);
+    }
 }
 
 enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *keys,
@@ -358,13 +382,7 @@ enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *
                                                          : number_group(ha, number_at(keys, row));
         }
         break;
-    case FORM_TEXT:
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t row = row_of(rows, i);
-            ret_groups[i] = tn_column_is_null(keys, row) ? null_group(ha)
-                                                         : text_group(ha, tn_column_str(keys, row));
-        }
-        break;
+    case FORM_TEXT: text_groups(ha, keys, rows, count, ret_groups); break;
     case FORM_ROW: TN_TRY(row_groups(ha, keys, rows, count, ret_groups, err)); break;
     }
     return check_bytes(ha, err);

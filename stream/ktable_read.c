@@ -375,6 +375,15 @@ static enum tn_status value_columns(const struct tni_ktable *kt, const struct tn
         return tni_rowcode_columns(kt->value_types, kt->values_count, values, count, needed, arena,
                                    ret_values, err);
     }
+    bool is_wanted = !needed;
+    for (uint32_t a = 0; a < kt->cfg.aggs_count && !is_wanted; a++)
+        is_wanted = needed[a];
+    if (!is_wanted) { /* keys only: states stay encoded */
+        for (uint32_t a = 0; a < kt->cfg.aggs_count; a++)
+            ret_values[a] = (struct tn_column){
+                .type = kt->cfg.aggs[a].type, .rows_count = count, .is_absent = true};
+        return TN_OK;
+    }
     char *bases = tn_arena_alloc(arena, (size_t)count * kt->states_bytes + 8);
     uint32_t decoded = 0;
     enum tn_status st = decode_states(kt, rows, count, bases, &decoded, err);
