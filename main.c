@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "connectors/formats.h"
 #include "connectors/http_server.h"
 #include "connectors/producer.h"
+#include "connectors/zoneinfo.h"
 #include "dashboards/live.h"
 #include "demo_sql.generated.h"
 #include "sql/chart.h"
@@ -31,6 +33,8 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "stream/base/metrics.h"
+#include "stream/base/random.h"
+#include "stream/base/zone.h"
 #include "stream/engine.h"
 
 #define SCRIPT_BYTES_MAX ((size_t)4 << 20)
@@ -795,12 +799,23 @@ static int command_completion(const struct args *args)
     return 0;
 }
 
+/* What functions of SQL take from outside: time zone files and a seed for RANDOM() and UUID(). */
+static void install_sources(void)
+{
+    uint64_t seed = (uint64_t)system_wall_ms(NULL);
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed ^= (uint64_t)getpid() << 32;
+    tn_random_seed(seed);
+    tn_zone_set_loader(tn_zoneinfo_load);
+}
+
 int main(int argc, char **argv)
 {
     const char *names[COMMANDS_COUNT];
     struct args rest = {argc > 2 ? argc - 2 : 0, argv + 2};
     tn_log_set_sink(log_to_stderr, TN_LOG_INFO);
     block_signals();
+    install_sources();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return command_help(&rest);
     if (strcmp(argv[1], "--version") == 0)
