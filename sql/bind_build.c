@@ -215,11 +215,6 @@ enum tn_status tni_unify(const struct tni_build *build, struct tn_expr **exprs, 
 
 /* ---- calls ---- */
 
-static bool is_word(struct tn_str name)
-{
-    return name.len && ((name.ptr[0] | 0x20) >= 'a' && (name.ptr[0] | 0x20) <= 'z');
-}
-
 static const char *nearest_function(struct tn_str name, enum tn_rules rules)
 {
     size_t count;
@@ -260,24 +255,14 @@ enum tn_status tni_func_not_found(const struct tni_build *build, struct tn_str n
     return TN_E_NAME;
 }
 
+/* `why` lists the overloads that exist. */
 static enum tn_status call_error(const struct tni_build *build, struct tn_str name,
-                                 struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
-                                 enum tn_status why, struct tn_err *err)
+                                 struct tni_pos pos, enum tn_status st, const struct tn_err *why,
+                                 struct tn_err *err)
 {
-    if (why == TN_NOT_FOUND)
+    if (st == TN_NOT_FOUND)
         return tni_func_not_found(build, name, pos, err);
-    struct tn_buf buf;
-    tn_buf_init(&buf, 300);
-    for (uint32_t i = 0; i < args_count; i++)
-        tn_buf_printf(&buf, "%s%s", i ? ", " : "", tni_type_text(build, args[i]->type));
-    if (is_word(name))
-        tn_err_at(err, TN_E_TYPE, "FUNCTION_NOT_FOUND", pos.line, pos.col,
-                  "function '%.*s' does not take (%s)", TN_STR_FMT(name), tn_buf_cstr(&buf));
-    else
-        tn_err_at(err, TN_E_TYPE, "TYPE_MISMATCH", pos.line, pos.col,
-                  "operator '%.*s' does not take (%s)", TN_STR_FMT(name), tn_buf_cstr(&buf));
-    tn_buf_release(&buf);
-    return TN_E_TYPE;
+    return tn_err_at(err, TN_E_TYPE, why->name, pos.line, pos.col, "%s", why->message);
 }
 
 enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struct tn_expr **args,
@@ -297,15 +282,19 @@ enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struc
     enum tn_status st = tn_func_resolve(name, build->rules, types, args_count, build->arena, &func,
                                         want, &type, &why);
     if (st != TN_OK)
-        return call_error(build, name, args, args_count, pos, st, err);
+        return call_error(build, name, pos, st, &why, err);
     struct tn_expr *call = tni_node(build, TN_E_CALL, type, args_count, pos);
     call->func = func;
     call->name = tn_arena_str(build->arena, name);
     for (uint32_t i = 0; i < args_count; i++) {
+        struct tn_expr **to = &call->args[i];
         call->args[i] = args[i];
-        if (args[i]->kind != TN_E_LAMBDA)
-            TN_TRY(tni_cast(build, args[i], want[i], false,
-                            (struct tni_pos){args[i]->line, args[i]->col}, &call->args[i], err));
+        if (args[i]->kind == TN_E_LAMBDA) {
+            args[i]->type = want[i];
+            to = &args[i]->args[0]; /* its body is what has the type */
+        }
+        TN_TRY(tni_cast(build, *to, want[i], false, (struct tni_pos){args[i]->line, args[i]->col},
+                        to, err));
     }
     *ret_expr = tni_fold(build, call);
     return TN_OK;
