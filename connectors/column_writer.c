@@ -4,11 +4,8 @@
 void tni_cw_begin(struct tni_cw *cw, const struct tn_type *type, uint32_t rows_count,
                   struct tn_arena *arena)
 {
-    *cw = (struct tni_cw){.type = type,
-                          .kind = type->kind,
-                          .rows_count = rows_count,
-                          .row_set = -1,
-                          .arena = arena};
+    *cw = (struct tni_cw){
+        .type = type, .kind = type->kind, .rows_count = rows_count, .row_set = -1, .arena = arena};
     cw->validity = tn_arena_zalloc(arena, 1, tn_bits_bytes(rows_count));
     if (tn_kind_is_varlen(type->kind)) {
         cw->offsets = tn_arena_alloc(arena, (rows_count + 1) * sizeof *cw->offsets);

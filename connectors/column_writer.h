@@ -1,8 +1,10 @@
-/* Writes one column row by row while a format decodes: fixed-width cells in place, text appended behind the
- * offsets, nested values kept until the end. Last write of a row wins; a row without a write is NULL.
+/* Writes one column row by row while a format decodes: fixed-width cells in place, text appended
+ * behind the offsets, nested values kept until the end. Last write of a row wins; a row without a
+ * write is NULL.
  *
- * HOW: validity bits start clear and are set by a write; tni_cw_row_end closes the row's offset. tni_cw_undo takes
- * back all writes of a row (bad record). tni_cw_finish drops the bitmap when nothing is NULL.
+ * HOW: validity bits start clear and are set by a write; tni_cw_row_end closes the row's offset.
+ * tni_cw_undo takes back all writes of a row (bad record). tni_cw_finish drops the bitmap when
+ * nothing is NULL.
  *
  * Ownership: buffers in the arena given to begin. @thread one
  */
@@ -15,14 +17,14 @@ struct tni_cw {
     const struct tn_type *type;
     enum tn_kind kind;
     uint32_t rows_count;
-    int64_t row_set;          /* row of the last write, −1 */
+    int64_t row_set; /* row of the last write, −1 */
     uint32_t set_count;
     uint8_t *validity;
     void *values;
     int32_t *offsets;
     char *data;
     size_t data_len, data_cap;
-    struct tn_value *nested;  /* nested kinds: one per row */
+    struct tn_value *nested; /* nested kinds: one per row */
     struct tn_arena *arena;
 };
 

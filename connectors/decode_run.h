@@ -1,5 +1,5 @@
-/* One decode of a batch: the writers of the needed columns, null rows and bad rows. Shared by all formats.
- * Ownership: everything in the arena given to begin. @thread one */
+/* One decode of a batch: the writers of the needed columns, null rows and bad rows. Shared by all
+ * formats. Ownership: everything in the arena given to begin. @thread one */
 #ifndef TN_CONNECTORS_DECODE_RUN_H
 #define TN_CONNECTORS_DECODE_RUN_H
 

@@ -1,6 +1,7 @@
-/* DELIMITED format: one CSV line (RFC 4180 quoting). Reading: the column count must match exactly; an empty or ""
- * field is NULL; BOOLEAN is true for any case of "true", else false; numbers, times and BYTES as their JSON text.
- * Only the first line of a record counts. Writing: NULL is nothing; the quoting rules of ksqlDB's writer. */
+/* DELIMITED format: one CSV line (RFC 4180 quoting). Reading: the column count must match exactly;
+ * an empty or "" field is NULL; BOOLEAN is true for any case of "true", else false; numbers, times
+ * and BYTES as their JSON text. Only the first line of a record counts. Writing: NULL is nothing;
+ * the quoting rules of ksqlDB's writer. */
 #include <string.h>
 
 #include "connectors/decode_run.h"
@@ -24,8 +25,8 @@ struct delimited_codec {
 };
 
 static enum tn_status delimited_open(const struct tn_format *format,
-                                     const struct tn_codec_spec *spec,
-                                     struct tn_codec **ret_codec, struct tn_err *err)
+                                     const struct tn_codec_spec *spec, struct tn_codec **ret_codec,
+                                     struct tn_err *err)
 {
     uint32_t cols = spec->schema->fields_count;
     for (uint32_t c = 0; c < cols; c++)
@@ -62,8 +63,8 @@ static void delimited_close(struct tn_codec *base)
     tn_free(codec);
 }
 
-/* Next field of [*p, end): text (unquoted into scratch where needed). False: unbalanced quote. *ret_more: a delimiter
- * followed. */
+/* Next field of [*p, end): text (unquoted into scratch where needed). False: unbalanced quote.
+ * *ret_more: a delimiter followed. */
 static bool next_field(struct delimited_codec *codec, const char **p, const char *end,
                        struct tn_str *ret_text, bool *ret_more)
 {
@@ -189,7 +190,8 @@ static void delimited_decode(struct tn_codec *base, const struct tn_str *inputs,
     tni_decode_finish(&run);
 }
 
-/* ksqlDB's writer (commons-csv minimal quoting): see streaming format rules in connectors/README.md. */
+/* ksqlDB's writer (commons-csv minimal quoting): see streaming format rules in
+ * connectors/README.md. */
 static bool needs_quotes(struct tn_str text, bool is_first, char delimiter)
 {
     if (text.len == 0)
@@ -200,7 +202,8 @@ static bool needs_quotes(struct tn_str text, bool is_first, char delimiter)
     if ((is_first && !is_plain_head) || head <= '#' || tail <= ' ')
         return true;
     for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '"' || text.ptr[i] == delimiter)
+        if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '"' ||
+            text.ptr[i] == delimiter)
             return true;
     return false;
 }

@@ -8,8 +8,8 @@
 
 #define TNI_JSON_SLOTS_MAX 2048
 
-/* Member name → column: open addressing by a hash of length, first and last letter (case folded), so that exact and
- * case-blind look-ups share one probe. */
+/* Member name → column: open addressing by a hash of length, first and last letter (case folded),
+ * so that exact and case-blind look-ups share one probe. */
 struct tni_json_names {
     uint32_t mask;
     int16_t *slots; /* column index, −1 = empty */
@@ -24,8 +24,8 @@ struct tni_json_codec {
     uint32_t depth_max;
     struct tni_json_names names;
     /* decoder scratch */
-    struct tni_cw *writers;  /* per column */
-    int64_t *exact_row;      /* last row in which the exact spelling was met */
+    struct tni_cw *writers; /* per column */
+    int64_t *exact_row;     /* last row in which the exact spelling was met */
     /* encoder: `{"count":`, `,"songName":` */
     struct tn_str *prefixes;
 };
@@ -36,8 +36,8 @@ void tni_json_encode(struct tn_codec *codec, const struct tn_column *columns, ui
                      const uint8_t *null_rows, struct tn_buf *buf, size_t *ret_ends);
 /* One cell as canonical JSON text (`null` for NULL). */
 void tni_json_encode_cell(const struct tn_column *col, uint32_t row, struct tn_buf *buf);
-/* Parse the value at json->p as `type` into *ret_value (nested in arena). NULL, or what did not fit. A grammar error
- * leaves json->reason set. */
+/* Parse the value at json->p as `type` into *ret_value (nested in arena). NULL, or what did not
+ * fit. A grammar error leaves json->reason set. */
 const char *tni_json_read_value(struct tn_json *json, const struct tn_type *type,
                                 bool is_case_exact, struct tn_arena *arena,
                                 struct tn_value *ret_value);

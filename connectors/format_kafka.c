@@ -1,8 +1,9 @@
 /* KAFKA format (the primitive serializers of Kafka's Java client), RAW and NONE.
  *
- * KAFKA: one column. INTEGER 4 and BIGINT 8 bytes big-endian, DOUBLE IEEE 754 big-endian, VARCHAR UTF-8, BYTES as they
- * are. A wrong length is an error; nothing is coerced. RAW: one VARCHAR or BYTES column holds the bytes unchanged, and
- * a VARCHAR that is not UTF-8 is an error. NONE: no columns; keys are read as absent and written as null.
+ * KAFKA: one column. INTEGER 4 and BIGINT 8 bytes big-endian, DOUBLE IEEE 754 big-endian, VARCHAR
+ * UTF-8, BYTES as they are. A wrong length is an error; nothing is coerced. RAW: one VARCHAR or
+ * BYTES column holds the bytes unchanged, and a VARCHAR that is not UTF-8 is an error. NONE: no
+ * columns; keys are read as absent and written as null.
  */
 #include "connectors/decode_run.h"
 #include "connectors/formats.h"
@@ -137,13 +138,18 @@ static void kafka_encode(struct tn_codec *base, const struct tn_column *columns,
 {
     const struct kafka_codec *codec = (const struct kafka_codec *)base;
     for (uint32_t row = 0; row < rows_count; row++) {
-        bool is_null = codec->schema.fields_count == 0 || (null_rows && tn_bit_get(null_rows, row)) ||
+        bool is_null = codec->schema.fields_count == 0 ||
+                       (null_rows && tn_bit_get(null_rows, row)) ||
                        tn_column_is_null(&columns[0], row);
         if (!is_null) {
             uint64_t bits;
             switch (columns[0].type->kind) {
-            case TN_K_INTEGER: tn_buf_add_be32(buf, (uint32_t)tn_column_i32(&columns[0], row)); break;
-            case TN_K_BIGINT: tn_buf_add_be64(buf, (uint64_t)tn_column_i64(&columns[0], row)); break;
+            case TN_K_INTEGER:
+                tn_buf_add_be32(buf, (uint32_t)tn_column_i32(&columns[0], row));
+                break;
+            case TN_K_BIGINT:
+                tn_buf_add_be64(buf, (uint64_t)tn_column_i64(&columns[0], row));
+                break;
             case TN_K_DOUBLE:
                 memcpy(&bits, (const double *)columns[0].values + row, 8);
                 tn_buf_add_be64(buf, bits);

@@ -1,4 +1,5 @@
-/* The list of formats; add one here after writing its descriptor (connectors/README.md, "How to add one"). */
+/* The list of formats; add one here after writing its descriptor (connectors/README.md, "How to add
+ * one"). */
 #include "connectors/formats.h"
 
 static const struct tn_format *const builtin[] = {
@@ -11,4 +12,3 @@ const struct tn_formats *tn_formats_builtin(void)
 {
     return &formats;
 }
-

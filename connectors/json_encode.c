@@ -1,6 +1,6 @@
-/* Canonical JSON out: every column in schema order, NULL as null, no spaces. DECIMAL with full scale, DOUBLE as Java
- * prints it (NaN and infinities as strings), DATE as epoch day, TIME as ms of day, TIMESTAMP as epoch ms, BYTES as
- * base64. */
+/* Canonical JSON out: every column in schema order, NULL as null, no spaces. DECIMAL with full
+ * scale, DOUBLE as Java prints it (NaN and infinities as strings), DATE as epoch day, TIME as ms of
+ * day, TIMESTAMP as epoch ms, BYTES as base64. */
 #include "connectors/format_json.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* The rare paths of the JSON scanner: escapes, multi-byte UTF-8, nested values. Nested values are walked with a
- * small stack of brackets instead of recursion, so depth costs neither stack frames nor speed. */
+/* The rare paths of the JSON scanner: escapes, multi-byte UTF-8, nested values. Nested values are
+ * walked with a small stack of brackets instead of recursion, so depth costs neither stack frames
+ * nor speed. */
 #include "connectors/json_scan.h"
 
 static bool is_tail(unsigned char c)

@@ -1,9 +1,9 @@
-/* One-pass JSON scanner (RFC 8259, strict): checks every byte (grammar, UTF-8, escapes, depth) and hands out
- * slices. Everything hot is inline: it is the inner loop of decoding and of HTTP ingest.
+/* One-pass JSON scanner (RFC 8259, strict): checks every byte (grammar, UTF-8, escapes, depth) and
+ * hands out slices. Everything hot is inline: it is the inner loop of decoding and of HTTP ingest.
  *
- * A struct tn_json walks [p, end). Functions return false with `reason` (static text) and p at the offending byte.
- * Strings are scanned 16 bytes at a time where the machine has SSE2, 8 at a time elsewhere; never beyond `end`.
- * Lone surrogate escapes are refused: they have no UTF-8 form.
+ * A struct tn_json walks [p, end). Functions return false with `reason` (static text) and p at the
+ * offending byte. Strings are scanned 16 bytes at a time where the machine has SSE2, 8 at a time
+ * elsewhere; never beyond `end`. Lone surrogate escapes are refused: they have no UTF-8 form.
  *
  * Ownership: slices borrow the input. @thread any
  */
@@ -59,7 +59,8 @@ bool tn_json_skip_nested(struct tn_json *json);
 /* Decode the escapes of a checked slice into `to` (at most text.len bytes); the decoded length. */
 size_t tn_json_unescape(struct tn_str text, char *to);
 
-/* Index of the first byte of [p, end) that is '"', '\\', below 0x20 or above 0x7f; end - p when none. */
+/* Index of the first byte of [p, end) that is '"', '\\', below 0x20 or above 0x7f; end - p when
+ * none. */
 static inline size_t tn_json_plain(const char *p, const char *end)
 {
     const char *from = p;
@@ -69,9 +70,8 @@ static inline size_t tn_json_plain(const char *p, const char *end)
     while (end - p >= 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         /* signed compare: control bytes and bytes ≥ 0x80 are both below 32 */
-        __m128i hit = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-            _mm_cmplt_epi8(v, space));
+        __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+                                   _mm_cmplt_epi8(v, space));
         unsigned mask = (unsigned)_mm_movemask_epi8(hit);
         if (mask)
             return (size_t)(p - from) + (size_t)__builtin_ctz(mask);
@@ -93,7 +93,8 @@ static inline size_t tn_json_plain(const char *p, const char *end)
     return (size_t)(p - from);
 }
 
-/* String whose opening quote is at json->p; the slice excludes the quotes; p ends behind the closing one. */
+/* String whose opening quote is at json->p; the slice excludes the quotes; p ends behind the
+ * closing one. */
 static inline bool tn_json_string(struct tn_json *json, struct tn_str *ret_text,
                                   unsigned *ret_flags)
 {
@@ -206,8 +207,8 @@ static inline bool tn_json_skip(struct tn_json *json)
     return tn_json_word(json);
 }
 
-/* Next member of an object whose opening brace is behind p: raw name and p at its value. *ret_done when the
- * object has ended (p behind the brace). is_first for the first call. */
+/* Next member of an object whose opening brace is behind p: raw name and p at its value. *ret_done
+ * when the object has ended (p behind the brace). is_first for the first call. */
 static inline bool tn_json_member(struct tn_json *json, bool is_first, bool *ret_done,
                                   struct tn_str *ret_name, unsigned *ret_flags)
 {

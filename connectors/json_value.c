@@ -1,5 +1,5 @@
-/* JSON values of nested types (ARRAY, MAP, STRUCT) as tn_value trees: the rare path of the decoder. Recursion is
- * bounded by the type's depth (TN_TYPE_DEPTH_MAX). */
+/* JSON values of nested types (ARRAY, MAP, STRUCT) as tn_value trees: the rare path of the decoder.
+ * Recursion is bounded by the type's depth (TN_TYPE_DEPTH_MAX). */
 #include "connectors/format_json.h"
 #include "connectors/text_value.h"
 
@@ -70,8 +70,8 @@ static const char *read_map(struct tn_json *json, const struct tn_type *type, bo
             return json->reason;
         if (is_done)
             break;
-        *items_add(&items) = (struct tn_value){.type = type->children[0].type,
-                                               .s = decoded(name, flags, arena)};
+        *items_add(&items) =
+            (struct tn_value){.type = type->children[0].type, .s = decoded(name, flags, arena)};
         const char *bad = tni_json_read_value(json, type->children[1].type, is_case_exact, arena,
                                               items_add(&items));
         if (bad)
@@ -116,8 +116,8 @@ static const char *read_struct(struct tn_json *json, const struct tn_type *type,
                 return json->reason;
             continue;
         }
-        const char *bad = tni_json_read_value(json, type->children[at].type, is_case_exact, arena,
-                                              &fields[at]);
+        const char *bad =
+            tni_json_read_value(json, type->children[at].type, is_case_exact, arena, &fields[at]);
         if (bad)
             return bad;
     }

@@ -30,7 +30,7 @@ struct tn_object {
     struct tn_topic_decl decl;      /* STREAM, TABLE, KTABLE (its result topic) */
     bool is_source;                 /* CREATE SOURCE … */
     const char *query_id;    /* query that fills it (CSAS, CTAS), NULL for declared ones; for a
-                                materialised  declared table the internal query that keeps its store */
+                                materialised declared table the internal query of its store */
     const char *statement;   /* text as given */
     const char *text;        /* VIEW: the query */
     const char *text_schema; /* VIEW: session schema its names are resolved in */

@@ -32,8 +32,14 @@ struct tni_func_table {
     XX(arith)                                                                                      \
     XX(compare)                                                                                    \
     XX(cast)                                                                                       \
-    XX(like) XX(nested) XX(text) XX(text_more) XX(math) XX(round) XX(time) XX(time_format)         \
-        XX(array) XX(map) XX(json) XX(binary) XX(regex) XX(url) XX(misc) XX(lambda)
+    XX(like)                                                                                       \
+    XX(nested)                                                                                     \
+    XX(text)                                                                                       \
+    XX(text_more)                                                                                  \
+    XX(math)                                                                                       \
+    XX(round)                                                                                      \
+    XX(time)                                                                                       \
+    XX(time_format) XX(array) XX(map) XX(json) XX(binary) XX(regex) XX(url) XX(misc) XX(lambda)
 #define XX(name) extern const struct tni_func_table tni_funcs_##name;
 TNI_FUNC_TABLES(XX)
 #undef XX

@@ -1,5 +1,5 @@
-/* Bump allocator: a chain of malloc'ed blocks, doubling from 8 KiB to 1 MiB. Reset keeps the newest block
- * when it is not larger than 1 MiB, so a steady workload stops calling malloc. */
+/* Bump allocator: a chain of malloc'ed blocks, doubling from 8 KiB to 1 MiB. Reset keeps the newest
+ * block when it is not larger than 1 MiB, so a steady workload stops calling malloc. */
 #include "stream/base/arena.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* Arena: one bump allocator per unit of work (a batch, a statement). Reset, not freed piece by piece.
- * Ownership: everything allocated lives until reset or release. One owner thread at a time.
+/* Arena: one bump allocator per unit of work (a batch, a statement). Reset, not freed piece by
+ * piece. Ownership: everything allocated lives until reset or release. One owner thread at a time.
  */
 #ifndef TN_STREAM_BASE_ARENA_H
 #define TN_STREAM_BASE_ARENA_H

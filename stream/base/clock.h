@@ -1,5 +1,5 @@
-/* Port: time. stream/ reads no clock except through this. wall_ms is for record timestamps and reports, mono_ns
- * for intervals and deadlines. @thread any */
+/* Port: time. stream/ reads no clock except through this. wall_ms is for record timestamps and
+ * reports, mono_ns for intervals and deadlines. @thread any */
 #ifndef TN_STREAM_BASE_CLOCK_H
 #define TN_STREAM_BASE_CLOCK_H
 

@@ -10,7 +10,8 @@ int32_t tn_murmur2(const void *key, size_t len)
     const unsigned char *p = key;
     uint32_t h = 0x9747b28cu ^ (uint32_t)len;
     for (; len >= 4; len -= 4, p += 4) {
-        uint32_t k = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        uint32_t k =
+            (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
         k *= m;
         k ^= k >> 24;
         k *= m;

@@ -1,5 +1,5 @@
-/* Hashes: murmur2 as Kafka's Java client computes it (partition of a key), a fast 64-bit hash for tables
- * in memory, and CRC-32C for what is stored. @thread any */
+/* Hashes: murmur2 as Kafka's Java client computes it (partition of a key), a fast 64-bit hash for
+ * tables in memory, and CRC-32C for what is stored. @thread any */
 #ifndef TN_STREAM_BASE_HASH_H
 #define TN_STREAM_BASE_HASH_H
 
@@ -9,7 +9,8 @@
 
 /* org.apache.kafka.common.utils.Utils.murmur2 (Kafka protocol guide): signed 32-bit result. */
 int32_t tn_murmur2(const void *key, size_t len);
-/* (murmur2 & 0x7fffffff) mod partitions: the Java client's DefaultPartitioner for a non-null key. */
+/* (murmur2 & 0x7fffffff) mod partitions: the Java client's DefaultPartitioner for a non-null key.
+ */
 int32_t tn_partition_of(const void *key, size_t len, int32_t partitions_count);
 uint32_t tn_crc32c(uint32_t seed, const void *bytes, size_t len);
 

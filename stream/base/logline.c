@@ -1,4 +1,5 @@
-/* Log lines: formats into a bounded line and hands it to the installed sink (logline.h). @thread any */
+/* Log lines: formats into a bounded line and hands it to the installed sink (logline.h). @thread
+ * any */
 #include "stream/base/logline.h"
 
 #include <stdatomic.h>

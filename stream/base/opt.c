@@ -1,7 +1,7 @@
 /* Option tables: one row is parser, validator and documentation of one field (opt.h).
  *
- * Numbers are parsed by hand: strtoll accepts leading blanks, hex and overflows silently, and an option's text must
- * mean the same in every place it can be written. @thread any
+ * Numbers are parsed by hand: strtoll accepts leading blanks, hex and overflows silently, and an
+ * option's text must mean the same in every place it can be written. @thread any
  */
 #include "stream/base/opt.h"
 
@@ -18,12 +18,12 @@ struct unit {
 };
 
 static const struct unit bytes_units[] = {
-    {"", 1},           {"b", 1},           {"k", 1 << 10},    {"kib", 1 << 10},   {"kb", 1 << 10},
-    {"m", 1 << 20},    {"mib", 1 << 20},   {"mb", 1 << 20},   {"g", 1 << 30},     {"gib", 1 << 30},
-    {"gb", 1 << 30},   {"t", 1ll << 40},   {"tib", 1ll << 40}, {NULL, 0}};
-static const struct unit ms_units[] = {{"", 1},         {"ms", 1},         {"s", 1000},
-                                       {"m", 60000},    {"min", 60000},    {"h", 3600000},
-                                       {"d", 86400000}, {"w", 604800000},  {NULL, 0}};
+    {"", 1},         {"b", 1},         {"k", 1 << 10},     {"kib", 1 << 10}, {"kb", 1 << 10},
+    {"m", 1 << 20},  {"mib", 1 << 20}, {"mb", 1 << 20},    {"g", 1 << 30},   {"gib", 1 << 30},
+    {"gb", 1 << 30}, {"t", 1ll << 40}, {"tib", 1ll << 40}, {NULL, 0}};
+static const struct unit ms_units[] = {{"", 1},         {"ms", 1},        {"s", 1000},
+                                       {"m", 60000},    {"min", 60000},   {"h", 3600000},
+                                       {"d", 86400000}, {"w", 604800000}, {NULL, 0}};
 static const struct unit int_units[] = {{"", 1}, {NULL, 0}};
 
 static const struct unit *units_of(enum tn_opt_type type)
@@ -109,12 +109,9 @@ static bool find_choice(const char *choices, struct tn_str text, struct tn_str *
 static const char *type_name(enum tn_opt_type type)
 {
     static const char *const names[] = {
-        [TN_OPT_BOOL] = "true or false",
-        [TN_OPT_INT] = "a whole number",
-        [TN_OPT_BYTES] = "a size such as 64m",
-        [TN_OPT_MS] = "a duration such as 100ms or 5s",
-        [TN_OPT_DOUBLE] = "a number",
-        [TN_OPT_STRING] = "text",
+        [TN_OPT_BOOL] = "true or false",       [TN_OPT_INT] = "a whole number",
+        [TN_OPT_BYTES] = "a size such as 64m", [TN_OPT_MS] = "a duration such as 100ms or 5s",
+        [TN_OPT_DOUBLE] = "a number",          [TN_OPT_STRING] = "text",
         [TN_OPT_CHOICE] = "a choice"};
     return names[type];
 }
@@ -183,8 +180,7 @@ static enum tn_status set_value(const struct tn_opts *opts, const struct tn_opt 
         return TN_OK;
     case TN_OPT_INT:
     case TN_OPT_BYTES:
-    case TN_OPT_MS:
-        return set_int(opts, opt, field, value, err);
+    case TN_OPT_MS: return set_int(opts, opt, field, value, err);
     case TN_OPT_DOUBLE:
         if (!parse_double(value, field))
             return bad_value(opts, opt, value, err);
@@ -227,8 +223,8 @@ static enum tn_status unknown_option(const struct tn_opts *opts, struct tn_str n
     for (size_t i = 0; i < opts->count && names_count < NAMES_MAX; i++)
         names[names_count++] = opts->items[i].name;
     const char *nearest = tn_str_nearest(name, names, names_count);
-    enum tn_status st = tn_err_set(err, TN_E_NAME, "unknown %s option '%.*s'", opts->component,
-                                   TN_STR_FMT(name));
+    enum tn_status st =
+        tn_err_set(err, TN_E_NAME, "unknown %s option '%.*s'", opts->component, TN_STR_FMT(name));
     if (nearest)
         tn_err_hint(err, "did you mean '%s'?", nearest);
     return st;
@@ -261,8 +257,8 @@ void tn_opt_defaults(const struct tn_opts *opts, void *target, struct tn_arena *
             continue;
         }
         struct tn_err err = TN_ERR_INIT;
-        enum tn_status st = set_value(opts, opt, target, tn_str_of(opt->name),
-                                      tn_str_of(opt->deflt), arena, &err);
+        enum tn_status st =
+            set_value(opts, opt, target, tn_str_of(opt->name), tn_str_of(opt->deflt), arena, &err);
         TN_ASSERT(st == TN_OK); /* a default that its own row refuses is a broken table */
     }
 }
@@ -333,8 +329,8 @@ void tn_opt_print_value(const struct tn_opt *opt, const void *target, struct tn_
 static const char *value_word(const struct tn_opt *opt)
 {
     static const char *const words[] = {
-        [TN_OPT_BOOL] = "BOOL",     [TN_OPT_INT] = "N",       [TN_OPT_BYTES] = "SIZE",
-        [TN_OPT_MS] = "DURATION",   [TN_OPT_DOUBLE] = "NUMBER", [TN_OPT_STRING] = "TEXT",
+        [TN_OPT_BOOL] = "BOOL",    [TN_OPT_INT] = "N",         [TN_OPT_BYTES] = "SIZE",
+        [TN_OPT_MS] = "DURATION",  [TN_OPT_DOUBLE] = "NUMBER", [TN_OPT_STRING] = "TEXT",
         [TN_OPT_CHOICE] = "CHOICE"};
     return words[opt->type];
 }
@@ -373,7 +369,9 @@ void tn_opt_print_markdown(const struct tn_opts *opts, struct tn_buf *buf)
         if (opt->min || opt->max)
             tn_buf_printf(buf, ", %lld … %lld", (long long)opt->min, (long long)opt->max);
         tn_buf_printf(buf, " | %s%s%s | %s%s |\n", opt->deflt ? "`" : "",
-                      opt->deflt ? opt->deflt : opt->flags & TN_OPT_REQUIRED ? "required" : "",
+                      opt->deflt                     ? opt->deflt
+                      : opt->flags & TN_OPT_REQUIRED ? "required"
+                                                     : "",
                       opt->deflt ? "`" : "", opt->help ? opt->help : "",
                       opt->flags & TN_OPT_DYNAMIC ? " (may change while running)" : "");
     }

@@ -89,8 +89,8 @@ void tn_err_prefix(struct tn_err *err, const char *fmt, ...)
     va_end(ap);
     if (n < 0 || (size_t)n + 2 >= sizeof text)
         return;
-    snprintf(text + n, sizeof text - (size_t)n, ": %.*s",
-             (int)(sizeof text - (size_t)n - 3), err->message);
+    snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)(sizeof text - (size_t)n - 3),
+             err->message);
     memcpy(err->message, text, sizeof text);
 }
 

@@ -1,11 +1,11 @@
 /* Status codes and the caller-owned error.
  *
- * Fallible functions return enum tn_status. TN_OK, TN_AGAIN, TN_END and TN_NOT_FOUND are not failures;
- * TN_E_* are. A struct tn_err is owned by the caller, untouched on success, filled on failure; outputs
- * are untouched on failure. Nothing is allocated on the error path.
+ * Fallible functions return enum tn_status. TN_OK, TN_AGAIN, TN_END and TN_NOT_FOUND are not
+ * failures; TN_E_* are. A struct tn_err is owned by the caller, untouched on success, filled on
+ * failure; outputs are untouched on failure. Nothing is allocated on the error path.
  *
- * Error prose: lower case, one line, no function names, user text quoted in '…', says what was expected;
- * advice goes to `hint`.
+ * Error prose: lower case, one line, no function names, user text quoted in '…', says what was
+ * expected; advice goes to `hint`.
  */
 #ifndef TN_STREAM_BASE_STATUS_H
 #define TN_STREAM_BASE_STATUS_H
@@ -62,7 +62,10 @@ struct tn_err {
     char hint[TN_ERR_HINT_MAX];
 };
 
-#define TN_ERR_INIT {.code = TN_OK}
+#define TN_ERR_INIT                                                                                \
+    {                                                                                              \
+        .code = TN_OK                                                                              \
+    }
 
 #if defined(__GNUC__)
 #define TN_WARN_UNUSED     __attribute__((warn_unused_result))

@@ -39,8 +39,9 @@ static inline int tn_str_cmp(struct tn_str a, struct tn_str b)
     return c ? c : (a.len > b.len) - (a.len < b.len);
 }
 
-/* The candidate nearest to `name` by edit distance, case-blind, for "did you mean"; NULL when none is
- * near enough (more than a third of the letters differ). Returns one of the candidates. */
-const char *tn_str_nearest(struct tn_str name, const char *const *candidates, size_t candidates_count);
+/* The candidate nearest to `name` by edit distance, case-blind, for "did you mean"; NULL when none
+ * is near enough (more than a third of the letters differ). Returns one of the candidates. */
+const char *tn_str_nearest(struct tn_str name, const char *const *candidates,
+                           size_t candidates_count);
 
 #endif

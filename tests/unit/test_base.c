@@ -1,4 +1,5 @@
-/* Covers stream/base: errors, arena, buffers, nearest names, murmur2 vectors of Kafka's Java client, CRC-32C. */
+/* Covers stream/base: errors, arena, buffers, nearest names, murmur2 vectors of Kafka's Java
+ * client, CRC-32C. */
 #include "stream/base/arena.h"
 #include "stream/base/buf.h"
 #include "stream/base/hash.h"
@@ -55,8 +56,8 @@ static void test_murmur2(void)
 {
     static const struct {
         int32_t key, partition;
-    } ints[] = {{0, 4}, {1, 0}, {2, 11}, {3, 7}, {4, 7}, {5, 2}, {6, 11}, {7, 3}, {8, 6}, {9, 4},
-                {10, 1}, {-1, 5}, {INT32_MAX, 3}, {INT32_MIN, 6}};
+    } ints[] = {{0, 4}, {1, 0}, {2, 11}, {3, 7},  {4, 7},  {5, 2},         {6, 11},
+                {7, 3}, {8, 6}, {9, 4},  {10, 1}, {-1, 5}, {INT32_MAX, 3}, {INT32_MIN, 6}};
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
         uint32_t k = (uint32_t)ints[i].key;
         unsigned char b[4] = {(unsigned char)(k >> 24), (unsigned char)(k >> 16),
@@ -76,8 +77,10 @@ static void test_murmur2(void)
 
 static void test_names(void)
 {
-    static const char *const names[] = {"commit.interval.ms", "application.id", "state.cache.bytes"};
-    CHECK_STR(tn_str_of(tn_str_nearest(TN_STR("comit.interval.ms"), names, 3)), "commit.interval.ms");
+    static const char *const names[] = {"commit.interval.ms", "application.id",
+                                        "state.cache.bytes"};
+    CHECK_STR(tn_str_of(tn_str_nearest(TN_STR("comit.interval.ms"), names, 3)),
+              "commit.interval.ms");
     CHECK(tn_str_nearest(TN_STR("zzz"), names, 3) == NULL);
     CHECK_INT(tn_crc32c(0, "123456789", 9), 0xE3069283u);
 }
