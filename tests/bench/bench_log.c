@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "stream/base/hash.h"
 #include "stream/base/mem.h"
 #include "stream/batch.h"
 
@@ -23,8 +24,15 @@ struct position {
     size_t key_len, value_len;
 };
 
+/* Events of one partition, when there are several. */
+struct share {
+    uint64_t *items;
+    uint64_t count;
+};
+
 struct bench_log {
     struct tn_log base;
+    struct share shares[PARTITIONS_MAX];
     pthread_mutex_t lock;
     const struct events *events;
     int32_t partitions_count;
@@ -153,6 +161,27 @@ static void bench_reader_close(struct tn_log_reader *reader)
     tn_free(reader);
 }
 
+/* Text of the member "song": every event has it, without escapes. */
+static struct tn_str song_of(struct tn_str event)
+{
+    const char *from = memmem(event.ptr, event.len, "\"song\":\"", 8);
+    TN_ASSERT(from);
+    from += 8;
+    return (struct tn_str){from, (size_t)((const char *)memchr(from, '"', 20) - from)};
+}
+
+static void share_out(struct bench_log *log)
+{
+    for (int32_t p = 0; p < log->partitions_count; p++)
+        log->shares[p].items = tn_alloc_array(log->events->count, sizeof(uint64_t));
+    for (uint64_t i = 0; i < log->events->count; i++) {
+        struct tn_str song = song_of(log->events->items[i]);
+        struct share *share =
+            &log->shares[tn_partition_of(song.ptr, song.len, log->partitions_count)];
+        share->items[share->count++] = i;
+    }
+}
+
 static enum tn_status bench_read(struct tn_log_reader *reader, const struct tn_topic *topic,
                                  int32_t partition, int64_t offset, size_t bytes_max,
                                  struct tn_read *ret_read, struct tn_err *err)
@@ -169,9 +198,10 @@ static enum tn_status bench_read(struct tn_log_reader *reader, const struct tn_t
     uint32_t count = left < TN_BATCH_ROWS_MAX ? (uint32_t)left : TN_BATCH_ROWS_MAX;
     struct tn_records *records = tn_records_new(count);
     for (uint32_t i = 0; i < count; i++) {
-        int64_t at = (offset + i) * log->partitions_count + partition;
+        const struct share *share = &log->shares[partition];
+        int64_t at = share->items ? (int64_t)share->items[offset + i] : offset + i;
         records->values[i] = log->events->items[at];
-        records->keys[i] = (struct tn_str){0};
+        records->keys[i] = share->items ? song_of(log->events->items[at]) : (struct tn_str){0};
         records->timestamps_ms[i] = 1700000000000 + at / 1000;
         records->offsets[i] = offset + i;
         records->bytes += log->events->items[at].len;
@@ -357,8 +387,10 @@ struct tn_log *bench_log_new(const char *name, const struct events *events,
     log->partitions_count = partitions_count;
     struct bench_topic *source = add_topic(log, name, partitions_count, TN_CLEANUP_DELETE);
     source->is_source = true;
+    if (partitions_count > 1)
+        share_out(log);
     for (int32_t p = 0; p < partitions_count; p++)
-        source->ends[p] = ((int64_t)events->count - p + partitions_count - 1) / partitions_count;
+        source->ends[p] = (int64_t)(partitions_count > 1 ? log->shares[p].count : events->count);
     return &log->base;
 }
 
@@ -369,6 +401,8 @@ void bench_log_free(struct tn_log *base)
         tn_free(log->positions[i].key);
         tn_free(log->positions[i].value);
     }
+    for (int32_t p = 0; p < log->partitions_count; p++)
+        tn_free(log->shares[p].items);
     pthread_mutex_destroy(&log->lock);
     tn_free(log);
 }
