@@ -1,6 +1,7 @@
-/* Reference of the benchmark `ingest`: the least a durable HTTP ingest does. libmicrohttpd with epoll threads; every POST
- * body is queued, one thread writes what is queued to a file, syncs it once and resumes the waiting connections. No
- * parsing, no partitions, no keys. Usage: bare_ingest FILE; prints http://127.0.0.1:PORT and runs until SIGTERM.
+/* Reference of the benchmark `ingest`: the least a durable HTTP ingest does. libmicrohttpd with
+ * epoll threads; every POST body is queued, one thread writes what is queued to a file, syncs it
+ * once and resumes the waiting connections. No parsing, no partitions, no keys. Usage: bare_ingest
+ * FILE; prints http://127.0.0.1:PORT and runs until SIGTERM.
  */
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -128,10 +129,10 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (file < 0 || pthread_create(&thread, NULL, commit_thread, NULL) != 0)
         return 1;
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
-        MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, 2u,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                         handle, NULL, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE,
+                         2u, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
     if (!daemon)
         return 1;
     printf("http://127.0.0.1:%u\n", MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);

@@ -130,8 +130,8 @@ static void rig_close(struct rig *rig)
 
 static void rig_apply(struct rig *rig)
 {
-    static const char keyless[] =
-        "CREATE STREAM events (song VARCHAR, ms INT) WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');";
+    static const char keyless[] = "CREATE STREAM events (song VARCHAR, ms INT) WITH "
+                                  "(KAFKA_TOPIC='events', VALUE_FORMAT='JSON');";
     static const char keyed[] = "CREATE STREAM events (song VARCHAR KEY, ms INT) "
                                 "WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');";
     static const char table[] =

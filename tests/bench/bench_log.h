@@ -9,8 +9,9 @@
 #include "stream/log.h"
 #include "tests/bench/events.h"
 
-/* Topic `name` with `partitions_count` partitions. One partition: events in order, null keys. Several: the record key is
- * the text of the member "song", and murmur2 of it chooses the partition, as a producer would. Borrows the events. */
+/* Topic `name` with `partitions_count` partitions. One partition: events in order, null keys.
+ * Several: the record key is the text of the member "song", and murmur2 of it chooses the
+ * partition, as a producer would. Borrows the events. */
 struct tn_log *bench_log_new(const char *name, const struct events *events,
                              int32_t partitions_count);
 void bench_log_free(struct tn_log *log);
