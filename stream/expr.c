@@ -127,12 +127,15 @@ static enum tn_status compile_lambda(struct compiler *cc, const struct tn_expr *
     return TN_OK;
 }
 
+/* The members of an IN list that became a set need no registers: only its first operand is
+ * compiled. */
 static enum tn_status compile_args(struct compiler *cc, const struct tn_expr *expr,
                                    struct tni_step *step)
 {
-    uint32_t *args = TN_ARENA_ARRAY(cc->arena, uint32_t, expr->args_count);
+    uint32_t args_count = step->set ? 1 : expr->args_count;
+    uint32_t *args = TN_ARENA_ARRAY(cc->arena, uint32_t, args_count);
     struct tni_lambda *lambdas = NULL;
-    for (uint32_t i = 0; i < expr->args_count; i++) {
+    for (uint32_t i = 0; i < args_count; i++) {
         const struct tn_expr *arg = expr->args[i];
         bool wants_lambda = expr->kind == TN_E_CALL && expr->func->args &&
                             i < expr->func->args_count && expr->func->args[i] == 'f';
@@ -145,11 +148,11 @@ static enum tn_status compile_args(struct compiler *cc, const struct tn_expr *ex
             continue;
         }
         if (!lambdas)
-            lambdas = TN_ARENA_ARRAY(cc->arena, struct tni_lambda, expr->args_count);
+            lambdas = TN_ARENA_ARRAY(cc->arena, struct tni_lambda, args_count);
         TN_TRY(compile_lambda(cc, arg, &lambdas[i]));
     }
     step->args = args;
-    step->args_count = expr->args_count;
+    step->args_count = args_count;
     step->lambdas = lambdas;
     return TN_OK;
 }
@@ -195,12 +198,12 @@ static enum tn_status compile_node(struct compiler *cc, const struct tn_expr *ex
         return TN_OK;
     struct tni_step step = {.expr = expr};
     TN_TRY(step_kind(cc, expr, &step.kind));
+    if (step.kind == TNI_STEP_IN)
+        step.set = tni_in_set_new(expr, cc->arena);
     cc->depth++;
     enum tn_status st = compile_args(cc, expr, &step);
     cc->depth--;
     TN_TRY(st);
-    if (step.kind == TNI_STEP_IN)
-        step.set = tni_in_set_new(expr, cc->arena);
     *ret_reg = add_step(cc, &step);
     return TN_OK;
 }

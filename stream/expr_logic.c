@@ -509,7 +509,7 @@ void tni_step_in(const struct tni_step *step, struct tni_reg *regs, const struct
     chosen_init(&chosen, rows_count, env->arena);
     for (uint32_t at = 0; at < rows_count; at += 64)
         choose_errors(&chosen, value, at, error_word(value, at) & rows_word(rows_count, at));
-    if (step->set && !(value->is_const && rows_count > 1))
+    if (step->set) /* a constant value is one row: so is the result */
         in_set(step->set, &value->col, rows_count, found);
     else
         in_list(step, regs, rows_count, found, unknown, &chosen);

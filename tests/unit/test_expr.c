@@ -245,6 +245,31 @@ static void test_large(void)
     expr_input = before;
 }
 
+/* An IN list of 20,000 constants is one set, not 20,000 columns. */
+static void test_long_list(void)
+{
+    expr_rules = TN_RULES_QUERY;
+    struct tn_expr *expr = expr_node(TN_E_IN, tn_type_of(TN_K_BOOLEAN));
+    struct tn_arena arena;
+    struct tn_program *program;
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_result result;
+    expr->args_count = 20001;
+    expr->args = TN_ARENA_ARRAY(&expr_arena, struct tn_expr *, expr->args_count);
+    expr->args[0] = parse("i");
+    for (uint32_t i = 1; i < expr->args_count; i++) {
+        expr->args[i] = expr_const(tn_type_of(TN_K_INTEGER));
+        expr->args[i]->value.i = (int64_t)i + 1;
+    }
+    tn_arena_init(&arena, 0);
+    CHECK_OK(tn_expr_compile(expr, &arena, &program, &err), &err);
+    CHECK(arena.bytes_total < (size_t)4 << 20);
+    tn_program_run(program, expr_input, &arena, &result);
+    CHECK(!tn_column_bool(&result.col, 0) && tn_column_bool(&result.col, 1));
+    CHECK(tn_column_is_null(&result.col, 2));
+    tn_arena_release(&arena);
+}
+
 int main(void)
 {
     tn_arena_init(&expr_arena, 0);
@@ -257,6 +282,7 @@ int main(void)
     test_fold();
     test_refused();
     test_large();
+    test_long_list();
     tn_arena_release(&expr_arena);
     return TN_TEST_END();
 }
