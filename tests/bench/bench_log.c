@@ -415,7 +415,7 @@ void bench_log_swallowed(struct tn_log *base, const char *suffix, int64_t *ret_r
     for (uint32_t i = 0; i < log->topics_count; i++) {
         size_t len = strlen(log->topics[i].info.name), n = strlen(suffix);
         if (log->topics[i].is_source || len < n ||
-            strcmp(log->topics[i].info.name + len - n, suffix) != 0)
+            strcasecmp(log->topics[i].info.name + len - n, suffix) != 0)
             continue;
         *ret_records += log->topics[i].records;
         *ret_bytes += log->topics[i].bytes;
