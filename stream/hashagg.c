@@ -25,6 +25,9 @@
 #define NO_GROUP      UINT32_MAX
 #define ROW_BYTES_MAX ((size_t)64 << 20)
 #define FIRST_SLOTS   64
+#define GROW_FAST     (1u << 12) /* below it tables grow fourfold */
+#define TEXT_BYTES    ((size_t)16 << 10)
+#define AHEAD         32u /* rows whose slots are fetched before they are probed */
 
 enum form { FORM_NONE, FORM_NUMBER, FORM_TEXT, FORM_ROW };
 
@@ -47,14 +50,14 @@ struct tn_hashagg {
     size_t stride, bytes_max;
     uint32_t count, cap; /* groups */
     struct slot {
-        uint32_t tag;   /* upper half of the hash: most other groups are told apart by it */
+        uint32_t hash;
         uint32_t group; /* NO_GROUP = free */
     } * slots;
     uint32_t mask;
-    uint64_t *hashes;     /* by group */
-    uint64_t *numbers;    /* NUMBER */
-    struct tn_str *texts; /* TEXT, ROW */
-    uint32_t null_group;  /* NUMBER, TEXT */
+    uint64_t *numbers;          /* NUMBER: by group */
+    struct tn_str *texts;       /* TEXT, ROW: by group */
+    char *text_next, *text_end; /* room for the bytes of new ones */
+    uint32_t null_group;        /* NUMBER, TEXT */
     char **blocks;
     uint32_t blocks_count;
     struct distinct *distincts; /* by aggregate; slots NULL where it is not DISTINCT */
@@ -80,7 +83,6 @@ static enum form form_of(uint32_t keys_count, const struct tn_type *const *key_t
 static void grow_groups(struct tn_hashagg *ha)
 {
     ha->cap = ha->cap ? ha->cap * 2 : FIRST_SLOTS / 2;
-    ha->hashes = tn_realloc(ha->hashes, ha->cap * sizeof *ha->hashes);
     if (ha->form == FORM_NUMBER)
         ha->numbers = tn_realloc(ha->numbers, ha->cap * sizeof *ha->numbers);
     if (ha->form == FORM_TEXT || ha->form == FORM_ROW)
@@ -94,12 +96,11 @@ static void *state_at(const struct tn_hashagg *ha, uint32_t group, uint32_t agg)
 }
 
 /* Room and fresh states for the next group. */
-static uint32_t add_group(struct tn_hashagg *ha, uint64_t hash)
+static uint32_t add_group(struct tn_hashagg *ha)
 {
     uint32_t group = ha->count++;
     if (group == ha->cap)
         grow_groups(ha);
-    ha->hashes[group] = hash;
     if (ha->stride && group >> BLOCK_SHIFT == ha->blocks_count) {
         ha->blocks = tn_realloc(ha->blocks, (ha->blocks_count + 1) * sizeof *ha->blocks);
         ha->blocks[ha->blocks_count++] = tn_alloc(BLOCK_GROUPS * ha->stride);
@@ -109,26 +110,24 @@ static uint32_t add_group(struct tn_hashagg *ha, uint64_t hash)
     return group;
 }
 
-static inline uint32_t tag_of(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
-}
-
 static void grow_slots(struct tn_hashagg *ha)
 {
-    uint32_t slots = !ha->slots ? FIRST_SLOTS : (ha->mask + 1) * (ha->mask < 1u << 14 ? 4 : 2);
-    tn_free(ha->slots);
-    ha->slots = tn_alloc_raw(slots * sizeof *ha->slots);
-    memset(ha->slots, 0xff, slots * sizeof *ha->slots);
-    ha->mask = slots - 1;
-    for (uint32_t g = 0; g < ha->count; g++) {
-        if (g == ha->null_group)
+    struct slot *old = ha->slots;
+    uint32_t size = old ? ha->mask + 1 : 0;
+    uint32_t fresh = !size ? FIRST_SLOTS : size < GROW_FAST ? size * 4 : size * 2;
+    TN_ASSERT(fresh > size);
+    ha->slots = tn_alloc_raw(fresh * sizeof *ha->slots);
+    memset(ha->slots, 0xff, fresh * sizeof *ha->slots);
+    ha->mask = fresh - 1;
+    for (uint32_t i = 0; i < size; i++) {
+        if (old[i].group == NO_GROUP)
             continue;
-        uint32_t at = (uint32_t)ha->hashes[g] & ha->mask;
+        uint32_t at = old[i].hash & ha->mask;
         while (ha->slots[at].group != NO_GROUP)
             at = (at + 1) & ha->mask;
-        ha->slots[at] = (struct slot){tag_of(ha->hashes[g]), g};
+        ha->slots[at] = old[i];
     }
+    tn_free(old);
 }
 
 struct tn_hashagg *tn_hashagg_new(uint32_t keys_count, const struct tn_type *const *key_types,
@@ -158,7 +157,7 @@ struct tn_hashagg *tn_hashagg_new(uint32_t keys_count, const struct tn_type *con
     }
     grow_slots(ha);
     if (keys_count == 0)
-        add_group(ha, 0);
+        add_group(ha);
     return ha;
 }
 
@@ -177,7 +176,6 @@ void tn_hashagg_free(struct tn_hashagg *ha)
         tn_free(ha->blocks[i]);
     tn_free(ha->blocks);
     tn_free(ha->slots);
-    tn_free(ha->hashes);
     tn_free(ha->numbers);
     tn_free(ha->texts);
     tn_free(ha->key_types);
@@ -205,7 +203,7 @@ static void count_extra(struct tn_hashagg *ha)
 size_t tn_hashagg_bytes(const struct tn_hashagg *ha)
 {
     size_t bytes = ha->arena.bytes_total + ha->scratch.bytes_total + ha->bytes_extra;
-    bytes += ((size_t)ha->mask + 1) * sizeof *ha->slots + ha->cap * sizeof *ha->hashes;
+    bytes += ((size_t)ha->mask + 1) * sizeof *ha->slots;
     bytes += ha->numbers ? ha->cap * sizeof *ha->numbers : 0;
     bytes += ha->texts ? ha->cap * sizeof *ha->texts : 0;
     bytes += (size_t)ha->blocks_count * BLOCK_GROUPS * ha->stride;
@@ -253,39 +251,63 @@ static uint64_t number_at(const struct tn_column *col, uint32_t row)
 static uint32_t null_group(struct tn_hashagg *ha)
 {
     if (ha->null_group == NO_GROUP)
-        ha->null_group = add_group(ha, 0);
+        ha->null_group = add_group(ha);
     return ha->null_group;
 }
 
-static uint32_t number_group(struct tn_hashagg *ha, uint64_t number)
+/* A new group at slot `at`; the slots may move. */
+static uint32_t place_group(struct tn_hashagg *ha, uint32_t at, uint32_t hash)
 {
-    uint64_t hash = tn_mix64(number, 0x9FB21C651E98DF25ull);
-    uint32_t at = (uint32_t)hash & ha->mask, tag = tag_of(hash);
-    for (; ha->slots[at].group != NO_GROUP; at = (at + 1) & ha->mask)
-        if (ha->slots[at].tag == tag && ha->numbers[ha->slots[at].group] == number)
-            return ha->slots[at].group;
-    uint32_t group = add_group(ha, hash);
-    ha->numbers[group] = number;
-    ha->slots[at] = (struct slot){tag, group};
-    if (ha->count > ha->mask / 2)
+    uint32_t group = add_group(ha);
+    ha->slots[at] = (struct slot){hash, group};
+    if ((uint64_t)ha->count * 4 > (uint64_t)ha->mask * 3)
         grow_slots(ha);
     return group;
 }
 
-static uint32_t text_group(struct tn_hashagg *ha, struct tn_str text, uint64_t hash)
+static uint32_t hash_number(uint64_t number)
 {
-    uint32_t at = (uint32_t)hash & ha->mask, tag = tag_of(hash);
+    return (uint32_t)tn_mix64(number, 0x9FB21C651E98DF25ull);
+}
+
+static uint32_t hash_text(struct tn_str text)
+{
+    return (uint32_t)(tn_hash64(text.ptr, text.len) >> 16);
+}
+
+static inline uint32_t number_group(struct tn_hashagg *ha, uint64_t number, uint32_t hash)
+{
+    uint32_t at = hash & ha->mask;
     for (; ha->slots[at].group != NO_GROUP; at = (at + 1) & ha->mask)
-        if (ha->slots[at].tag == tag && tn_str_eq(ha->texts[ha->slots[at].group], text))
+        if (ha->slots[at].hash == hash && ha->numbers[ha->slots[at].group] == number)
             return ha->slots[at].group;
-    uint32_t group = add_group(ha, hash);
-    char *copy = tn_arena_alloc(&ha->arena, text.len + 1);
+    uint32_t group = place_group(ha, at, hash);
+    ha->numbers[group] = number;
+    return group;
+}
+
+static struct tn_str keep_text(struct tn_hashagg *ha, struct tn_str text)
+{
+    if ((size_t)(ha->text_end - ha->text_next) < text.len) {
+        size_t size = text.len > TEXT_BYTES ? text.len : TEXT_BYTES;
+        ha->text_next = tn_arena_alloc(&ha->arena, size);
+        ha->text_end = ha->text_next + size;
+    }
+    struct tn_str copy = {ha->text_next, text.len};
     if (text.len)
-        memcpy(copy, text.ptr, text.len);
-    ha->texts[group] = (struct tn_str){copy, text.len};
-    ha->slots[at] = (struct slot){tag, group};
-    if (ha->count > ha->mask / 2)
-        grow_slots(ha);
+        memcpy(ha->text_next, text.ptr, text.len);
+    ha->text_next += text.len;
+    return copy;
+}
+
+static inline uint32_t text_group(struct tn_hashagg *ha, struct tn_str text, uint32_t hash)
+{
+    uint32_t at = hash & ha->mask;
+    for (; ha->slots[at].group != NO_GROUP; at = (at + 1) & ha->mask)
+        if (ha->slots[at].hash == hash && tn_str_eq(ha->texts[ha->slots[at].group], text))
+            return ha->slots[at].group;
+    uint32_t group = place_group(ha, at, hash);
+    ha->texts[group] = keep_text(ha, text);
     return group;
 }
 
@@ -341,31 +363,43 @@ static enum tn_status row_groups(struct tn_hashagg *ha, const struct tn_column *
         if (tn_buf_over(&ha->row))
             return tn_err_set(err, TN_E_LIMIT, "a group key is larger than %zu bytes",
                               ROW_BYTES_MAX);
-        struct tn_str key = tn_buf_str(&ha->row);
-        ret_groups[i] = text_group(ha, key, tn_hash64(key.ptr, key.len));
+        struct tn_str row = tn_buf_str(&ha->row);
+        ret_groups[i] = text_group(ha, row, hash_text(row));
     }
     return TN_OK;
 }
 
-/* Hashes first, then look-ups that ask for their slots some rows ahead: the table rarely fits the
- * first cache. */
-static void text_groups(struct tn_hashagg *ha, const struct tn_column *keys, const uint32_t *rows,
-                        uint32_t count, uint32_t *ret_groups)
+/* Up to AHEAD rows: hash and fetch the slots of all, then probe. */
+static void number_groups(struct tn_hashagg *ha, const struct tn_column *col, const uint32_t *rows,
+                          uint32_t from, uint32_t count, uint32_t *ret_groups)
 {
-    enum { AHEAD = 12 };
-    uint64_t *hashes = tn_arena_alloc(&ha->scratch, (count + AHEAD) * sizeof *hashes);
+    uint64_t numbers[AHEAD];
+    uint32_t hashes[AHEAD];
     for (uint32_t i = 0; i < count; i++) {
-        struct tn_str text = tn_column_str(keys, row_of(rows, i));
-        hashes[i] = tn_hash64(text.ptr, text.len);
+        numbers[i] = number_at(col, row_of(rows, from + i));
+        hashes[i] = hash_number(numbers[i]);
+        __builtin_prefetch(&ha->slots[hashes[i] & ha->mask]);
     }
-    memset(hashes + count, 0, AHEAD * sizeof *hashes);
+    for (uint32_t i = 0; i < count; i++)
+        ret_groups[from + i] = tn_column_is_null(col, row_of(rows, from + i))
+                                   ? null_group(ha)
+                                   : number_group(ha, numbers[i], hashes[i]);
+}
+
+static void text_groups(struct tn_hashagg *ha, const struct tn_column *col, const uint32_t *rows,
+                        uint32_t from, uint32_t count, uint32_t *ret_groups)
+{
+    struct tn_str texts[AHEAD];
+    uint32_t hashes[AHEAD];
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t row = row_of(rows, i);
-        __builtin_prefetch(&ha->slots[(uint32_t)hashes[i + AHEAD] & ha->mask]);
-        ret_groups[i] = tn_column_is_null(keys, row)
-                            ? null_group(ha)
-                            : text_group(ha, tn_column_str(keys, row), hashes[i]);
+        texts[i] = tn_column_str(col, row_of(rows, from + i));
+        hashes[i] = hash_text(texts[i]);
+        __builtin_prefetch(&ha->slots[hashes[i] & ha->mask]);
     }
+    for (uint32_t i = 0; i < count; i++)
+        ret_groups[from + i] = tn_column_is_null(col, row_of(rows, from + i))
+                                   ? null_group(ha)
+                                   : text_group(ha, texts[i], hashes[i]);
 }
 
 enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *keys,
@@ -373,17 +407,16 @@ enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *
                                  struct tn_err *err)
 {
     tn_arena_reset(&ha->scratch);
-    switch (ha->form) {
-    case FORM_NONE: memset(ret_groups, 0, count * sizeof *ret_groups); return TN_OK;
-    case FORM_NUMBER:
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t row = row_of(rows, i);
-            ret_groups[i] = tn_column_is_null(keys, row) ? null_group(ha)
-                                                         : number_group(ha, number_at(keys, row));
-        }
-        break;
-    case FORM_TEXT: text_groups(ha, keys, rows, count, ret_groups); break;
-    case FORM_ROW: TN_TRY(row_groups(ha, keys, rows, count, ret_groups, err)); break;
+    if (ha->form == FORM_NONE)
+        memset(ret_groups, 0, count * sizeof *ret_groups);
+    if (ha->form == FORM_ROW)
+        TN_TRY(row_groups(ha, keys, rows, count, ret_groups, err));
+    for (uint32_t from = 0; from < count; from += AHEAD) {
+        uint32_t some = count - from < AHEAD ? count - from : AHEAD;
+        if (ha->form == FORM_NUMBER)
+            number_groups(ha, keys, rows, from, some, ret_groups);
+        else if (ha->form == FORM_TEXT)
+            text_groups(ha, keys, rows, from, some, ret_groups);
     }
     return check_bytes(ha, err);
 }

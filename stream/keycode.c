@@ -148,8 +148,14 @@ static const char *text_end(const char *ptr, const char *end, size_t *ret_len)
     return NULL;
 }
 
-static void text_copy(char *to, const char *ptr, size_t len)
+/* Unescape `len` bytes of result; `span` bytes lie there before the terminator. */
+static void text_copy(char *to, const char *ptr, size_t len, size_t span)
 {
+    if (TN_LIKELY(len == span)) { /* nothing was escaped */
+        if (len)
+            memcpy(to, ptr, len);
+        return;
+    }
     while (len) {
         const char *zero = memchr(ptr, 0, len);
         size_t n = zero ? (size_t)(zero - ptr) + 1 : len;
@@ -205,7 +211,7 @@ static const char *read_text(const char *ptr, const char *end, struct tn_arena *
     if (!next)
         return NULL;
     char *copy = tn_arena_alloc(arena, len + 1);
-    text_copy(copy, ptr, len);
+    text_copy(copy, ptr, len, (size_t)(next - ptr) - 2);
     value->s = (struct tn_str){copy, len};
     return next;
 }
@@ -328,7 +334,7 @@ static enum tn_status read_texts(struct tn_column *col, const struct tn_str *key
             const char *next = text_end(ptr, keys[i].ptr + keys[i].len, &len);
             if (!next)
                 return corrupt(err, "text without its end");
-            text_copy((char *)col->data + at, ptr, len);
+            text_copy((char *)col->data + at, ptr, len, (size_t)(next - ptr) - 2);
             at += len;
             ends[i] = (size_t)(next - keys[i].ptr);
         }
