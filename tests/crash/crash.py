@@ -6,9 +6,10 @@ the restart. In the end every event must be counted exactly once: in plain count
 table, in a windowed table; `tarn verify` must find that changelogs fold to the same tables; and a second engine that
 rebuilds everything from the logs alone (state folder's tables dropped by a new query) must agree.
 
-Usage: crash.py [--kills N] [--events N] [--seed N] [--small] [--points]
+Usage: crash.py [--kills N] [--events N] [--seed N] [--small] [--points] [--power LIBPOWER]
   --small   state.cache.bytes = 64 KiB and a flush at each commit
   --points  die at named points in turn instead of random moments
+  --power   a preloaded library cuts the state folder back to its synced bytes (tests/power/power_shim.c)
 """
 import argparse
 import collections
@@ -30,9 +31,11 @@ CREATE TABLE avgs AS SELECT k, AVG(n) AS a FROM ev GROUP BY k;
 CREATE TABLE evens AS SELECT k, COUNT(*) AS c FROM ev GROUP BY k HAVING COUNT(*) % 2 = 0;
 CREATE TABLE per_minute AS SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k;
 """
-POINTS = ["append-before-sync", "append-before-done", "sync-before", "sync-after", "commit-before-write",
-          "commit-after-write", "flush-before", "state-before-write", "state-after-write", "flush-after",
-          "state-file-built", "state-file-ingested", "restore-step"]
+# name: the passes among which one is chosen
+POINTS = {"append-before-write": 30, "append-after-write": 30, "append-before-sync": 30, "append-before-done": 30,
+          "commit-before-write": 60, "commit-after-write": 60, "sync-before": 60, "sync-after": 60,
+          "flush-before": 2, "flush-after": 2, "state-before-write": 6, "state-after-write": 6, "state-file-built": 6,
+          "state-file-ingested": 6, "restore-step": 6, "catalog-before-write": 2}
 BATCH = 200
 T0 = 1_700_000_000_000
 
@@ -77,6 +80,14 @@ def diff(got, want):
     return f"{len(keys)} keys, e.g. " + ", ".join(f"{k}: got {got.get(k)}, want {want.get(k)}" for k in sorted(keys)[:5])
 
 
+def power_environment(options, rng, state, number):
+    """libpower.so cuts at a random file operation: half of the time while starting, half of the time torn."""
+    state.mkdir(exist_ok=True)
+    return {"LD_PRELOAD": options.power, "TARN_POWER_FOLDER": str(state),
+            "TARN_POWER_AT": str(rng.randint(1, 150 if number % 3 == 0 else 600)),
+            "TARN_POWER_TEAR": str(rng.randint(1, 1 << 30) if number % 2 else 0)}
+
+
 def run(options, folder):
     rng, model = random.Random(options.seed), Model()
     pipeline = folder / "pipeline.sql"
@@ -91,18 +102,22 @@ def run(options, folder):
         die = kills < options.kills
         env, timer = {}, None
         if die and options.points:
-            point = POINTS[kills % len(POINTS)]
-            most = 3 if point.startswith(("state-file", "restore")) else 40
-            env["TARN_CRASH_POINT"] = f"{point}:{rng.randrange(1, most + 1)}"
+            point = list(POINTS)[kills % len(POINTS)]
+            env["TARN_CRASH_POINT"] = f"{point}:{rng.randint(1, POINTS[point])}"
+            settings["store.ingest.rows"] = "1" if "file" in point else "4096"
+        if die and options.power:
+            env.update(power_environment(options, rng, folder / "state", kills))
         tarn = Server(pipeline, folder / "state", settings, env)
         if not tarn.start():
             if not env:
                 raise AssertionError("tarn did not start: " + (folder / "state.log").read_text()[-3000:])
             kills, dead_starts = kills + 1, dead_starts + 1
-            points[point] += 1
+            if options.points:
+                points[point] += 1
             continue
         if die:
-            timer = threading.Timer(rng.uniform(0.02, 0.6) if not options.points else 3.0, tarn.process.kill)
+            late = 3.0 if options.points else 1.0 if options.power else rng.uniform(0.02, 0.6)
+            timer = threading.Timer(late, tarn.process.kill)
             timer.start()
         try:
             while True:
@@ -121,7 +136,7 @@ def run(options, folder):
         except Gone:
             tarn.wait()
             kills += 1
-            if env:
+            if options.points:
                 points[point if timer.is_alive() else "none in 3 s"] += 1
             continue
         finally:
@@ -146,7 +161,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--points", action="store_true")
+    parser.add_argument("--power", metavar="LIBPOWER")
     options = parser.parse_args()
+    if options.points:
+        options.kills = max(options.kills, len(POINTS))
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="tarn-crash-") as folder:
         run(options, pathlib.Path(folder))
