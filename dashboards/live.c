@@ -82,9 +82,9 @@ static enum tn_status get_live(void *ctx, struct tn_http_request *req, struct tn
 /* ---- builder ---- */
 
 static void frame_build(struct tn_live *live, const struct tn_catalog *catalog,
-                        const struct tni_live_reader *reader)
+                        struct tni_live_reader *reader)
 {
-    const struct tn_object *table = tni_live_table_find(catalog, reader->table);
+    const struct tn_object *table = tni_live_table_find(live, catalog, reader);
     const struct tn_object *stream = tni_live_stream_find(catalog, reader->stream, table);
     tn_buf_reset(&live->frame);
     tn_buf_add_text(&live->frame, "data: {");

@@ -60,9 +60,10 @@ struct tn_live {
 
 /* live_now.c: `"now":{…}`: everything that does not depend on the choice. */
 void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct tn_buf *buf);
-/* live_table.c: the object whose rows are charted ("" = the first that has a count); NULL = none.
- */
-const struct tn_object *tni_live_table_find(const struct tn_catalog *catalog, const char *name);
+/* live_table.c: the object whose rows are charted: the reader's choice, else one with rows and a
+ * count; NULL = none. */
+const struct tn_object *tni_live_table_find(struct tn_live *live, const struct tn_catalog *catalog,
+                                            struct tni_live_reader *reader);
 /* Columns that are charted; false: the object has none. */
 bool tni_live_table_columns(const struct tn_object *object, uint32_t *ret_label,
                             uint32_t *ret_value);

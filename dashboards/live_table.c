@@ -1,5 +1,7 @@
 /* Rows of the charted table and the dead letters, read by SQL like everybody's. @thread builder
  */
+#include <stdio.h>
+
 #include "dashboards/live_int.h"
 #include "sql/writers.h"
 #include "stream/base/utf8.h"
@@ -156,8 +158,10 @@ bool tni_live_table_columns(const struct tn_object *object, uint32_t *ret_label,
 }
 
 struct find {
+    struct tn_engine *engine;
     const char *name;
     const struct tn_object *found, *fallback;
+    int rank; /* of fallback */
 };
 
 static bool match(void *ctx, const struct tn_object *object)
@@ -168,18 +172,27 @@ static bool match(void *ctx, const struct tn_object *object)
         return true;
     if (find->name[0] && tn_str_eq_nocase(tn_str_of(object->name), tn_str_of(find->name)))
         find->found = object;
+    bool has_rows = object->query_id && tn_engine_table_rows(find->engine, object->query_id) > 0;
     bool has_count = tn_str_eq_nocase(object->schema->fields[value].name, TN_STR("count"));
-    if (!find->fallback || (has_count && find->fallback->decl.window != TN_WINDOW_NONE &&
-                            object->decl.window == TN_WINDOW_NONE))
+    int rank = 1 + has_rows * 4 + has_count * 2 + (object->decl.window == TN_WINDOW_NONE);
+    if (rank > find->rank) {
         find->fallback = object;
+        find->rank = rank;
+    }
     return !find->found;
 }
 
-const struct tn_object *tni_live_table_find(const struct tn_catalog *catalog, const char *name)
+const struct tn_object *tni_live_table_find(struct tn_live *live, const struct tn_catalog *catalog,
+                                            struct tni_live_reader *reader)
 {
-    struct find find = {.name = name};
+    struct find find = {.engine = live->config.engine, .name = reader->table};
     tn_catalog_each(catalog, match, &find);
-    return find.found ? find.found : find.fallback;
+    if (find.found)
+        return find.found;
+    /* A reader without a choice keeps the first table that had rows. */
+    if (find.rank > 4)
+        snprintf(reader->table, sizeof reader->table, "%s", find.fallback->name);
+    return find.fallback;
 }
 
 /* ---- statements ---- */
