@@ -11,8 +11,11 @@ void tni_record_encode(const struct tni_record *record, struct tn_buf *buf)
     tn_buf_printf(buf, MAGIC "1\ncreated_ms: %lld\nschema: %s\nstore: %u\npartitions: %d\n",
                   (long long)record->created_ms, record->schema_name, record->store_first,
                   record->partitions);
-    tn_buf_printf(buf, "offset_reset: %s\nidentifiers: %s\n\n",
+    tn_buf_printf(buf, "offset_reset: %s\nidentifiers: %s\n",
                   record->is_latest ? "latest" : "earliest", record->is_exact ? "ksql" : "tarn");
+    for (uint32_t i = 0; i < record->topics_count; i++)
+        tn_buf_printf(buf, "topic: %d %s\n", record->topics[i].partitions, record->topics[i].name);
+    tn_buf_add_byte(buf, '\n');
     tn_buf_add_str(buf, record->statement);
 }
 
@@ -25,6 +28,18 @@ static bool line_next(struct tn_str *rest, struct tn_str *ret_line)
     rest->len -= ret_line->len + 1;
     rest->ptr = end + 1;
     return true;
+}
+
+static void topic_apply(const char *value, struct tn_arena *arena, struct tni_record *record)
+{
+    char *name;
+    long partitions = strtol(value, &name, 10);
+    if (!record->topics)
+        record->topics = TN_ARENA_ARRAY(arena, struct tni_record_topic, TNI_RECORD_TOPICS_MAX);
+    if (*name != ' ' || record->topics_count == TNI_RECORD_TOPICS_MAX)
+        return;
+    record->topics[record->topics_count++] =
+        (struct tni_record_topic){name + 1, (int32_t)partitions};
 }
 
 static void line_apply(struct tn_str line, struct tn_arena *arena, struct tni_record *record)
@@ -45,6 +60,8 @@ static void line_apply(struct tn_str line, struct tn_arena *arena, struct tni_re
         record->partitions = (int32_t)strtol(value, NULL, 10);
     else if (tn_str_eq(key, TN_STR("offset_reset")))
         record->is_latest = !strcmp(value, "latest");
+    else if (tn_str_eq(key, TN_STR("topic")))
+        topic_apply(value, arena, record);
     else if (tn_str_eq(key, TN_STR("identifiers")))
         record->is_exact = !strcmp(value, "ksql");
 }

@@ -9,6 +9,8 @@
  *     store: 7
  *     partitions: 12
  *     offset_reset: earliest
+ *     topic: 12 played-songs       (a topic that was asked for, and its partitions then; 0 = there
+ * was none)
  *
  *     CREATE TABLE songs_played AS SELECT …
  *
@@ -20,6 +22,13 @@
 #include "stream/base/arena.h"
 #include "stream/base/buf.h"
 
+struct tni_record_topic {
+    const char *name;
+    int32_t partitions; /* 0 = it did not exist */
+};
+
+#define TNI_RECORD_TOPICS_MAX 256
+
 struct tni_record {
     int64_t created_ms;
     const char *schema_name; /* session schema */
@@ -27,6 +36,8 @@ struct tni_record {
     int32_t partitions;      /* default partition count of that moment */
     bool is_latest;          /* auto.offset.reset */
     bool is_exact;           /* identifiers=ksql */
+    uint32_t topics_count;
+    struct tni_record_topic *topics;
     struct tn_str statement;
 };
 

@@ -36,6 +36,7 @@ static enum tn_status replay_statement(struct tn_db *db, struct tn_arena *arena,
     snprintf(session->schema, sizeof session->schema, "%s", record->schema_name);
     TN_TRY(tni_change_begin(db, db->catalog, session, arena, record->statement, &change, err));
     change.record = *record;
+    change.is_replay = true;
     if (record->store_first > tni_catalog_next_store(change.catalog))
         tni_catalog_set_next_store(change.catalog, record->store_first);
     enum tn_status st = tni_change_apply(&change, stmt, err);

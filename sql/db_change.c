@@ -41,26 +41,58 @@ struct tni_effect *tni_change_effect(struct tni_change *change, enum tni_effect_
     return effect;
 }
 
-enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
-                                     struct tn_err *err)
+/* Made by this change, or by statements before it in the same script. */
+static bool topic_planned(const struct tni_change *change, const char *name,
+                          int32_t *ret_partitions)
 {
-    struct tni_change *change = ctx;
     for (size_t i = 0; change->topics && i < change->topics->count; i++)
         if (!strcmp(change->topics->items[i].name, name)) {
             *ret_partitions = change->topics->items[i].partitions;
-            return TN_OK;
+            return true;
         }
     for (size_t i = 0; i < change->effects_count; i++)
         if (change->effects[i].kind == TNI_EFFECT_TOPIC &&
             !strcmp(change->effects[i].topic, name)) {
             *ret_partitions = change->effects[i].partitions;
-            return TN_OK;
+            return true;
         }
+    return false;
+}
+
+/* What the log answers now is written into the record: replay must decide as this change does,
+ * whatever became of the topic later. */
+static void topic_note(struct tni_change *change, const char *name, int32_t partitions)
+{
+    struct tni_record *record = &change->record;
+    if (!record->topics)
+        record->topics =
+            TN_ARENA_ARRAY(change->arena, struct tni_record_topic, TNI_RECORD_TOPICS_MAX);
+    for (uint32_t i = 0; i < record->topics_count; i++)
+        if (!strcmp(record->topics[i].name, name))
+            return;
+    if (record->topics_count < TNI_RECORD_TOPICS_MAX)
+        record->topics[record->topics_count++] =
+            (struct tni_record_topic){tn_arena_strdup(change->arena, name), partitions};
+}
+
+enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
+                                     struct tn_err *err)
+{
+    struct tni_change *change = ctx;
     struct tn_topic topic;
     struct tn_log *log = change->db->config.log;
+    if (topic_planned(change, name, ret_partitions))
+        return TN_OK;
+    for (uint32_t i = 0; change->is_replay && i < change->record.topics_count; i++)
+        if (!strcmp(change->record.topics[i].name, name)) {
+            *ret_partitions = change->record.topics[i].partitions;
+            return *ret_partitions ? TN_OK : TN_NOT_FOUND;
+        }
     enum tn_status st = log->type->topic_find(log, name, &topic, err);
     if (st == TN_OK)
         *ret_partitions = topic.partitions_count;
+    if (!tn_failed(st))
+        topic_note(change, name, st == TN_OK ? topic.partitions_count : 0);
     return st;
 }
 

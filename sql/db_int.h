@@ -72,7 +72,8 @@ struct tni_change {
     struct tni_record record;
     struct tni_effect *effects;
     size_t effects_count;
-    bool is_noop; /* IF NOT EXISTS, same again */
+    bool is_replay; /* the record decides what the log answered */
+    bool is_noop;   /* IF NOT EXISTS, same again */
     const char *message;
 };
 
