@@ -1,5 +1,5 @@
-/* Covers sql/catalog_record.c: what is written is read back; unknown lines are skipped; another format, a missing header
- * and a record that is cut off are errors, at every length. */
+/* Covers sql/catalog_record.c: what is written is read back; unknown lines are skipped; another
+ * format, a missing header and a record that is cut off are errors, at every length. */
 #include "sql/catalog_record.h"
 #include "tests/check.h"
 
