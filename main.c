@@ -609,6 +609,7 @@ static int shell_on_state(struct tn_shell_config *config)
         snprintf(url, sizeof url, "http://%s", tn_http_address(server.http));
         config->url = url;
         status = tn_shell_run(config);
+        config->url = NULL; /* the text ends with this function */
     } else {
         fail(2, &err);
     }

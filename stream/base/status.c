@@ -34,13 +34,15 @@ const char *tn_err_name(const struct tn_err *err)
     return err->name ? err->name : status_rows[err->code].sql;
 }
 
-static void err_fill(struct tn_err *err, enum tn_status code, const char *fmt, va_list ap)
+static TN_PRINTF(3, 0) void err_fill(struct tn_err *err, enum tn_status code, const char *fmt,
+                                     va_list ap)
 {
     *err = (struct tn_err){.code = code};
     vsnprintf(err->message, sizeof err->message, fmt, ap);
 }
 
-enum tn_status tn_err_set(struct tn_err *err, enum tn_status code, const char *fmt, ...)
+/* In parentheses: tests/tidy/analyzer.h has macros of these names. */
+enum tn_status(tn_err_set)(struct tn_err *err, enum tn_status code, const char *fmt, ...)
 {
     TN_ASSERT(tn_failed(code));
     if (!err)
@@ -52,8 +54,8 @@ enum tn_status tn_err_set(struct tn_err *err, enum tn_status code, const char *f
     return code;
 }
 
-enum tn_status tn_err_at(struct tn_err *err, enum tn_status code, const char *name, int line,
-                         int col, const char *fmt, ...)
+enum tn_status(tn_err_at)(struct tn_err *err, enum tn_status code, const char *name, int line,
+                          int col, const char *fmt, ...)
 {
     TN_ASSERT(tn_failed(code));
     if (!err)
