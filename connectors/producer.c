@@ -459,7 +459,8 @@ enum tn_status tn_producer_new(const struct tn_producer_config *config, struct t
     snprintf(producer->path, sizeof producer->path, stream[0] == '/' ? "%s" : "/streams/%s",
              stream);
     snprintf(producer->run_id, sizeof producer->run_id, "produce-%llx",
-             (unsigned long long)(tn_wall_ms(clock) * 1000 + tn_mono_ns(clock) / 1000 % 1000));
+             (unsigned long long)tn_wall_ms(clock) * 1000 +
+                 (unsigned long long)(tn_mono_ns(clock) / 1000 % 1000));
     zipf_init(producer);
     enum tn_status st = tn_http_client_new(config->url, CALL_MS, &producer->client, err);
     if (tn_failed(st)) {
