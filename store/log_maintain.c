@@ -7,12 +7,14 @@
  */
 #include "store/log_int.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
 #define HOLDER_MAX 255u
+#define TRIM_BYTES ((size_t)32 << 20) /* free heap worth giving back */
 #define RECLAIM_BYTES                                                                              \
     ((int64_t)64 << 20) /* dropped bytes after which RocksDB is asked for the space */
 
@@ -306,6 +308,16 @@ enum tn_status tn_rocks_log_maintain(struct tn_log *base, struct tn_err *err)
     return maintain((struct tni_log *)(void *)base, true, err);
 }
 
+/* Memtables hold entries of any size, filled by one thread and freed by another: the heaps keep
+ * what was freed between blocks still in use. Given back here, at most once a pass. */
+static void trim_heap(void)
+{
+#ifdef __GLIBC__
+    if (mallinfo2().fordblks > TRIM_BYTES)
+        malloc_trim(TRIM_BYTES / 4);
+#endif
+}
+
 static void *maintainer_main(void *arg)
 {
     struct tni_log *log = arg;
@@ -320,6 +332,7 @@ static void *maintainer_main(void *arg)
         struct tn_err err = TN_ERR_INIT;
         if (maintain(log, false, &err) != TN_OK)
             atomic_fetch_add(&log->maintain_errors_count, 1);
+        trim_heap();
         pthread_mutex_lock(&log->maintainer_mu);
     }
     pthread_mutex_unlock(&log->maintainer_mu);
