@@ -81,6 +81,10 @@ static enum tn_status run_add(struct tn_engine *engine, void *ctx, struct tn_err
     TN_TRY(refuse_if_fatal(engine, err));
     if (tni_engine_find(engine, plan->query_id))
         return tn_err_set(err, TN_E_EXISTS, "query '%s' is running already", plan->query_id);
+    for (uint32_t q = 0; q < engine->dropping_count; q++)
+        if (strcmp(engine->dropping[q]->plan->query_id, plan->query_id) == 0)
+            return tn_err_set(err, TN_E_BUSY, "the dropped query '%s' is still being removed",
+                              plan->query_id);
     struct tni_query *query = NULL;
     TN_TRY(tni_query_new(engine, plan, &query, err));
     enum tn_status st = tni_query_attach(query, err);
@@ -182,17 +186,27 @@ static enum tn_status remove_leftovers(struct tni_query *query, struct tn_err *e
     return tni_query_drop_topics(query, err);
 }
 
+/* The removal of its positions must be durable before anything else of it goes. What fails is tried
+ * again after the next round. */
 void tni_engine_finish_drops(struct tn_engine *engine)
 {
-    for (uint32_t q = 0; q < engine->dropping_count; q++) {
-        struct tni_query *query = engine->dropping[q];
-        struct tn_err err = TN_ERR_INIT;
-        if (tn_failed(remove_leftovers(query, &err)))
-            tn_logf(TN_LOG_WARN, "engine", "not all of a dropped query was removed: query=%s: %s",
-                    query->plan->query_id, err.message);
+    struct tn_err err = TN_ERR_INIT;
+    if (engine->dropping_count == 0)
+        return;
+    enum tn_status st = engine->log->type->sync(engine->log, &err);
+    while (!tn_failed(st) && engine->dropping_count) {
+        struct tni_query *query = engine->dropping[engine->dropping_count - 1];
+        st = remove_leftovers(query, &err);
+        if (tn_failed(st))
+            break;
+        engine->dropping_count--;
         tni_query_free(query);
     }
-    engine->dropping_count = 0;
+    if (!tn_failed(st))
+        st = tni_view_refresh(&engine->view, &err);
+    if (tn_failed(st))
+        tn_logf(TN_LOG_WARN, "engine", "not all of a dropped query is removed yet: %s",
+                err.message);
 }
 
 /* ---- pause ---- */

@@ -106,6 +106,16 @@ struct tni_input {
 
 /* ---- operators ---- */
 
+/* EMIT FINAL: how far windows were closed as of the last commits, for scans under pins. Guarded by
+ * engine->lock. */
+#define TNI_CLOSED_MAX 32
+struct tni_closed {
+    struct {
+        int64_t commit, closed_ms;
+    } items[TNI_CLOSED_MAX]; /* oldest first */
+    uint32_t count;
+};
+
 /* Run-time side of one plan node within one task. */
 struct tni_op {
     const struct tn_node *node;
@@ -124,6 +134,7 @@ struct tni_op {
     int64_t stream_time_ms,
         closed_ms; /* windowed aggregates; committed copies below, for a rewind */
     int64_t committed_stream_ms, committed_closed_ms;
+    struct tni_closed *closed; /* EMIT FINAL only; in the task's arena */
     bool has_own_changelog; /* in our encoding; else the result topic or the source rebuilds it */
     struct tn_topic changelog;   /* topic that rebuilds the store */
     int64_t changelog_base;      /* records below belong to an earlier life of the query */
@@ -203,7 +214,8 @@ struct tni_query {
     atomic_int subscriptions_count;
     const struct tn_schema *shown_schema; /* what scans and subscriptions show; in shown_arena */
     struct tn_arena shown_arena;
-    atomic_int state_failures; /* recoveries in a row that this query asked for */
+    bool needs_first, is_first_sent; /* @thread commit: a commit must write all positions once */
+    atomic_int state_failures;       /* recoveries in a row that this query asked for */
 };
 
 /* ---- rounds ---- */
@@ -441,6 +453,7 @@ enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err);
 /* A failed read that will work again: the topic is there and the offset is in it. Look later. */
 bool tni_read_is_passing(enum tn_status st);
 void tni_read_later(struct tni_worker *worker);
+void tni_look_later(struct tni_worker *worker);
 void tni_source_free(struct tni_source *source);
 bool tni_source_has_room(const struct tni_source *source);
 void tni_block_unref(struct tni_block *block);
@@ -556,6 +569,11 @@ void tni_query_hold(struct tni_query *query, bool is_released);
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,
                                 struct tn_err *err);
 void tni_commit_publish(struct tn_engine *engine);
+/* Note that as of `commit` windows up to the op's committed closed time are final. */
+void tni_closed_add(struct tn_engine *engine, struct tni_op *op, int64_t commit);
+/* Closed time as of a commit; INT64_MIN when it is not known any more: nothing is shown then.
+ * @locks engine->lock */
+int64_t tni_closed_at(const struct tni_op *op, int64_t commit);
 
 /* ---- engine_position.c ---- */
 struct tni_position_store {

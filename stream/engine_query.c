@@ -1,9 +1,10 @@
 /* Queries: from a plan to tasks, and back to what was committed.
  *
  * Loading a query reads its positions from the log, then its stores (task_restore.c). A query
- * without positions is new: it starts at auto.offset.reset, and what lies in its changelog topics
- * from an earlier life does not count (the first commit of a new query writes a position for every
- * input, moved or not, with the changelog bases).
+ * without positions is new: it starts at auto.offset.reset, and what lies in its changelog and
+ * repartition topics from an earlier life does not count. Its first commit writes a position for
+ * every input of every task, so that from then on "no position" never means "from the start" for
+ * some of them only.
  * @thread commit, workers parked
  */
 #include "stream/engine_int.h"
@@ -162,7 +163,9 @@ static bool is_internal(const struct tni_query *query, const struct tni_input *i
 static int64_t first_position(const struct tni_query *query, const struct tni_input *input,
                               const struct tn_offsets *offsets)
 {
-    bool is_latest = query->plan->is_from_latest && !input->is_table && !is_internal(query, input);
+    if (is_internal(query, input)) /* what is there was written by an earlier life of the query */
+        return offsets->end_visible;
+    bool is_latest = query->plan->is_from_latest && !input->is_table;
     return is_latest ? offsets->end_visible : offsets->start;
 }
 
@@ -199,7 +202,7 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
     input->start = offsets.start;
     input->ready_at = offsets.end_visible;
     input->stop_at = INT64_MAX;
-    input->handed = position ? at : -1; /* a first position is written even if nothing moves */
+    input->handed = at;
     atomic_store(&input->committed, at);
     atomic_store(&input->position, at);
     atomic_store(&input->rows_end, at);
@@ -261,6 +264,8 @@ static enum tn_status load_task(struct tni_task *task, const struct tni_position
             load_times(task, position);
         }
     }
+    for (uint32_t i = 0; i < task->ops_count; i++)
+        tni_closed_add(query->engine, &task->ops[i], tni_view_commit(&query->engine->view));
     TN_TRY(tni_restore_prepare(task, is_new, err));
     atomic_store(&task->is_ready, false);
     bool is_running = task->is_global;
@@ -277,7 +282,10 @@ enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err)
     enum tn_status st = TN_OK;
     for (uint32_t t = 0; t < query->tasks_count && !tn_failed(st); t++)
         st = load_task(&query->tasks[t], positions, err);
+    query->needs_first = query->plan->sink_name && tni_positions_count(positions) == 0;
     tni_positions_free(positions);
+    if (!tn_failed(st)) /* stores may have been dropped: no pin may see them again */
+        st = tni_view_refresh(&query->engine->view, err);
     return st;
 }
 

@@ -100,6 +100,9 @@ void tni_view_release(struct tni_view *view);
  * published. @thread commit */
 void tni_view_advance(struct tni_view *view, int64_t commit);
 int64_t tni_view_commit(struct tni_view *view);
+/* The state port was changed beside the flushes (a store was dropped, tables start anew after a
+ * recovery): later pins see it as it is now. No flush may be under way. @thread commit */
+enum tn_status tni_view_refresh(struct tni_view *view, struct tn_err *err);
 /* Pin the newest commit; allocates nothing, never fails. @thread any */
 void tni_view_pin(struct tni_view *view, struct tni_view_pin *pin);
 void tni_view_unpin(struct tni_view *view, struct tni_view_pin *pin);

@@ -60,6 +60,14 @@ void tni_view_flushed(struct tni_view *view, struct tn_state_snapshot *snapshot)
     shared_free(view, old);
 }
 
+enum tn_status tni_view_refresh(struct tni_view *view, struct tn_err *err)
+{
+    struct tn_state_snapshot *snapshot = NULL;
+    TN_TRY(view->state->type->snapshot(view->state, &snapshot, err));
+    tni_view_flushed(view, snapshot);
+    return TN_OK;
+}
+
 void tni_view_advance(struct tni_view *view, int64_t commit)
 {
     pthread_mutex_lock(&view->lock);

@@ -218,6 +218,8 @@ static void begin_abort(struct tn_engine *engine, enum tni_rewind how)
     engine->log->type->txn_close(engine->txn);
     engine->txn = NULL;
     engine->rewind = how;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        engine->queries[q]->is_first_sent = false;
     engine->failures_count++;
     engine->retry_at_ns = tn_mono_ns(engine->clock) + backoff_ns(engine->failures_count);
     engine->round_state = TNI_ROUND_ABORTING;

@@ -36,44 +36,71 @@ static enum tn_status append_turn(struct tn_engine *engine, struct tni_turn *tur
     return TN_OK;
 }
 
-static void fill_stores(const struct tni_turn *turn, struct tni_position *position)
+static void add_store(struct tni_position *position, const struct tni_op *op, int64_t stream_ms,
+                      int64_t closed_ms)
 {
-    const struct tni_task *task = turn->task;
-    for (uint32_t i = 0; i < task->ops_count; i++) {
-        const struct tni_op *op = &task->ops[i];
-        if (!op->store)
-            continue;
+    if (op->store)
         position->stores[position->stores_count++] =
             (struct tni_position_store){.id = op->store->id,
-                                        .stream_time_ms = turn->op_times[2 * i],
-                                        .closed_ms = turn->op_times[2 * i + 1],
+                                        .stream_time_ms = stream_ms,
+                                        .closed_ms = closed_ms,
                                         .changelog_base = op->changelog_base};
+}
+
+struct bytes {
+    struct tn_buf key, value;
+};
+
+static enum tn_status put_position(struct tn_engine *engine, const struct tni_input *input,
+                                   struct tni_position *position, struct bytes *b,
+                                   struct tn_err *err)
+{
+    memcpy(position->log_id, input->topic.log_id, 16);
+    tni_position_key(engine, input->task->query->plan->query_id, input->topic.name,
+                     input->partition, &b->key);
+    tni_position_value(position, &b->value);
+    return engine->log->type->txn_position(engine->txn, tn_buf_str(&b->key), tn_buf_str(&b->value),
+                                           err);
+}
+
+/* Where all inputs of a new query stand before anything of it is committed. */
+static enum tn_status put_first(struct tn_engine *engine, const struct tni_query *query,
+                                struct bytes *b, struct tn_err *err)
+{
+    for (uint32_t t = 0; t < query->tasks_count; t++) {
+        const struct tni_task *task = &query->tasks[t];
+        struct tni_position position = {.stream_time_ms = INT64_MIN};
+        for (uint32_t i = 0; i < task->ops_count; i++)
+            add_store(&position, &task->ops[i], INT64_MIN, INT64_MIN);
+        for (uint32_t i = 0; i < task->inputs_count && !task->is_global; i++) {
+            position.offset = atomic_load(&task->inputs[i].committed);
+            TN_TRY(put_position(engine, &task->inputs[i], &position, b, err));
+        }
     }
+    return TN_OK;
 }
 
 static enum tn_status put_positions(struct tn_engine *engine, struct tni_turn *turn,
-                                    struct tn_buf *key, struct tn_buf *value, struct tn_err *err)
+                                    struct bytes *b, struct tn_err *err)
 {
     struct tni_task *task = turn->task;
     if (!task->query->plan->sink_name)
         return TN_OK; /* a push query ends with its client */
+    if (task->query->needs_first && !task->query->is_first_sent)
+        TN_TRY(put_first(engine, task->query, b, err));
+    task->query->is_first_sent = true;
+    struct tni_position position = {.stream_time_ms = turn->stream_time_ms};
+    for (uint32_t i = 0; i < task->ops_count; i++)
+        add_store(&position, &task->ops[i], turn->op_times[2 * i], turn->op_times[2 * i + 1]);
     for (uint32_t i = 0; i < task->inputs_count; i++) {
-        const struct tni_input *input = &task->inputs[i];
-        struct tni_position position = {.offset = turn->positions[i],
-                                        .stream_time_ms = turn->stream_time_ms};
-        memcpy(position.log_id, input->topic.log_id, 16);
-        fill_stores(turn, &position);
-        tni_position_key(engine, task->query->plan->query_id, input->topic.name, input->partition,
-                         key);
-        tni_position_value(&position, value);
-        TN_TRY(
-            engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value), err));
+        position.offset = turn->positions[i];
+        TN_TRY(put_position(engine, &task->inputs[i], &position, b, err));
     }
     return TN_OK;
 }
 
 static enum tn_status put_marks(struct tn_engine *engine, const struct tni_part *part,
-                                struct tn_buf *key, struct tn_buf *value, struct tn_err *err)
+                                struct bytes *b, struct tn_err *err)
 {
     for (uint32_t i = 0; i < part->marks_count; i++) {
         const struct tni_dead_mark *mark = &part->marks[i];
@@ -85,16 +112,15 @@ static enum tn_status put_marks(struct tn_engine *engine, const struct tni_part 
         if (st == TN_NOT_FOUND)
             continue;
         memcpy(position.log_id, topic.log_id, 16);
-        tni_position_key(engine, "", mark->topic, mark->partition, key);
-        tni_position_value(&position, value);
-        TN_TRY(
-            engine->log->type->txn_position(engine->txn, tn_buf_str(key), tn_buf_str(value), err));
+        tni_position_key(engine, "", mark->topic, mark->partition, &b->key);
+        tni_position_value(&position, &b->value);
+        TN_TRY(engine->log->type->txn_position(engine->txn, tn_buf_str(&b->key),
+                                               tn_buf_str(&b->value), err));
     }
     return TN_OK;
 }
 
-static enum tn_status append_part(struct tn_engine *engine, struct tni_part *part,
-                                  struct tn_buf *key, struct tn_buf *value,
+static enum tn_status append_part(struct tn_engine *engine, struct tni_part *part, struct bytes *b,
                                   struct tni_query **ret_culprit, struct tn_err *err)
 {
     for (struct tni_turn *turn = part->turns; turn; turn = turn->next) {
@@ -104,7 +130,7 @@ static enum tn_status append_part(struct tn_engine *engine, struct tni_part *par
         if (st != TN_OK)
             return st;
         if (!turn->has_positions)
-            TN_TRY(put_positions(engine, turn, key, value, err));
+            TN_TRY(put_positions(engine, turn, b, err));
         turn->has_positions = true;
     }
     uint32_t slot = 0;
@@ -115,14 +141,14 @@ static enum tn_status append_part(struct tn_engine *engine, struct tni_part *par
     if (st != TN_OK)
         return st;
     part->is_dead_sent = true;
-    return put_marks(engine, part, key, value, err);
+    return put_marks(engine, part, b, err);
 }
 
-static enum tn_status build(struct tn_engine *engine, struct tn_buf *key, struct tn_buf *value,
+static enum tn_status build(struct tn_engine *engine, struct bytes *b,
                             struct tni_query **ret_culprit, struct tn_err *err)
 {
     for (uint32_t w = 0; w < engine->workers_count; w++) {
-        enum tn_status st = append_part(engine, engine->parts[w], key, value, ret_culprit, err);
+        enum tn_status st = append_part(engine, engine->parts[w], b, ret_culprit, err);
         if (st != TN_OK)
             return st;
     }
@@ -144,16 +170,39 @@ enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret
         if (st != TN_OK)
             return st;
     }
-    struct tn_buf key, value;
-    tn_buf_init(&key, 4096);
-    tn_buf_init(&value, 4096);
-    enum tn_status st = build(engine, &key, &value, ret_culprit, err);
-    tn_buf_release(&key);
-    tn_buf_release(&value);
+    struct bytes b;
+    tn_buf_init(&b.key, 4096);
+    tn_buf_init(&b.value, 4096);
+    enum tn_status st = build(engine, &b, ret_culprit, err);
+    tn_buf_release(&b.key);
+    tn_buf_release(&b.value);
     return st;
 }
 
 /* ---- publish ---- */
+
+void tni_closed_add(struct tn_engine *engine, struct tni_op *op, int64_t commit)
+{
+    struct tni_closed *closed = op->closed;
+    if (!closed)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    if (closed->count == TNI_CLOSED_MAX) {
+        memmove(closed->items, closed->items + 1, (TNI_CLOSED_MAX - 1) * sizeof *closed->items);
+        closed->count--;
+    }
+    closed->items[closed->count].commit = commit;
+    closed->items[closed->count++].closed_ms = op->committed_closed_ms;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+int64_t tni_closed_at(const struct tni_op *op, int64_t commit)
+{
+    for (uint32_t i = op->closed->count; i--;)
+        if (op->closed->items[i].commit <= commit)
+            return op->closed->items[i].closed_ms;
+    return INT64_MIN;
+}
 
 static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_t commit)
 {
@@ -169,7 +218,10 @@ static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
         op->committed_stream_ms = turn->op_times[2 * i];
+        bool has_closed = op->committed_closed_ms != turn->op_times[2 * i + 1];
         op->committed_closed_ms = turn->op_times[2 * i + 1];
+        if (has_closed)
+            tni_closed_add(engine, op, commit);
         if (turn->deltas[i])
             tni_ktable_publish(op->kt, turn->deltas[i], commit);
         turn->deltas[i] = NULL;
@@ -180,6 +232,8 @@ static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_
         atomic_store(&task->inputs[i].applied, turn->positions[i]);
     }
     atomic_store(&task->query->state_failures, 0);
+    if (task->query->is_first_sent)
+        task->query->needs_first = false;
 }
 
 static void gc_turn(const struct tni_turn *turn)

@@ -555,10 +555,17 @@ bool tni_read_is_passing(enum tn_status st)
     return st != TN_NOT_FOUND && st != TN_E_INVALID && st != TN_E_CORRUPT;
 }
 
+void tni_look_later(struct tni_worker *worker)
+{
+    int64_t at = tn_mono_ns(worker->engine->clock) + READ_RETRY_NS;
+    if (worker->idle_until_ns == 0 || at < worker->idle_until_ns)
+        worker->idle_until_ns = at;
+}
+
 void tni_read_later(struct tni_worker *worker)
 {
     tn_metric_add(worker->engine->m.read_errors, 1);
-    worker->idle_until_ns = tn_mono_ns(worker->engine->clock) + READ_RETRY_NS;
+    tni_look_later(worker);
 }
 
 static enum tn_status read_failed(struct tni_source *source, enum tn_status st, struct tn_err *err)
@@ -600,9 +607,11 @@ enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err)
     atomic_store_explicit(&source->end_visible, read.end_visible, memory_order_release);
     int64_t limit = catch_up_limit(source);
     if (st == TN_AGAIN) {
-        source->is_drained = read.next <= limit;
         move_over_hole(source, read.next < limit ? read.next : limit);
-        return source->is_drained ? TN_AGAIN : TN_OK;
+        source->is_drained = source->next >= read.end_visible;
+        if (!source->is_drained && source->next < limit)
+            tni_look_later(source->worker); /* visible, but not here yet */
+        return source->next == limit ? TN_OK : TN_AGAIN;
     }
     struct tni_block *block = block_new(source);
     block->records = read.records;

@@ -260,6 +260,47 @@ static void pause_some(struct sim_world *world)
         tn_engine_pause(world->engine, sim_shapes[s].name, rng_chance(&world->rng, 50), &err);
 }
 
+static void say(const struct sim_world *world, const char *what, const char *name)
+{
+    if (world->is_verbose)
+        fprintf(stderr, "-- %s %s\n", what, name);
+}
+
+static void add_again(struct sim_world *world, uint32_t s)
+{
+    struct tn_err err = TN_ERR_INIT;
+    for (int attempt = 0; attempt < 1000; attempt++)
+        if (tn_engine_add(world->engine, world->plans[s], &err) == TN_OK)
+            return;
+    die(world, "a dropped query cannot be created again", &err);
+}
+
+/* Drop and create: the new life counts all of the input again and owes nothing to the old one. */
+static void recreate_some(struct sim_world *world)
+{
+    struct tn_err err = TN_ERR_INIT;
+    uint32_t s = rng_below(&world->rng, (uint32_t)sim_shapes_count);
+    if (!(world->shapes & 1u << s))
+        return;
+    bool had_faults = world->has_faults;
+    world->has_faults = false; /* a fence in the middle would need a catalog to tell what is wanted */
+    if (tn_engine_drop(world->engine, sim_shapes[s].name, &err) != TN_OK)
+        die(world, "drop", &err);
+    world->recreated |= 1u << s;
+    say(world, "recreated", sim_shapes[s].name);
+    add_again(world, s);
+    world->has_faults = had_faults;
+}
+
+static void replace_some(struct sim_world *world)
+{
+    struct tn_err err = TN_ERR_INIT;
+    uint32_t s = rng_below(&world->rng, (uint32_t)sim_shapes_count);
+    if (world->shapes & 1u << s) /* a failure keeps the old one */
+        (void)tn_engine_replace(world->engine, world->plans[s], &err);
+    say(world, "replaced", sim_shapes[s].name);
+}
+
 static void step_engine(struct sim_world *world, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -297,7 +338,11 @@ static bool act(struct sim_world *world)
         compact(world);
     } else if (roll < 988) {
         pause_some(world);
-    } else if (roll < 995) {
+    } else if (roll < 990) {
+        recreate_some(world);
+    } else if (roll < 992) {
+        replace_some(world);
+    } else if (roll < 997) {
         kill_engine(world);
     } else {
         restart_engine(world);

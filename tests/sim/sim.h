@@ -62,6 +62,7 @@ struct sim_shape {
     bool is_zero_hidden; /* rows with a[0] = 0 depend on where rounds fell: left out */
     bool is_final;       /* each key and window once in the topic */
     bool is_counting;    /* every change raises a[0] */
+    bool has_tombstones; /* rows come and go */
     struct tn_plan *(*plan)(struct sim_world *world, const struct sim_shape *shape);
     /* Rows from the records of one partition below `end`, in order. Partitions come one after
      * another. */
@@ -85,7 +86,8 @@ struct sim_world {
     bool has_faults;
     bool is_verbose;
     bool has_open_txn[8];
-    uint32_t shapes; /* bits */
+    uint32_t shapes;    /* bits */
+    uint32_t recreated; /* bits: dropped and created again, so its topic has two lives */
     struct tn_plan *plans[32];
     int64_t now_ms; /* event time of the generator */
     uint64_t puts, kills, restarts;

@@ -194,7 +194,9 @@ static bool fold_topic(struct sim_world *world, const struct sim_shape *shape,
             bool is_new = old->a[0] == 0 && old->a[1] == 0;
             bool is_step =
                 world->is_emit_every_update ? row.a[0] == old->a[0] + 1 : row.a[0] > old->a[0];
-            if ((shape->is_counting && !is_step) || (shape->is_final && !is_new)) {
+            bool has_two_lives = world->recreated & 1u << (shape - sim_shapes);
+            if (!has_two_lives &&
+                ((shape->is_counting && !is_step) || (shape->is_final && !is_new))) {
                 fprintf(stderr, "seed %llu: topic '%s' partition %d offset %lld: %g after %g\n",
                         (unsigned long long)world->seed, shape->name, p, (long long)r.offset,
                         row.a[0], old->a[0]);
@@ -293,10 +295,11 @@ static bool check_shape(struct sim_world *world, const struct sim_shape *shape, 
     for (int32_t p = 0; p < world->partitions_count; p++)
         shape->recount(world, p, INT64_MAX, &want);
     bool is_good = fold_topic(world, shape, &topic);
-    is_good &= compare(world, shape, "topic", &topic, &want);
-    if (!shape->is_final)
-        is_good &=
-            scan_table(world, shape, pin, &table) && compare(world, shape, "table", &table, &want);
+    bool has_two_lives = world->recreated & 1u << (shape - sim_shapes);
+    if (!has_two_lives || !shape->has_tombstones) /* rows of the first life may stay for ever */
+        is_good &= compare(world, shape, "topic", &topic, &want);
+    is_good &=
+        scan_table(world, shape, pin, &table) && compare(world, shape, "table", &table, &want);
     sim_rows_release(&want);
     sim_rows_release(&table);
     sim_rows_release(&topic);

@@ -92,6 +92,25 @@ static struct tn_plan *join_plan(struct sim_world *world, const struct sim_shape
     return done(world, &kit, shape);
 }
 
+/* ---- join with a co-partitioned table ---- */
+
+static struct tn_plan *lookup_plan(struct sim_world *world, const struct sim_shape *shape)
+{
+    struct plan_kit kit = kit_new(shape->name);
+    struct tn_topic_decl *names =
+        kit_decl(&kit, "names", "key INTEGER, name VARCHAR", 1, &tn_format_kafka, &tn_format_json,
+                 world->partitions_count);
+    names->is_table = true;
+    int source = kit_source(&kit, input(world, &kit, "events", false));
+    int table = kit_materialize(&kit, kit_source(&kit, names), "names");
+    int join = kit_join_global(&kit, source, table, kit_col(&kit, source, "key"));
+    int agg = kit_aggregate(&kit, join, "key", "count() latest_by_offset(name)", NULL, "store");
+    struct tn_expr *exprs[] = {kit_col(&kit, agg, "key"), kit_col(&kit, agg, "a0"), NULL};
+    int project = kit_project(&kit, agg, "key INTEGER, a0 BIGINT", exprs);
+    kit_sink(&kit, project, sink(world, &kit, shape, "key INTEGER, a0 BIGINT"));
+    return done(world, &kit, shape);
+}
+
 static void join_recount(struct sim_world *world, int32_t partition, int64_t end,
                          struct sim_rows *rows)
 {
@@ -360,6 +379,13 @@ const struct sim_shape sim_shapes[] = {
      .is_counting = true,
      .plan = join_plan,
      .recount = join_recount},
+    {.name = "lookup",
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .is_counting = true,
+     .plan = lookup_plan,
+     .recount = join_recount},
     {.name = "group",
      .input = "events",
      .columns_count = 2,
@@ -373,6 +399,7 @@ const struct sim_shape sim_shapes[] = {
      .plan = avg_plan,
      .recount = avg_recount},
     {.name = "having",
+     .has_tombstones = true,
      .input = "events",
      .columns_count = 1,
      .is_one_stage = true,
@@ -393,6 +420,7 @@ const struct sim_shape sim_shapes[] = {
      .plan = window_plan,
      .recount = tumble_recount},
     {.name = "session",
+     .has_tombstones = true,
      .input = "events",
      .columns_count = 2,
      .is_one_stage = true,
@@ -406,6 +434,7 @@ const struct sim_shape sim_shapes[] = {
      .has_window = true,
      .window = TN_WINDOW_TUMBLE,
      .is_final = true,
+     .is_one_stage = true,
      .plan = window_plan,
      .recount = final_recount},
 };
