@@ -119,9 +119,8 @@ static enum tn_status run_replace(struct tn_engine *engine, void *ctx, struct tn
     if (tn_failed(st)) {
         tni_query_detach(query);
         tni_query_free(query);
-        struct tn_err again = TN_ERR_INIT;
-        if (tn_failed(tni_query_attach(old, &again)))
-            tni_query_fail(old, &again);
+        tni_query_follow(old);
+        atomic_store(&engine->is_recover_wanted, true); /* which loads it, as often as it takes */
         return st;
     }
     count_subscriptions(query);

@@ -408,6 +408,8 @@ enum tn_status tni_query_new(struct tn_engine *engine, struct tn_plan *plan,
 void tni_query_free(struct tni_query *query);
 /* Read positions, open ktables and prepare their restore; attach to the workers. */
 enum tn_status tni_query_attach(struct tni_query *query, struct tn_err *err);
+/* Only the second half: the workers run its tasks as soon as they are loaded. */
+void tni_query_follow(struct tni_query *query);
 void tni_query_detach(struct tni_query *query);
 /* Positions, ktables and replays as the log and the state port have them now. */
 enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err);

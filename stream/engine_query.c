@@ -299,11 +299,16 @@ static void add_to_worker(struct tni_task *task)
     worker->tasks[worker->tasks_count++] = task;
 }
 
+void tni_query_follow(struct tni_query *query)
+{
+    for (uint32_t t = 0; t < query->tasks_count; t++)
+        add_to_worker(&query->tasks[t]);
+}
+
 enum tn_status tni_query_attach(struct tni_query *query, struct tn_err *err)
 {
     TN_TRY(tni_query_load(query, err));
-    for (uint32_t t = 0; t < query->tasks_count; t++)
-        add_to_worker(&query->tasks[t]);
+    tni_query_follow(query);
     return TN_OK;
 }
 
