@@ -283,7 +283,8 @@ static void recreate_some(struct sim_world *world)
     if (!(world->shapes & 1u << s))
         return;
     bool had_faults = world->has_faults;
-    world->has_faults = false; /* a fence in the middle would need a catalog to tell what is wanted */
+    world->has_faults =
+        false; /* a fence in the middle would need a catalog to tell what is wanted */
     if (tn_engine_drop(world->engine, sim_shapes[s].name, &err) != TN_OK)
         die(world, "drop", &err);
     world->recreated |= 1u << s;
