@@ -106,16 +106,6 @@ struct tni_input {
 
 /* ---- operators ---- */
 
-/* EMIT FINAL: how far windows were closed as of the last commits, for scans under pins. Guarded by
- * engine->lock. */
-#define TNI_CLOSED_MAX 32
-struct tni_closed {
-    struct {
-        int64_t commit, closed_ms;
-    } items[TNI_CLOSED_MAX]; /* oldest first */
-    uint32_t count;
-};
-
 /* Run-time side of one plan node within one task. */
 struct tni_op {
     const struct tn_node *node;
@@ -134,7 +124,6 @@ struct tni_op {
     int64_t stream_time_ms,
         closed_ms; /* windowed aggregates; committed copies below, for a rewind */
     int64_t committed_stream_ms, committed_closed_ms;
-    struct tni_closed *closed; /* EMIT FINAL only; in the task's arena */
     bool has_own_changelog; /* in our encoding; else the result topic or the source rebuilds it */
     struct tn_topic changelog;   /* topic that rebuilds the store */
     int64_t changelog_base;      /* records below belong to an earlier life of the query */
@@ -571,11 +560,6 @@ void tni_query_hold(struct tni_query *query, bool is_released);
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,
                                 struct tn_err *err);
 void tni_commit_publish(struct tn_engine *engine);
-/* Note that as of `commit` windows up to the op's committed closed time are final. */
-void tni_closed_add(struct tn_engine *engine, struct tni_op *op, int64_t commit);
-/* Closed time as of a commit; INT64_MIN when it is not known any more: nothing is shown then.
- * @locks engine->lock */
-int64_t tni_closed_at(const struct tni_op *op, int64_t commit);
 
 /* ---- engine_position.c ---- */
 struct tni_position_store {

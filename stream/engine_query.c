@@ -264,8 +264,6 @@ static enum tn_status load_task(struct tni_task *task, const struct tni_position
             load_times(task, position);
         }
     }
-    for (uint32_t i = 0; i < task->ops_count; i++)
-        tni_closed_add(query->engine, &task->ops[i], tni_view_commit(&query->engine->view));
     TN_TRY(tni_restore_prepare(task, is_new, err));
     atomic_store(&task->is_ready, false);
     bool is_running = task->is_global;

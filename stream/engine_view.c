@@ -16,7 +16,6 @@
 
 #include "stream/base/mem.h"
 #include "stream/keycode.h"
-#include "stream/window.h"
 
 #define ROWS_MAX TN_BATCH_ROWS_MAX
 
@@ -64,8 +63,7 @@ struct tn_table_scan {
     uint32_t keys_count; /* of the store */
     const struct tn_schema *schema;
     struct tn_arena schema_arena; /* holds the copy of the shown schema */
-    int64_t *closed_ms;         /* EMIT FINAL: by table, windows closed as of the pin; else NULL */
-    struct tni_ktable **tables; /* by partition */
+    struct tni_ktable **tables;   /* by partition */
     uint32_t tables_count, table;
     struct tni_scan *scan;
     const struct tn_key_filter *filter;
@@ -271,7 +269,6 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
                                   struct tn_err *err)
 {
     scan->tables = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
-    scan->closed_ms = TN_ARENA_ARRAY(&scan->keep, int64_t, query->tasks_count);
     uint32_t number = (uint32_t)(scan->store - scan->stage->nodes);
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         struct tni_task *task = &query->tasks[t];
@@ -283,9 +280,6 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
                               query->plan->query_id, (long long)atomic_load(&query->restore_done),
                               (long long)atomic_load(&query->restore_total));
         scan->keys_count = task->ops[number].keys_count;
-        if (scan->store->window.is_final)
-            scan->closed_ms[scan->tables_count] =
-                tni_closed_at(&task->ops[number], scan->pin->view.commit);
         scan->tables[scan->tables_count++] = tni_ktable_ref(task->ops[number].kt);
     }
     return TN_OK;
@@ -533,22 +527,6 @@ static struct tn_batch *check_rows(struct tn_table_scan *scan, struct tn_batch *
     return count == batch->rows_count ? batch : tn_batch_gather(batch, rows, count, &scan->arena);
 }
 
-/* EMIT FINAL: open windows are state, not yet rows of the table. */
-static struct tn_batch *final_rows(struct tn_table_scan *scan, struct tn_batch *batch,
-                                   int64_t closed_ms)
-{
-    const struct tn_window *window = &scan->store->window;
-    if (!window->is_final)
-        return batch;
-    const struct tn_column *ends = &batch->columns[batch->schema->fields_count - 1];
-    uint32_t *rows = tn_arena_alloc(&scan->arena, batch->rows_count * sizeof *rows), count = 0;
-    for (uint32_t i = 0; i < batch->rows_count; i++)
-        if (closed_ms != INT64_MIN &&
-            tni_window_is_closed(window, tn_column_i64(ends, i), closed_ms))
-            rows[count++] = i;
-    return tn_batch_gather(batch, rows, count, &scan->arena);
-}
-
 static enum tn_status run_chain(struct tn_table_scan *scan, struct tn_batch **batch,
                                 struct tn_err *err)
 {
@@ -570,8 +548,7 @@ enum tn_status tn_table_scan_next(struct tn_table_scan *scan, struct tn_batch **
         scan->store->kind == TN_NODE_AGGREGATE && scan->store->window.kind != TN_WINDOW_NONE;
     while (scan->table < scan->tables_count) {
         tn_arena_reset(&scan->arena);
-        uint32_t table = scan->table;
-        struct tni_ktable *kt = scan->tables[table];
+        struct tni_ktable *kt = scan->tables[scan->table];
         bool is_lookup = scan->has_points && !is_windowed;
         uint32_t room = is_lookup ? scan->points_count : ROWS_MAX, count = 0;
         struct tni_row *rows = tn_arena_alloc(&scan->arena, room * sizeof *rows);
@@ -581,8 +558,6 @@ enum tn_status tn_table_scan_next(struct tn_table_scan *scan, struct tn_batch **
             continue;
         struct tn_batch *batch = NULL;
         TN_TRY(rows_batch(scan, kt, rows, count, &batch, err));
-        if (scan->store->kind == TN_NODE_AGGREGATE)
-            batch = final_rows(scan, batch, scan->closed_ms[table]);
         TN_TRY(run_chain(scan, &batch, err));
         if (batch->rows_count)
             batch = check_rows(scan, batch);

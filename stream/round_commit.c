@@ -181,29 +181,6 @@ enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret
 
 /* ---- publish ---- */
 
-void tni_closed_add(struct tn_engine *engine, struct tni_op *op, int64_t commit)
-{
-    struct tni_closed *closed = op->closed;
-    if (!closed)
-        return;
-    pthread_mutex_lock(&engine->lock);
-    if (closed->count == TNI_CLOSED_MAX) {
-        memmove(closed->items, closed->items + 1, (TNI_CLOSED_MAX - 1) * sizeof *closed->items);
-        closed->count--;
-    }
-    closed->items[closed->count].commit = commit;
-    closed->items[closed->count++].closed_ms = op->committed_closed_ms;
-    pthread_mutex_unlock(&engine->lock);
-}
-
-int64_t tni_closed_at(const struct tni_op *op, int64_t commit)
-{
-    for (uint32_t i = op->closed->count; i--;)
-        if (op->closed->items[i].commit <= commit)
-            return op->closed->items[i].closed_ms;
-    return INT64_MIN;
-}
-
 static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_t commit)
 {
     struct tni_task *task = turn->task;
@@ -218,10 +195,7 @@ static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
         op->committed_stream_ms = turn->op_times[2 * i];
-        bool has_closed = op->committed_closed_ms != turn->op_times[2 * i + 1];
         op->committed_closed_ms = turn->op_times[2 * i + 1];
-        if (has_closed)
-            tni_closed_add(engine, op, commit);
         if (turn->deltas[i])
             tni_ktable_publish(op->kt, turn->deltas[i], commit);
         turn->deltas[i] = NULL;

@@ -154,8 +154,6 @@ static enum tn_status init_store(struct tni_task *task, struct tni_op *op, struc
     op->needs_before = op->node->needs_before || readers_need_before(task->stage, op->number);
     op->stream_time_ms = op->closed_ms = INT64_MIN;
     op->committed_stream_ms = op->committed_closed_ms = INT64_MIN;
-    if (op->node->window.is_final)
-        op->closed = TN_ARENA_NEW(&task->own_arena, struct tni_closed);
     op->has_own_changelog =
         op->store->changelog && !op->store->is_changelog_result && !op->store->is_source;
     if (op->store->is_changelog_result)

@@ -67,6 +67,10 @@ struct sim_shape {
     /* Rows from the records of one partition below `end`, in order. Partitions come one after
      * another. */
     void (*recount)(struct sim_world *world, int32_t partition, int64_t end, struct sim_rows *rows);
+    /* Rows of the table where it shows more than the topic (EMIT FINAL: open windows); NULL =
+     * recount. */
+    void (*recount_table)(struct sim_world *world, int32_t partition, int64_t end,
+                          struct sim_rows *rows);
 };
 
 extern const struct sim_shape sim_shapes[];

@@ -436,6 +436,7 @@ const struct sim_shape sim_shapes[] = {
      .is_final = true,
      .is_one_stage = true,
      .plan = window_plan,
-     .recount = final_recount},
+     .recount = final_recount,
+     .recount_table = tumble_recount},
 };
 const size_t sim_shapes_count = sizeof sim_shapes / sizeof *sim_shapes;
