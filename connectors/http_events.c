@@ -9,9 +9,10 @@
  *   GET /streams/{name}/events   id: positions of all partitions ("0:17,1:4"); data: the value (or
  * the stream's INGEST_EVENT text); event: bytes + base64 for what is not UTF-8; event: tombstone.
  *                                Starts at the end, at ?from=earliest, or after Last-Event-ID.
- *   GET /events                  all streams with an ingest path; id: a random UUID; data:
- * INGEST_EVENT text or the value. Starts at the end. After a reconnect with Last-Event-ID events
- * come at least once, in order per partition.
+ *                                ?envelope=1: data is
+ * {"key","value","partition","offset","timestamp"}. GET /events                  all streams with
+ * an ingest path; id: a random UUID; data: INGEST_EVENT text or the value. Starts at the end. After
+ * a reconnect with Last-Event-ID events come at least once, in order per partition.
  *
  * @thread open, close, requests: any; the rest: the pump
  */
@@ -22,6 +23,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "connectors/format_json.h"
 #include "connectors/text_value.h"
 #include "stream/base/mem.h"
 #include "stream/base/utf8.h"
@@ -37,7 +39,8 @@
 
 struct source {
     struct tni_ingest_stream *stream;
-    int64_t *next; /* per partition */
+    int64_t *next;        /* per partition */
+    struct tn_codec *key; /* envelopes: key bytes → key columns; NULL = no key columns */
 };
 
 struct subscription {
@@ -45,7 +48,8 @@ struct subscription {
     struct tn_http_stream *out;
     struct source *sources;
     uint32_t sources_count;
-    bool is_all;
+    bool is_all, is_envelope;
+    struct tn_arena arena; /* of one decoded key */
     int64_t version;       /* of the catalog, for is_all */
     struct tn_buf pending; /* whole events that wait for room */
 };
@@ -97,6 +101,8 @@ static void stream_event(void *ctx)
 
 static void source_release(struct source *source)
 {
+    if (source->key)
+        source->key->format->close(source->key);
     tni_ingest_stream_unref(source->stream);
     tn_free(source->next);
 }
@@ -107,6 +113,7 @@ static void subscription_free(struct subscription *sub)
         source_release(&sub->sources[i]);
     tn_free(sub->sources);
     tn_buf_release(&sub->pending);
+    tn_arena_release(&sub->arena);
     tn_free(sub);
 }
 
@@ -116,7 +123,7 @@ static enum tn_status source_add(struct subscription *sub, struct tni_ingest_str
 {
     struct tn_log *log = stream->ingest->config.log;
     int32_t count = stream->topic.partitions_count;
-    struct source source = {stream, tn_alloc_array((size_t)count, sizeof(int64_t))};
+    struct source source = {stream, tn_alloc_array((size_t)count, sizeof(int64_t)), NULL};
     enum tn_status st = TN_OK;
     for (int32_t p = 0; p < count && st == TN_OK; p++) {
         struct tn_offsets offsets = {0};
@@ -152,6 +159,22 @@ static void source_seek(struct source *source, struct tn_str id)
             source->next[partition] = next;
         p = *end == ',' ? end + 1 : NULL;
     }
+}
+
+/* Keys are decoded for envelopes only; a key that no codec takes is shown as text. */
+static void source_open_key(struct source *source)
+{
+    const struct tn_topic_decl *decl = source->stream->target.decl;
+    struct tn_schema schema = {decl->keys_count, decl->schema->fields};
+    struct tn_codec_spec spec = {.is_key = true,
+                                 .is_bare = decl->is_key_bare,
+                                 .delimiter = decl->key_delimiter,
+                                 .is_case_exact = decl->is_case_exact,
+                                 .is_lenient = true,
+                                 .schema = &schema};
+    struct tn_err ignored = TN_ERR_INIT;
+    if (decl->keys_count && decl->key_format && decl->window == TN_WINDOW_NONE)
+        (void)decl->key_format->open(decl->key_format, &spec, &source->key, &ignored);
 }
 
 struct collect {
@@ -222,6 +245,9 @@ enum tn_status tni_http_events_stream(void *ctx, struct tn_http_request *req, st
     bool is_earliest = from.ptr && tn_str_eq_nocase(from, TN_STR("earliest"));
     if (from.ptr && !is_earliest && !tn_str_eq_nocase(from, TN_STR("latest")))
         return tn_err_set(err, TN_E_INVALID, "from must be earliest or latest");
+    struct tn_str envelope = tn_http_query(req, "envelope");
+    bool is_envelope = envelope.ptr && !tn_str_eq(envelope, TN_STR("0")) &&
+                       !tn_str_eq_nocase(envelope, TN_STR("false"));
     enum tn_status st =
         tni_ingest_stream_get(events->ingest, tn_http_param(req, "name"), false, &stream, err);
     if (st == TN_E_NAME)
@@ -235,6 +261,9 @@ enum tn_status tni_http_events_stream(void *ctx, struct tn_http_request *req, st
         return tn_failed(st) ? st : tn_err_set(err, TN_E_NAME, "the stream's topic is gone");
     }
     source_seek(&sub->sources[0], tn_http_header(req, "Last-Event-ID"));
+    sub->is_envelope = is_envelope;
+    if (is_envelope)
+        source_open_key(&sub->sources[0]);
     return subscribe(events, sub, req, err);
 }
 
@@ -318,10 +347,68 @@ static void print_template(const char *template, struct tn_str value, struct tn_
     tn_buf_release(&text);
 }
 
-static void print_event(const struct subscription *sub, const struct source *source,
-                        int32_t partition, struct tn_str value, struct tn_buf *buf)
+/* Bytes as a JSON value: JSON itself, else text, else base64; null stays null. */
+static void print_json_bytes(struct tn_str bytes, bool is_json, struct tn_buf *buf)
+{
+    struct tn_json json = {bytes.ptr, bytes.ptr + bytes.len, NULL, TNI_INGEST_DEPTH_MAX};
+    if (!bytes.ptr) {
+        tn_buf_add_text(buf, "null");
+    } else if (is_json && tn_json_check(&json) && !memchr(bytes.ptr, '\n', bytes.len) &&
+               !memchr(bytes.ptr, '\r', bytes.len)) {
+        tn_buf_add_str(buf, bytes);
+    } else if (tn_utf8_ok(bytes.ptr, bytes.len)) {
+        tn_buf_add_json(buf, bytes);
+    } else {
+        tn_buf_add_text(buf, "{\"base64\":\"");
+        tni_base64_encode(bytes, buf);
+        tn_buf_add_text(buf, "\"}");
+    }
+}
+
+/* {"id":2}: the key's columns. */
+static void print_key(struct subscription *sub, const struct source *source, struct tn_str key,
+                      struct tn_buf *buf)
+{
+    const struct tn_topic_decl *decl = source->stream->target.decl;
+    struct tn_decoded decoded = {0};
+    tn_arena_reset(&sub->arena);
+    if (source->key && key.ptr)
+        source->key->format->decode(source->key, &key, 1, &sub->arena, &decoded);
+    if (!decoded.columns || decoded.bad_count) {
+        print_json_bytes(key, false, buf);
+        return;
+    }
+    for (uint32_t i = 0; i < decl->keys_count; i++) {
+        tn_buf_add_byte(buf, i ? ',' : '{');
+        tn_buf_add_json(buf, decl->schema->fields[i].name);
+        tn_buf_add_byte(buf, ':');
+        tni_json_encode_cell(&decoded.columns[i], 0, buf);
+    }
+    tn_buf_add_byte(buf, '}');
+}
+
+/* ?envelope=1: one JSON object with everything the record has. */
+static void print_envelope(struct subscription *sub, const struct source *source, int32_t partition,
+                           const struct tn_records *records, uint32_t i, struct tn_buf *buf)
+{
+    print_id(sub, source, partition, buf);
+    tn_buf_add_text(buf, "data: {\"key\":");
+    print_key(sub, source, records->keys[i], buf);
+    tn_buf_add_text(buf, ",\"value\":");
+    print_json_bytes(records->values[i], source->stream->is_json, buf);
+    tn_buf_printf(buf, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld}\n\n", partition,
+                  (long long)records->offsets[i], (long long)records->timestamps_ms[i]);
+}
+
+static void print_event(struct subscription *sub, const struct source *source, int32_t partition,
+                        const struct tn_records *records, uint32_t i, struct tn_buf *buf)
 {
     const struct tn_ingest_target *target = &source->stream->target;
+    struct tn_str value = records->values[i];
+    if (sub->is_envelope) {
+        print_envelope(sub, source, partition, records, i, buf);
+        return;
+    }
     print_id(sub, source, partition, buf);
     if (!value.ptr) {
         tn_buf_add_text(buf, "event: tombstone\ndata: \n");
@@ -419,7 +506,7 @@ static bool pump_partition(struct tni_events *events, struct subscription *sub,
             if (offset < source->next[partition])
                 continue;
             source->next[partition] = offset + 1;
-            print_event(sub, source, partition, r->read.records->values[i], &sub->pending);
+            print_event(sub, source, partition, r->read.records, i, &sub->pending);
             if (sub->pending.len >= EVENTS_BYTES && !pending_send(sub))
                 return false;
         }

@@ -616,6 +616,16 @@ static void test_events(void)
     CHECK(sse_wait(&early, "event: bytes\ndata: /ztyYXc=\n\n") != NULL);
     CHECK(sse_wait(&early, "event: tombstone\ndata: \n\n") != NULL);
     close(early.fd);
+    sse_open(&early, "/streams/played-songs/events?from=earliest&envelope=1", NULL);
+    CHECK(sse_wait(&early, "data: {\"key\":{\"song_id\":2},\"value\":\"2020-07-25T19:52:47.038904Z;"
+                           "Alex\",\"partition\":11,\"offset\":0,\"timestamp\":") != NULL);
+    CHECK(sse_wait(&early, "{\"key\":{\"song_id\":3},\"value\":{\"base64\":\"/ztyYXc=\"},") !=
+          NULL);
+    CHECK(sse_wait(&early, "{\"key\":{\"song_id\":3},\"value\":null,") != NULL);
+    close(early.fd);
+    sse_open(&early, "/streams/keyless/events?from=earliest&envelope=1", NULL);
+    CHECK(sse_wait(&early, "{\"key\":null,\"value\":{\"type\":\"a\"},") != NULL);
+    close(early.fd);
     CHECK_INT(call("GET", "/streams/nothing/events", NULL, NULL, NULL, TN_STR("")), 404);
     CHECK_INT(call("GET", "/streams/songs/events?from=x", NULL, NULL, NULL, TN_STR("")), 400);
     /* What is not durable is not shown; it is as soon as it is. */
