@@ -4,6 +4,7 @@
  * Every declared TABLE gets an internal query that folds its topic into a store, so that ad-hoc
  * queries read it like a KTable: by key, as of a commit, together with the others. The price is one
  * copy of the table on disk.
+ * Tables with windowed keys have none: queries fold their topic.
  */
 #include "sql/db_int.h"
 
@@ -437,6 +438,8 @@ static const char *internal_id(struct tni_change *change, const char *name)
 enum tn_status tni_materialize(struct tni_change *change, struct tni_entry *entry,
                                const struct tn_object *old, struct tn_err *err)
 {
+    if (entry->object.decl.window != TN_WINDOW_NONE)
+        return TN_OK;
     struct tn_object *object = &entry->object;
     const struct tn_catalog *ids = change->actual ? change->actual : change->catalog;
     const struct tn_catalog_query *same =

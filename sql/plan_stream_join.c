@@ -76,6 +76,12 @@ enum tn_status tni_flow_source(struct tni_planner *pl, struct tn_err *err)
 {
     const struct tni_source *source = &pl->query->sources[0];
     const struct tn_topic_decl *decl = &source->object->decl;
+    if (source->is_table && decl->window != TN_WINDOW_NONE)
+        return tn_err_at(
+            err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", source->line, source->col,
+            "a persistent query over the windowed table '%s' is not supported; declare "
+            "its topic as a STREAM with WINDOW_TYPE",
+            source->object->name);
     tni_stage_add(pl, decl->partitions_count);
     pl->base = *decl;
     pl->is_table = source->is_table;

@@ -375,6 +375,15 @@ static uint8_t *absent_values(const struct decode *d)
     return bits;
 }
 
+/* Types of the plan instead of the codec's own: a block may outlive the codec (sources merge), its
+ * plan it keeps. */
+static void borrow_types(struct tn_column *col, const struct tn_type *type)
+{
+    col->type = type;
+    for (uint32_t i = 0; col->children && i < type->children_count; i++)
+        borrow_types(&col->children[i], type->children[i].type);
+}
+
 static struct tn_batch *decode_columns(struct decode *d)
 {
     struct tni_source *source = d->source;
@@ -393,6 +402,8 @@ static struct tn_batch *decode_columns(struct decode *d)
         memcpy(batch->columns + decl->keys_count, d->values.columns,
                (decl->schema->fields_count - decl->keys_count) * sizeof *batch->columns);
     }
+    for (uint32_t i = 0; i < decl->schema->fields_count; i++)
+        borrow_types(&batch->columns[i], decl->schema->fields[i].type);
     batch->null_values = source->value_codec ? d->values.null_rows : absent_values(d);
     batch->rowtime_ms = records->timestamps_ms;
     batch->offsets = records->offsets;
