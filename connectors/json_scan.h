@@ -50,8 +50,8 @@ static inline void tn_json_space(struct tn_json *json)
 }
 
 /* Out-of-line parts (json_scan.c). */
-/* Check the UTF-8 sequence that starts at p (a byte ≥ 0x80); its length, or 0 when malformed. */
-int tn_json_utf8(const char *p, const char *end);
+/* Check the UTF-8 sequence that starts at text (a byte ≥ 0x80); its length, or 0 when malformed. */
+int tn_json_utf8(const char *text, const char *end);
 /* Check the escape at p (a backslash); the byte after it, or NULL with json->reason and p set. */
 const char *tn_json_escape(struct tn_json *json, const char *p);
 /* Skip an object or array whose opening bracket is at json->p. */

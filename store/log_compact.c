@@ -369,7 +369,7 @@ static enum tn_status bytes_below(struct pass *pass, int64_t offset, int64_t *re
 /* Worth a pass: half of the stored bytes are not clean yet, or tombstones may go. */
 static enum tn_status is_due(struct pass *pass, bool *ret_is_due, struct tn_err *err)
 {
-    int64_t clean_bytes, limit_bytes, total;
+    int64_t clean_bytes = 0, limit_bytes = 0, total;
     pthread_mutex_lock(&pass->part->mu);
     int64_t end_bytes = pass->part->bytes_total;
     total = end_bytes - pass->part->bytes_removed;

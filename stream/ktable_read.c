@@ -39,7 +39,7 @@ static inline void copy_small(char *to, const char *from, size_t len)
         memcpy(b, from + len - 16, 16);
         memcpy(to, a, 16);
         memcpy(to + len - 16, b, 16);
-    } else {
+    } else if (len > 0) { /* an empty value may come before there is memory */
         memcpy(to, from, len);
     }
 }
