@@ -191,11 +191,24 @@ static bool goes_first(const struct tni_input *a, const struct tni_input *b)
     return a < b;
 }
 
+/* Nothing queued anywhere: nobody waits for anybody, so nobody's waiting time runs. */
+static bool is_empty(struct tni_task *task)
+{
+    for (uint32_t i = 0; i < task->inputs_count; i++)
+        if (head(&task->inputs[i]))
+            return false;
+    for (uint32_t i = 0; i < task->inputs_count; i++)
+        task->inputs[i].idle_since_ns = 0;
+    return true;
+}
+
 /* The input to run and how far: rows up to (and, if it goes first at equal times, with) `limit_ms`.
  */
 static struct tni_input *choose(struct tni_task *task, int64_t *ret_limit_ms, bool *ret_with_equal)
 {
     struct tni_input *best = NULL;
+    if (is_empty(task))
+        return NULL;
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         struct tni_input *input = &task->inputs[i];
         if (!head(input)) {
