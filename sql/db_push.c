@@ -216,6 +216,26 @@ static enum tn_status push_snapshot(struct push *push, int64_t *ret_commit, stru
     return is_limit ? TN_END : TN_OK;
 }
 
+#define RESTORE_TRIES 200 /* of 50 ms: about 10 s */
+
+/* A table that was created or restored a moment ago: wait a little rather than fail. */
+static enum tn_status push_snapshot_waiting(struct push *push, int64_t *ret_commit,
+                                            struct tn_err *err)
+{
+    for (int tries = 0;; tries++) {
+        struct tn_err why = TN_ERR_INIT;
+        enum tn_status st = push_snapshot(push, ret_commit, &why);
+        if (!tn_failed(st))
+            return st;
+        if (st != TN_E_BUSY || push->rows_count || tries == RESTORE_TRIES) {
+            if (err)
+                *err = why;
+            return st;
+        }
+        push_wait(push);
+    }
+}
+
 static enum tn_status push_follow(struct push *push, int64_t after_commit, struct tn_err *err)
 {
     enum tn_status st = TN_OK;
@@ -249,7 +269,7 @@ static enum tn_status push_table(struct push *push, bool is_earliest, struct tn_
         tn_engine_subscribe(engine, push->object->query_id, on_changes, push, &subscription, err));
     enum tn_status st = TN_OK;
     if (is_earliest && push->object->kind != TN_OBJ_STREAM)
-        st = push_snapshot(push, &commit, err);
+        st = push_snapshot_waiting(push, &commit, err);
     if (st == TN_OK)
         st = push_follow(push, commit, err);
     tn_subscription_free(subscription);

@@ -127,11 +127,11 @@ static enum tn_status input_columns(struct agg_plan *ap, struct tn_err *err)
 /* Are the rows keyed by exactly the groups, in their order? */
 static bool is_keyed_by_groups(const struct tni_planner *pl)
 {
-    if (pl->key.count != pl->query->groups_count || pl->key.is_synthetic)
+    if (pl->key.count != pl->query->groups_count)
         return false;
     for (uint32_t i = 0; i < pl->key.count; i++) {
         const struct tn_expr *group = pl->query->groups[i];
-        const struct tn_expr *alt = pl->key.alts ? pl->key.alts[i] : NULL;
+        const struct tn_expr *alt = pl->key.is_alt_equal ? pl->key.alts[i] : NULL;
         if (!tn_expr_eq(pl->key.exprs[i], group) && !(alt && tn_expr_eq(alt, group)))
             return false;
     }

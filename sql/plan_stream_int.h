@@ -20,11 +20,10 @@ struct tni_stage {
 struct tni_key {
     uint32_t count;
     struct tn_expr *const *exprs;
-    struct tn_expr *const
-        *alts; /* equal ones (inner join: the other side), NULL per key when there is none */
+    struct tn_expr *const *alts; /* other side of a join: names the key in SELECT; NULL = none */
+    bool is_alt_equal;           /* INNER: the values are equal (LEFT: NULL when unmatched) */
     const struct tn_format *format;
     char delimiter;
-    bool is_synthetic; /* ROWKEY of a join without column */
 };
 
 struct tni_planner {

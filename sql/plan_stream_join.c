@@ -262,7 +262,8 @@ enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *cons
                              err));
     memcpy(pl->columns, columns, sizeof columns);
     memcpy(pl->pseudo, pseudo, sizeof pseudo);
-    pl->key = (struct tni_key){keys_count, keys, NULL, format, delimiter, false};
+    pl->key = (struct tni_key){
+        .count = keys_count, .exprs = keys, .format = format, .delimiter = delimiter};
     return TN_OK;
 }
 
@@ -307,9 +308,9 @@ static enum tn_status join_partition(struct tni_planner *pl, uint32_t index,
     const struct tn_topic_decl *decl = &right->object->decl;
     if (decl->is_global)
         return TN_OK;
-    bool is_keyed = pl->key.count == 1 &&
-                    (tn_expr_eq(pl->key.exprs[0], join->left) ||
-                     (pl->key.alts && pl->key.alts[0] && tn_expr_eq(pl->key.alts[0], join->left)));
+    bool is_keyed =
+        pl->key.count == 1 && (tn_expr_eq(pl->key.exprs[0], join->left) ||
+                               (pl->key.is_alt_equal && tn_expr_eq(pl->key.alts[0], join->left)));
     int32_t partitions = tni_stage_last(pl)->partitions;
     if (is_keyed && same_format(&pl->key, decl)) {
         if (partitions == decl->partitions_count)
@@ -358,6 +359,7 @@ static void join_key(struct tni_planner *pl, const struct tni_join *join, bool i
     pl->key.count = 1;
     pl->key.exprs = exprs;
     pl->key.alts = alts;
+    pl->key.is_alt_equal = join->kind == TN_JOIN_INNER;
 }
 
 enum tn_status tni_flow_join(struct tni_planner *pl, uint32_t index, struct tn_err *err)

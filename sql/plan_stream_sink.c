@@ -105,8 +105,6 @@ enum tn_status tni_split_items(struct tni_planner *pl, const struct tni_key *key
         columns.keys[i] = key->exprs[i];
         if (i < keys_count)
             TN_TRY(find_key(pl, key, i, &key_items[i], err));
-        if (key_items[i])
-            columns.keys[i] = key_items[i]->expr;
         columns.key_names[i] =
             key_items[i] ? key_items[i]->name : generated_name(pl, key->exprs[i]);
     }
