@@ -257,6 +257,8 @@ static enum tn_status run_ddl(struct running *run, struct tn_err *err)
         st = tni_change_apply(&change, run->stmt, err);
     if (!tn_failed(st))
         st = tni_change_commit(&change, err);
+    if (tn_failed(st))
+        tni_change_undo(&change);
     pthread_mutex_unlock(&db->ddl_lock);
     const char *message = change.is_noop ? "nothing to do" : change.message;
     tni_change_release(&change);

@@ -342,6 +342,8 @@ static enum tn_status run_step(struct apply *apply, const struct step *step, str
     enum tn_status st = tni_change_apply(&change, step->stmt, err);
     if (!tn_failed(st))
         st = tni_change_commit(&change, err);
+    if (tn_failed(st))
+        tni_change_undo(&change);
     tni_change_release(&change);
     return at_statement(st, step->stmt, err);
 }

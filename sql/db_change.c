@@ -1,6 +1,8 @@
 /* Changes of the catalog: collected, made durable, told to the engine. Contract: sql/db_int.h. */
 #include "sql/db_int.h"
 
+#include "sql/parse.h"
+
 enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
                                 const struct tn_session *session, struct tn_arena *arena,
                                 struct tn_str statement, struct tni_change *ret_change,
@@ -173,6 +175,7 @@ enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
     tn_buf_release(&buf);
     if (tn_failed(st))
         return st;
+    change->is_durable = true;
     const struct tn_catalog *keep = tn_catalog_ref(change->catalog); /* plans of the effects */
     tni_publish(db, change->catalog);
     change->catalog = NULL;
@@ -180,6 +183,24 @@ enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
         st = effect_after(db, &change->effects[i], err);
     tn_catalog_unref(keep);
     return st;
+}
+
+void tni_change_undo(struct tni_change *change)
+{
+    struct tn_db *db = change->db;
+    struct tn_ast_stmt *stmt;
+    struct tni_change undo;
+    struct tn_parse_opts opts = {.is_identifiers_ksql = db->config.is_identifiers_ksql};
+    if (!change->is_durable || !change->undo)
+        return;
+    struct tn_str text = tn_str_of(change->undo);
+    if (tn_failed(tn_parse_statement(text, &opts, change->arena, &stmt, NULL)) ||
+        tn_failed(
+            tni_change_begin(db, db->catalog, change->session, change->arena, text, &undo, NULL)))
+        return;
+    if (!tn_failed(tni_change_apply(&undo, stmt, NULL)))
+        (void)!tni_change_commit(&undo, NULL);
+    tni_change_release(&undo);
 }
 
 /* ---- dispatch ---- */

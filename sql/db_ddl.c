@@ -185,6 +185,8 @@ static enum tn_status as_select_put(struct tni_change *change, const struct tn_a
     change->message =
         tn_arena_printf(change->arena, "created %s %.*s with query %s",
                         is_table ? "table" : "stream", TN_STR_FMT(name), query->query.id);
+    if (!old)
+        change->undo = tni_drop_text(change->arena, is_table, name);
     return TN_OK;
 }
 
@@ -300,6 +302,7 @@ enum tn_status tni_apply_insert_select(struct tni_change *change, const struct t
     use_stores(change, &as.planned);
     plan_effects(change, query->query.plan, &as.with, TNI_EFFECT_ADD);
     change->message = tn_arena_printf(change->arena, "created query %s", query->query.id);
+    change->undo = tn_arena_printf(change->arena, "TERMINATE \"%s\"", query->query.id);
     return TN_OK;
 }
 

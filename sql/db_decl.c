@@ -66,6 +66,22 @@ const char *tni_default_topic(struct tn_arena *arena, const struct tn_ident *nam
 
 /* ---- names ---- */
 
+const char *tni_drop_text(struct tn_arena *arena, bool is_table, struct tn_str name)
+{
+    struct tn_buf buf;
+    tn_buf_init(&buf, 1024);
+    tn_buf_printf(&buf, "DROP %s \"", is_table ? "TABLE" : "STREAM");
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '"')
+            tn_buf_add_byte(&buf, '"');
+        tn_buf_add_byte(&buf, name.ptr[i]);
+    }
+    tn_buf_add_byte(&buf, '"');
+    const char *text = tn_arena_strdup(arena, tn_buf_cstr(&buf));
+    tn_buf_release(&buf);
+    return text;
+}
+
 enum tn_status tni_new_name(struct tni_change *change, const struct tn_ast_name *name,
                             struct tn_str *ret_schema, struct tn_str *ret_name, struct tn_err *err)
 {
@@ -551,6 +567,8 @@ enum tn_status tni_apply_declare(struct tni_change *change, const struct tn_ast_
     change->message =
         tn_arena_printf(change->arena, "created %s %.*s",
                         stmt->kind == TN_AS_CREATE_TABLE ? "table" : "stream", TN_STR_FMT(name));
+    if (!old)
+        change->undo = tni_drop_text(change->arena, stmt->kind == TN_AS_CREATE_TABLE, name);
     return TN_OK;
 }
 

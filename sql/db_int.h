@@ -75,6 +75,8 @@ struct tni_change {
     bool is_replay; /* the record decides what the log answered */
     bool is_noop;   /* IF NOT EXISTS, same again */
     const char *message;
+    const char *undo; /* statement that takes it back when the engine refuses it; NULL = none */
+    bool is_durable;  /* the record is written: it can only be undone by another one */
 };
 
 /* db_change.c */
@@ -84,6 +86,8 @@ enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
                                 struct tn_err *err);
 void tni_change_release(struct tni_change *change);
 enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err);
+/* After a failed commit: when it was durable already, run its undo statement. */
+void tni_change_undo(struct tni_change *change);
 struct tni_effect *tni_change_effect(struct tni_change *change, enum tni_effect_kind kind);
 enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
                                      struct tn_err *err);
@@ -102,6 +106,8 @@ enum tn_status tni_props_fill(struct tni_change *change, const struct tn_ast_pro
                               unsigned where, struct tni_with *with, struct tn_err *err);
 /* Upper case unless quoted, as ksqlDB names the topic of an object. */
 const char *tni_default_topic(struct tn_arena *arena, const struct tn_ident *name);
+/* DROP STREAM|TABLE "name", quotes doubled. */
+const char *tni_drop_text(struct tn_arena *arena, bool is_table, struct tn_str name);
 /* Where a stream or table of this name lives; refuses zones and system schemas. */
 enum tn_status tni_new_name(struct tni_change *change, const struct tn_ast_name *name,
                             struct tn_str *ret_schema, struct tn_str *ret_name, struct tn_err *err);

@@ -1,6 +1,6 @@
-/* Covers sql/db.c under threads: the engine runs on its own threads while statements run on several others: inserts,
- * queries, DDL that makes and drops tables, push queries that end by LIMIT or by being cancelled, fresh reads. At the
- * end every inserted row is counted. Run under TSan, too. */
+/* Covers sql/db.c under threads: the engine runs on its own threads while statements run on several
+ * others: inserts, queries, DDL that makes and drops tables, push queries that end by LIMIT or by
+ * being cancelled, fresh reads. At the end every inserted row is counted. Run under TSan, too. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
