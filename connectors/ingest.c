@@ -368,6 +368,39 @@ static enum tn_status post_path(void *ctx, struct tn_http_request *req, struct t
     return ingest_request(ctx, req, tn_http_path(req), true, false, err);
 }
 
+/* ---- declarations ---- */
+
+/* Paths that the server answers itself; one that ends in '/' stands for everything below too. */
+static const char *const own_paths[] = {"/sql",     "/sql/",    "/streams/", "/events", "/live",
+                                        "/assets/", "/metrics", "/healthz",  "/readyz", "/v1/"};
+
+static enum tn_status check_path(const char *path, struct tn_err *err)
+{
+    bool is_ok = path[0] == '/' && path[1] != 0;
+    for (const char *p = path; *p && is_ok; p++)
+        is_ok = (unsigned char)*p > ' ' && !strchr("?#%", *p) && !(p[0] == '/' && p[1] == '/');
+    if (!is_ok)
+        return tn_err_set(err, TN_E_INVALID,
+                          "property INGEST_PATH is '%s', a path like '/songs' is expected", path);
+    for (size_t i = 0; i < sizeof own_paths / sizeof *own_paths; i++) {
+        size_t len = strlen(own_paths[i]);
+        bool is_own = own_paths[i][len - 1] == '/' ? strncmp(path, own_paths[i], len) == 0
+                                                   : strcmp(path, own_paths[i]) == 0;
+        if (is_own)
+            return tn_err_set(err, TN_E_INVALID,
+                              "property INGEST_PATH: '%s' is answered by the server itself", path);
+    }
+    return TN_OK;
+}
+
+enum tn_status tn_ingest_check(const char *path, const char *defaults, struct tn_err *err)
+{
+    struct tni_defaults parsed;
+    if (path)
+        TN_TRY(check_path(path, err));
+    return defaults ? tni_ingest_defaults_parse(defaults, &parsed, err) : TN_OK;
+}
+
 /* ---- life ---- */
 
 static void metrics_open(struct tn_ingest *ingest)

@@ -52,6 +52,10 @@ struct tn_ingest_config {
     int64_t idempotency_keys_max; /* keys remembered for 24 h; 0 = 100,000 */
 };
 
+/* Are INGEST_PATH and INGEST_DEFAULTS (NULL = not given) usable? Checked when a stream is declared,
+ * so that it is not found out at the first request. */
+enum tn_status tn_ingest_check(const char *path, const char *defaults, struct tn_err *err);
+
 struct tn_ingest;
 
 /* Reads the remembered Idempotency-Keys back. Everything in config outlives the ingest. */

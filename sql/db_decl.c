@@ -7,6 +7,7 @@
  * Tables with windowed keys have none: queries fold their topic.
  */
 #include "sql/db_int.h"
+#include "connectors/ingest.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -409,11 +410,9 @@ static bool path_match(void *ctx, const struct tn_object *object)
 static enum tn_status check_ingest(struct tni_change *change, const struct tn_object *object,
                                    struct tn_err *err)
 {
+    TN_TRY(tn_ingest_check(object->ingest_path, object->ingest_defaults, err));
     if (!object->ingest_path)
         return TN_OK;
-    if (*object->ingest_path != '/')
-        return tn_err_set(err, TN_E_INVALID, "property INGEST_PATH is '%s', a path begins with '/'",
-                          object->ingest_path);
     if (object->is_source)
         return tn_err_set(err, TN_E_INVALID,
                           "property INGEST_PATH: a SOURCE stream or table is read-only");

@@ -718,6 +718,24 @@ static void test_producer(void)
     tn_arena_release(&arena);
 }
 
+static void test_declared(void)
+{
+    static const char *const bad[] = {
+        "",     "songs",  "/",          "/a b",  "/a?b",     "/a%20b",   "//a",
+        "/sql", "/sql/x", "/streams/x", "/live", "/v1/info", "/metrics", "/assets/app.js"};
+    static const char *const good[] = {"/songs", "/function/clickevent-ingest", "/sqlx", "/live/x",
+                                       "/streams"};
+    struct tn_err err = TN_ERR_INIT;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_INT(tn_ingest_check(bad[i], NULL, &err), TN_E_INVALID);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CHECK_OK(tn_ingest_check(good[i], NULL, &err), &err);
+    CHECK_OK(tn_ingest_check(NULL, " {\"op\" : \"ADD\", \"n\":[1,{}]} ", &err), &err);
+    CHECK_INT(tn_ingest_check(NULL, "{\"op\":}", &err), TN_E_INVALID);
+    CHECK_INT(tn_ingest_check(NULL, "[]", &err), TN_E_INVALID);
+    CHECK_INT(tn_ingest_check(NULL, "{} x", &err), TN_E_INVALID);
+}
+
 /* A changed catalog is noticed by the next request. */
 static void test_change(void)
 {
@@ -750,6 +768,7 @@ int main(void)
     test_idempotency();
     test_events();
     test_producer();
+    test_declared();
     test_change();
     ingest_down();
     store_fixture_close(&fixture);
