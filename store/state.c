@@ -240,6 +240,7 @@ static void write_file(rocksdb_sstfilewriter_t *writer, const char *path,
         rocksdb_sstfilewriter_finish(writer, ret_message); /* syncs the file */
 }
 
+/* TN_AGAIN: RocksDB cannot take a file just now; the same change may go as a write batch. */
 static enum tn_status apply_file(struct tn_store *store, const struct tn_state_change *change,
                                  struct tn_err *err)
 {
@@ -266,8 +267,13 @@ static enum tn_status apply_file(struct tn_store *store, const struct tn_state_c
                                         &message);
         rocksdb_ingestexternalfileoptions_destroy(options);
         tn_crash_point("state-file-ingested");
-        if (message)
+        if (message && strstr(message, "Try again")) {
+            /* the file's range met the output of a running compaction: nothing was taken */
+            rocksdb_free(message);
+            st = TN_AGAIN;
+        } else if (message) {
             st = tni_rocks_err(message, "state ingest", err);
+        }
     }
     unlink(path); /* gone already when it was moved */
     return st;
@@ -289,7 +295,9 @@ static enum tn_status state_apply(struct tn_state *state, const struct tn_state_
         return TN_OK;
     if (change->is_sorted && change->puts_count >= (size_t)store->config.ingest_rows_min) {
         TN_ASSERT(is_strictly_sorted(change));
-        return apply_file(store, change, err);
+        enum tn_status st = apply_file(store, change, err);
+        if (st != TN_AGAIN)
+            return st;
     }
     return apply_batch(store, change, err);
 }
