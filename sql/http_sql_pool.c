@@ -242,8 +242,8 @@ static void *push_main(void *arg)
     tn_free(arg);
     (void)tni_sql_job_run(start.job);
     tni_sql_job_free(start.job);
-    tn_metric_add(http->m.pushes, -1);
     atomic_store(&start.self->is_over, true);
+    tn_metric_add(http->m.pushes, -1);
     return NULL;
 }
 
