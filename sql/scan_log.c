@@ -4,8 +4,9 @@
  * The visible end of each partition is fixed when the statement first opens the topic, so a
  * self-join sees one state. ROWPARTITION and ROWOFFSET bounds skip partitions and offsets, a lower
  * ROWTIME bound starts at the first offset that can match (records before it are all older). Both
- * sides of a record are always decoded: what the codec refuses is left out and counted, whether or
- * not its columns are wanted, so count(*) and SELECT * agree.
+ * sides of a record always go through their codecs, which check all of it but only read the columns
+ * that are needed, as in streams: a record is left out, and counted, when one of those cannot be
+ * read. So a query counts what a persistent query over the same columns counts.
  *
  * Folding a table reads a partition twice: first for the last offset of each key (only a 128-bit
  * hash per key is kept), then for the rows at exactly those offsets. A tombstone leaves nothing.
