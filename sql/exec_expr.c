@@ -3,6 +3,8 @@
 
 #include "stream/func.h"
 
+#define SLICE_ROWS 64 /* of programs that make lists */
+
 enum tn_status tni_expr_map(const struct tn_expr *expr, tni_map_fn map, void *ctx,
                             struct tn_arena *arena, struct tn_expr **ret_expr)
 {
@@ -88,6 +90,11 @@ bool tni_expr_is_volatile(const struct tn_expr *expr)
 
 /* ---- evaluation ---- */
 
+static bool makes_list(const struct tn_expr *expr)
+{
+    return expr->kind == TN_E_CALL && tn_kind_is_nested(expr->type->kind);
+}
+
 enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
                              struct tn_arena *arena, struct tn_err *err)
 {
@@ -97,12 +104,53 @@ enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
         eval->column = expr->column;
         return TN_OK;
     }
+    eval->is_sliced = tni_expr_find(expr, makes_list) != NULL;
     return tn_expr_compile(expr, arena, &eval->program, err);
 }
 
 enum tn_status tni_row_error(const struct tn_row_error *error, struct tn_err *err)
 {
     return tn_err_at(err, error->code, error->name, error->line, error->col, "%s", error->message);
+}
+
+static enum tn_status run_program(const struct tni_eval *eval, const struct tn_batch *batch,
+                                  struct tn_arena *arena, struct tn_column *ret_col,
+                                  struct tn_err *err)
+{
+    struct tn_result result;
+    tn_program_run(eval->program, batch, arena, &result);
+    if (result.errors_count)
+        return tni_row_error(&result.error, err);
+    if (tn_arena_over(arena))
+        return tn_err_at(err, TN_E_NOMEM, "EXCEEDED_LOCAL_MEMORY_LIMIT", eval->expr->line,
+                         eval->expr->col, "expression needs more memory than the query may use");
+    *ret_col = result.col;
+    return TN_OK;
+}
+
+/* A row may make a list of thousands of items: few rows at a time, so that the limit is seen before
+ * memory is gone. */
+static enum tn_status run_sliced(const struct tni_eval *eval, const struct tn_batch *batch,
+                                 struct tn_arena *arena, struct tn_column *ret_col,
+                                 struct tn_err *err)
+{
+    struct tn_colbuilder *builder = tn_colbuilder_new(eval->expr->type, arena);
+    for (uint32_t from = 0; from < batch->rows_count; from += SLICE_ROWS) {
+        uint32_t rows[SLICE_ROWS], count = 0;
+        while (count < SLICE_ROWS && from + count < batch->rows_count) {
+            rows[count] = from + count;
+            count++;
+        }
+        struct tn_batch *slice = tn_batch_gather(batch, rows, count, arena);
+        struct tn_column col;
+        TN_TRY(run_program(eval, slice, arena, &col, err));
+        for (uint32_t i = 0; i < count; i++) {
+            struct tn_value value = tn_column_value(&col, i, arena);
+            tn_colbuilder_add(builder, &value);
+        }
+    }
+    tn_colbuilder_finish(builder, ret_col);
+    return TN_OK;
 }
 
 enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *batch,
@@ -116,12 +164,9 @@ enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *
         memset(ret_col->validity, 0, tn_bits_bytes(batch->rows_count));
         return TN_OK;
     }
-    struct tn_result result;
-    tn_program_run(eval->program, batch, arena, &result);
-    if (result.errors_count)
-        return tni_row_error(&result.error, err);
-    *ret_col = result.col;
-    return TN_OK;
+    if (eval->is_sliced && batch->rows_count > SLICE_ROWS)
+        return run_sliced(eval, batch, arena, ret_col, err);
+    return run_program(eval, batch, arena, ret_col, err);
 }
 
 enum tn_status tni_eval_select(const struct tni_eval *eval, const struct tn_batch *batch,

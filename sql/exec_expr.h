@@ -29,10 +29,12 @@ struct tni_eval {
     const struct tn_expr *expr;
     int column; /* ≥ 0: just this column */
     struct tn_program *program;
+    bool is_sliced; /* makes lists: run over few rows at a time */
 };
 enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
                              struct tn_arena *arena, struct tn_err *err);
-/* Column of batch->rows_count rows; buffers in `arena` or the batch's. */
+/* Column of batch->rows_count rows; buffers in `arena` or the batch's. When the arena has a limit,
+ * kernels stop there: TN_E_NOMEM. */
 enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *batch,
                             struct tn_arena *arena, struct tn_column *ret_col, struct tn_err *err);
 /* Rows for which a BOOLEAN expression is true → rows[]; returns the count. */

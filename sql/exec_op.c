@@ -57,6 +57,12 @@ static void op_close_plain(struct tni_op *op)
     tn_free(op);
 }
 
+size_t tni_memory_max(const struct tni_exec_ctx *ctx)
+{
+    int64_t max = ctx->budget ? ctx->budget->memory_bytes_max : 0;
+    return max > 0 ? (size_t)max : 0;
+}
+
 /* ---- scan ---- */
 
 struct op_scan {
@@ -274,7 +280,7 @@ enum tn_status tni_op_compute(struct tni_op *input, const struct tn_expr *filter
     op->base.ctx = input->ctx;
     op->base.schema = schema;
     op->base.input = input;
-    tn_arena_init(&op->arena, 0);
+    tn_arena_init(&op->arena, tni_memory_max(input->ctx));
     op->reads = TN_ARENA_ARRAY(arena, bool, input->schema->fields_count + 1);
     op->exprs = TN_ARENA_ARRAY(arena, struct tni_eval, schema->fields_count + 1);
     enum tn_status st = TN_OK;

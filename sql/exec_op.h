@@ -36,6 +36,8 @@ enum tn_status tni_op_next(struct tni_op *op, struct tn_batch **ret_batch, struc
 void tni_op_close(struct tni_op *op); /* with its inputs; NULL is a no-op */
 /* Charge what the operator holds now. */
 enum tn_status tni_op_charge(struct tni_op *op, size_t bytes, struct tn_err *err);
+/* Limit of an arena of this statement; 0 = none. */
+size_t tni_memory_max(const struct tni_exec_ctx *ctx);
 /* One line an operator, inputs indented below. */
 void tni_op_explain(const struct tni_op *op, int depth, struct tn_buf *buf);
 

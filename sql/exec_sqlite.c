@@ -328,7 +328,7 @@ static enum tn_status begin(struct tni_exec_ctx *ctx, const struct tn_query *que
                             struct tni_statement *stmt, struct tn_err *err)
 {
     *stmt = (struct tni_statement){.ctx = ctx};
-    tn_arena_init(&stmt->scratch, 0);
+    tn_arena_init(&stmt->scratch, tni_memory_max(ctx));
     enum tn_status st = TN_OK;
     if (!ctx->pool)
         return tn_err_set(err, TN_E_INTERNAL, "no SQLite connections were set up");

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "stream/func_int.h"
+#include "stream/records.h"
 
 #define FUNCS_MAX 1024
 #define NO_FIT    INT32_MAX
@@ -467,12 +468,35 @@ void tni_text_open(struct tni_text *text, struct tn_call *call, size_t bytes_hin
     *text = (struct tni_text){.call = call, .data = tn_arena_alloc(call->arena, cap), .cap = cap};
 }
 
+static size_t text_bytes_max(const struct tn_call *call)
+{
+    return tni_call_rules(call) == TN_RULES_QUERY ? TN_TEXT_BYTES_MAX : TN_RECORD_BYTES_MAX;
+}
+
+static size_t row_start(const struct tni_text *text)
+{
+    return (size_t)text->call->out->col.offsets[text->rows_count];
+}
+
+/* Slow path of reserve. A row that is too long begins again at its start; it fails when it ends. */
 void tni_text_grow(struct tni_text *text, size_t extra)
 {
+    struct tn_arena *arena = text->call->arena;
+    size_t start = row_start(text);
+    if (text->len - start + extra > text_bytes_max(text->call) || text->len + extra > INT32_MAX)
+        text->is_over = true;
     size_t need = text->len + extra, cap = text->cap;
     while (cap < need)
         cap *= 2;
-    uint8_t *data = tn_arena_alloc(text->call->arena, cap);
+    if (arena->bytes_max && arena->bytes_total + cap > arena->bytes_max)
+        text->is_full = true;
+    if (text->is_over || text->is_full) {
+        text->len = start;
+        if (text->cap - start >= extra)
+            return;
+        cap = start + extra; /* the call that asked knows its size: bounded by its arguments */
+    }
+    uint8_t *data = tn_arena_alloc(arena, cap);
     memcpy(data, text->data, text->len);
     text->data = data;
     text->cap = cap;
@@ -480,8 +504,21 @@ void tni_text_grow(struct tni_text *text, size_t extra)
 
 void tni_text_end(struct tni_text *text)
 {
-    TN_ASSERT(text->rows_count < text->call->rows_count && text->len <= INT32_MAX);
-    text->call->out->col.offsets[++text->rows_count] = (int32_t)text->len;
+    struct tn_call *call = text->call;
+    TN_ASSERT(text->rows_count < call->rows_count);
+    size_t start = row_start(text), max = text_bytes_max(call);
+    if (TN_UNLIKELY(text->is_over || text->is_full || text->len - start > max)) {
+        if (text->is_full)
+            tn_call_error(call, text->rows_count, TN_E_NOMEM, "EXCEEDED_LOCAL_MEMORY_LIMIT",
+                          "%s needs more memory than the query may use", call->func->name);
+        else
+            tn_call_error(call, text->rows_count, TN_E_LIMIT, "EXCEEDED_TEXT_LIMIT",
+                          "result of %s is longer than %zu bytes", call->func->name, max);
+        text->len = start;
+        text->is_over = text->is_full = false;
+    }
+    TN_ASSERT(text->len <= INT32_MAX);
+    call->out->col.offsets[++text->rows_count] = (int32_t)text->len;
 }
 
 void tni_text_close(struct tni_text *text)

@@ -13,7 +13,8 @@
 
 #include "stream/expr.h"
 
-#define TN_FUNC_ARGS_MAX 100
+#define TN_FUNC_ARGS_MAX  100
+#define TN_TEXT_BYTES_MAX 1000000 /* one text or binary result under query rules */
 
 enum tn_func_flags {
     TN_FN_STREAM = 1u << 0,    /* usable under stream rules */

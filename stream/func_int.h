@@ -114,12 +114,15 @@ static inline void tni_null(struct tn_call *call, uint32_t row)
 }
 #define TNI_OUT(call, T) ((T *)(call)->out->col.values)
 
-/* Text result, row by row in order: open, then add bytes and end each row, then close. */
+/* Text result, row by row in order: open, then add bytes and end each row, then close. A row that
+ * grows over TN_TEXT_BYTES_MAX (stream rules: a record), or beyond what the arena of the run may
+ * hold, fails; what it wrote is dropped on the way, so no expression can take unbounded memory. */
 struct tni_text {
     struct tn_call *call;
     uint8_t *data;
     size_t len, cap;
-    uint32_t rows_count; /* rows ended */
+    uint32_t rows_count;   /* rows ended */
+    bool is_over, is_full; /* the open row is too long; the arena is at its limit */
 };
 void tni_text_open(struct tni_text *text, struct tn_call *call, size_t bytes_hint);
 void tni_text_grow(struct tni_text *text, size_t extra);
@@ -131,9 +134,10 @@ static inline char *tni_text_reserve(struct tni_text *text, size_t extra)
 }
 static inline void tni_text_add(struct tni_text *text, struct tn_str part)
 {
+    if (TN_UNLIKELY(text->is_over || text->is_full || part.len == 0))
+        return;
     char *to = tni_text_reserve(text, part.len);
-    if (part.len)
-        memcpy(to, part.ptr, part.len);
+    memcpy(to, part.ptr, part.len);
     text->len += part.len;
 }
 void tni_text_end(struct tni_text *text);

@@ -4,7 +4,7 @@
 #include "stream/base/utf8.h"
 #include "stream/func_int.h"
 
-#define PAD_MAX (16 << 20) /* longest result of LPAD and RPAD in characters */
+#define PAD_MAX (16 << 20) /* longest result of LPAD and RPAD in characters, stream rules */
 
 /* ---- padding ---- */
 
@@ -44,13 +44,14 @@ static void kernel_pad(struct tn_call *call)
 {
     struct pad pad = {call->type->kind == TN_K_VARCHAR, call->func->name[0] == 'l'};
     bool is_stream = call->func->flags & TN_FN_STREAM;
+    int size_max = is_stream ? PAD_MAX : TN_TEXT_BYTES_MAX;
     struct tni_text out;
     tni_text_open(&out, call, (size_t)call->rows_count * 16);
     for (uint32_t row = 0; row < call->rows_count; row++) {
         if (tni_row_ok(call, row)) {
             int64_t size = tni_arg_i64(call, 1, row);
             struct tn_str with = tni_arg_str(call, 2, row);
-            if (size >= 0 && size <= PAD_MAX && with.len)
+            if (size >= 0 && size <= size_max && with.len)
                 pad_row(&out, pad, tni_arg_str(call, 0, row), (size_t)size, with);
             else if (is_stream && size <= PAD_MAX)
                 tni_null(call, row);
@@ -58,7 +59,7 @@ static void kernel_pad(struct tn_call *call)
                 tni_error_argument(call, row, "padding string must not be empty");
             else
                 tni_error_argument(call, row, "target length must be in the range [0..%d]",
-                                   PAD_MAX);
+                                   size_max);
         }
         tni_text_end(&out);
     }
