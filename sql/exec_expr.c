@@ -3,7 +3,7 @@
 
 #include "stream/func.h"
 
-#define SLICE_ROWS 64 /* of programs that make lists */
+#define SLICE_ROWS 64 /* of programs with bulky parts */
 
 enum tn_status tni_expr_map(const struct tn_expr *expr, tni_map_fn map, void *ctx,
                             struct tn_arena *arena, struct tn_expr **ret_expr)
@@ -90,9 +90,18 @@ bool tni_expr_is_volatile(const struct tn_expr *expr)
 
 /* ---- evaluation ---- */
 
-static bool makes_list(const struct tn_expr *expr)
+/* May a row of it cost much more than it reads: lists, patterns, repeated text? */
+static bool is_bulky(const struct tn_expr *expr)
 {
-    return expr->kind == TN_E_CALL && tn_kind_is_nested(expr->type->kind);
+    static const char *const names[] = {"regexp", "replace", "lpad", "rpad", "levenshtein"};
+    if (expr->kind == TN_E_COLUMN)
+        return false;
+    if (tn_kind_is_nested(expr->type->kind))
+        return true;
+    for (size_t i = 0; expr->kind == TN_E_CALL && i < sizeof names / sizeof *names; i++)
+        if (strncmp(expr->func->name, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
 }
 
 enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
@@ -104,13 +113,22 @@ enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
         eval->column = expr->column;
         return TN_OK;
     }
-    eval->is_sliced = tni_expr_find(expr, makes_list) != NULL;
+    eval->is_sliced = tni_expr_find(expr, is_bulky) != NULL;
     return tn_expr_compile(expr, arena, &eval->program, err);
 }
 
 enum tn_status tni_row_error(const struct tn_row_error *error, struct tn_err *err)
 {
     return tn_err_at(err, error->code, error->name, error->line, error->col, "%s", error->message);
+}
+
+static enum tn_status check_arena(const struct tni_eval *eval, const struct tn_arena *arena,
+                                  struct tn_err *err)
+{
+    if (!tn_arena_over(arena))
+        return TN_OK;
+    return tn_err_at(err, TN_E_NOMEM, "EXCEEDED_LOCAL_MEMORY_LIMIT", eval->expr->line,
+                     eval->expr->col, "expression needs more memory than the query may use");
 }
 
 static enum tn_status run_program(const struct tni_eval *eval, const struct tn_batch *batch,
@@ -121,11 +139,8 @@ static enum tn_status run_program(const struct tni_eval *eval, const struct tn_b
     tn_program_run(eval->program, batch, arena, &result);
     if (result.errors_count)
         return tni_row_error(&result.error, err);
-    if (tn_arena_over(arena))
-        return tn_err_at(err, TN_E_NOMEM, "EXCEEDED_LOCAL_MEMORY_LIMIT", eval->expr->line,
-                         eval->expr->col, "expression needs more memory than the query may use");
     *ret_col = result.col;
-    return TN_OK;
+    return check_arena(eval, arena, err);
 }
 
 /* A row may make a list of thousands of items: few rows at a time, so that the limit is seen before
@@ -150,7 +165,7 @@ static enum tn_status run_sliced(const struct tni_eval *eval, const struct tn_ba
         }
     }
     tn_colbuilder_finish(builder, ret_col);
-    return TN_OK;
+    return check_arena(eval, arena, err);
 }
 
 enum tn_status tni_eval_run(const struct tni_eval *eval, const struct tn_batch *batch,

@@ -29,7 +29,7 @@ struct tni_eval {
     const struct tn_expr *expr;
     int column; /* ≥ 0: just this column */
     struct tn_program *program;
-    bool is_sliced; /* makes lists: run over few rows at a time */
+    bool is_sliced; /* with bulky parts: run over few rows at a time */
 };
 enum tn_status tni_eval_init(struct tni_eval *eval, const struct tn_expr *expr,
                              struct tn_arena *arena, struct tn_err *err);

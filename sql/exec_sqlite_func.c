@@ -107,8 +107,8 @@ struct accumulator {
     struct tni_statement *stmt;
     const struct tni_agg_site *site;
     struct window_rows rows;
-    int64_t charged;
-    bool is_dirty; /* the state lacks what happened to `rows` */
+    int64_t charged, added; /* bytes charged; bytes of arguments since then */
+    bool is_dirty;          /* the state lacks what happened to `rows` */
 };
 
 static void *state_of(struct accumulator *acc)
@@ -155,17 +155,32 @@ static bool agg_args(sqlite3_context *context, struct accumulator *acc, sqlite3_
     return true;
 }
 
-static void charge_state(sqlite3_context *context, struct accumulator *acc)
+static size_t argument_bytes(const struct tn_column *cols, uint32_t count)
 {
-    const struct tn_agg *agg = acc->site->call.agg;
-    int64_t bytes = (int64_t)acc->rows.cap * (int64_t)sizeof(struct tn_value) *
-                    (int64_t)acc->site->call.args_count;
-    if (agg->bytes_extra)
-        bytes += (int64_t)agg->bytes_extra(&acc->site->call, state_of(acc));
+    size_t bytes = 16;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += tn_kind_is_varlen(cols[i].type->kind) ? tn_column_str(&cols[i], 0).len : 16;
+    return bytes;
+}
+
+/* Asking a state for its size may take as long as it is large: done when it can have grown by an
+ * eighth. */
+static void charge_state(sqlite3_context *context, struct accumulator *acc,
+                         const struct tn_column *cols)
+{
+    const struct tn_agg_call *call = &acc->site->call;
+    acc->added += (int64_t)argument_bytes(cols, call->args_count);
+    if ((!call->agg->bytes_extra && !acc->rows.cap) || acc->added < 4096 + acc->charged / 8)
+        return;
+    int64_t bytes =
+        (int64_t)acc->rows.cap * (int64_t)sizeof(struct tn_value) * (int64_t)call->args_count;
+    if (call->agg->bytes_extra)
+        bytes += (int64_t)call->agg->bytes_extra(call, state_of(acc));
     struct tn_err err = TN_ERR_INIT;
     int64_t delta = bytes - acc->charged;
     acc->charged = bytes;
-    enum tn_status st = delta ? tn_budget_charge(acc->stmt->ctx->budget, delta, &err) : TN_OK;
+    acc->added = 0;
+    enum tn_status st = tn_budget_charge(acc->stmt->ctx->budget, delta, &err);
     if (tn_failed(st))
         fail_call(context, acc->stmt, st, &err);
 }
@@ -297,7 +312,7 @@ static void agg_move(sqlite3_context *context, sqlite3_value **argv, bool is_inv
     } else {
         call->agg->update(call, cols, NULL, 1, states);
     }
-    charge_state(context, acc);
+    charge_state(context, acc, cols);
 }
 
 static void agg_step(sqlite3_context *context, int argc, sqlite3_value **argv)

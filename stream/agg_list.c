@@ -143,6 +143,17 @@ static void array_agg_final(const struct tn_agg_call *call, void *const *states,
             tn_column_set_null(ret_col, i, arena);
 }
 
+/* Query rules lose no value in silence: a list that is full may have lost some. */
+static enum tn_status array_agg_error(const struct tn_agg_call *call, const void *state,
+                                      struct tn_err *err)
+{
+    (void)call;
+    if (((const struct tni_cells *)state)->count < TNI_COLLECT_MAX)
+        return TN_OK;
+    return tn_err_at(err, TN_E_LIMIT, "EXCEEDED_ARRAY_LIMIT", 0, 0,
+                     "array_agg collects fewer than %u values", TNI_COLLECT_MAX);
+}
+
 static const struct tn_agg array_agg_agg = {
     .name = "array_agg",
     .flags = TN_AGG_QUERY | TN_AGG_NULLS | TN_AGG_ROWS,
@@ -157,6 +168,7 @@ static const struct tn_agg array_agg_agg = {
     .decode = cells_decode,
     .release = cells_release,
     .bytes_extra = cells_bytes_extra,
+    .error = array_agg_error,
     .help = "array of all values, NULLs too; NULL without rows",
 };
 

@@ -112,6 +112,10 @@ static int32_t *gather_offsets(const int32_t *offsets, const uint32_t *rows, uin
         out[i] = (int32_t)total;
         total += offsets[rows[i] + 1] - offsets[rows[i]];
     }
+    if (TN_UNLIKELY(tn_arena_refuses(arena, (size_t)total))) { /* empty; the evaluation fails */
+        memset(out, 0, ((size_t)count + 1) * sizeof *out);
+        return out;
+    }
     TN_ASSERT(total <= INT32_MAX); /* batches are bounded by bytes where they are made */
     out[count] = (int32_t)total;
     return out;
@@ -127,7 +131,7 @@ static void gather_text(const struct tn_column *in, const uint32_t *rows, uint32
         while (end < count && rows[end] == rows[end - 1] + 1)
             end++;
         int32_t from = in->offsets[rows[i]], to = in->offsets[rows[end - 1] + 1];
-        if (to > from)
+        if (to > from && out->offsets[count] > 0)
             memcpy(out->data + out->offsets[i], in->data + from, (size_t)(to - from));
         i = end;
     }
@@ -140,7 +144,7 @@ static void gather_lists(const struct tn_column *in, const uint32_t *rows, uint3
     uint32_t total = (uint32_t)out->offsets[count];
     uint32_t *items = tn_arena_alloc(arena, total * sizeof *items);
     uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count && total > 0; i++)
         for (int32_t at = in->offsets[rows[i]]; at < in->offsets[rows[i] + 1]; at++)
             items[n++] = (uint32_t)at;
     TN_ASSERT(n == total);
@@ -432,6 +436,8 @@ static void add_bytes(struct tn_colbuilder *builder, struct tn_str text)
         size_t cap = builder->data_cap ? builder->data_cap * 2 : 256;
         if (cap < need)
             cap = need;
+        if (tn_arena_refuses(builder->arena, cap) && builder->data)
+            return; /* the evaluation fails */
         builder->data = grown(builder->arena, builder->data, builder->data_len, cap);
         builder->data_cap = cap;
     }
@@ -445,6 +451,8 @@ static void add_items(struct tn_colbuilder *builder, const struct tn_value *valu
     uint32_t children = builder->type->children_count;
     TN_ASSERT(children > 0 && value->list.count % children == 0);
     TN_ASSERT(builder->type->kind != TN_K_STRUCT || value->list.count == children);
+    if (builder->type->kind != TN_K_STRUCT && tn_arena_over(builder->arena))
+        return; /* an empty list; the evaluation fails */
     for (uint32_t i = 0; i < value->list.count; i++)
         tn_colbuilder_add(builder->children[i % children], &value->list.items[i]);
 }

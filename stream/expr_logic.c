@@ -203,6 +203,10 @@ static void select_text(const struct tni_reg *const *from, const uint16_t *choic
         uint32_t at = reg->is_const ? 0 : row;
         total += reg->col.offsets[at + 1] - reg->col.offsets[at];
     }
+    if (TN_UNLIKELY(tn_arena_refuses(arena, (size_t)total))) { /* the evaluation fails */
+        memset(out->offsets, 0, (out->rows_count + 1) * sizeof *out->offsets);
+        total = 0;
+    }
     TN_ASSERT(total <= INT32_MAX);
     out->offsets[out->rows_count] = (int32_t)total;
     out->data = tn_arena_alloc(arena, (size_t)total);

@@ -432,14 +432,38 @@ static void run_step(const struct tni_step *step, struct tni_reg *regs, const st
     }
 }
 
+/* The arena is at its limit: kernels gave up what they were making, so every row fails. */
+static void fail_memory(const struct tn_program *program, const struct tni_env *env,
+                        struct tni_reg *ret_reg)
+{
+    struct tn_row_error *error = TN_ARENA_NEW(env->arena, struct tn_row_error);
+    *error =
+        (struct tn_row_error){.code = TN_E_NOMEM,
+                              .name = "EXCEEDED_LOCAL_MEMORY_LIMIT",
+                              .line = program->expr->line,
+                              .col = program->expr->col,
+                              .message = "expression needs more memory than the query may use"};
+    *ret_reg = (struct tni_reg){.error = error};
+    tn_column_init(&ret_reg->col, program->expr->type, env->rows_count, true, env->arena);
+    memset(ret_reg->col.validity, 0, tn_bits_bytes(env->rows_count));
+    ret_reg->errors = tni_bits_new(env->rows_count, env->arena);
+    for (uint32_t i = 0; i < env->rows_count; i++)
+        tn_bit_set(ret_reg->errors, i);
+}
+
 void tni_program_eval(const struct tn_program *program, const struct tni_env *env,
                       struct tni_reg *ret_reg)
 {
     struct tni_reg *regs =
         tn_arena_alloc(env->arena, program->regs_count * sizeof *program->regs_init);
     memcpy(regs, program->regs_init, program->regs_count * sizeof *regs);
-    for (uint32_t i = 0; i < program->steps_count; i++)
+    for (uint32_t i = 0; i < program->steps_count; i++) {
         run_step(&program->steps[i], regs, env);
+        if (TN_UNLIKELY(tn_arena_over(env->arena))) {
+            fail_memory(program, env, ret_reg);
+            return;
+        }
+    }
     *ret_reg = regs[program->root];
 }
 

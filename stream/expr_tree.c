@@ -6,6 +6,8 @@
 #include "stream/expr_int.h"
 #include "stream/func_int.h"
 
+#define FOLD_BYTES_MAX ((size_t)64 << 20) /* a constant that needs more is left to its query */
+
 /* ---- equality ---- */
 
 static bool same_value(const struct tn_value *a, const struct tn_value *b)
@@ -89,7 +91,7 @@ enum tn_status tn_expr_fold(const struct tn_expr *expr, struct tn_arena *arena,
                             struct tn_value *ret_value, struct tn_err *err)
 {
     struct tn_arena scratch;
-    tn_arena_init(&scratch, 0);
+    tn_arena_init(&scratch, FOLD_BYTES_MAX);
     enum tn_status st = fold_in(expr, &scratch, arena, ret_value, err);
     tn_arena_release(&scratch);
     return st;

@@ -515,7 +515,7 @@ void tni_text_end(struct tni_text *text)
             tn_call_error(call, text->rows_count, TN_E_LIMIT, "EXCEEDED_TEXT_LIMIT",
                           "result of %s is longer than %zu bytes", call->func->name, max);
         text->len = start;
-        text->is_over = text->is_full = false;
+        text->is_over = false; /* full stays: the rows behind fail at once */
     }
     TN_ASSERT(text->len <= INT32_MAX);
     call->out->col.offsets[++text->rows_count] = (int32_t)text->len;

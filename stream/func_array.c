@@ -462,7 +462,7 @@ static void kernel_sequence(struct tn_call *call)
                                ITEMS_MAX);
             list.is_null = true;
         }
-        if (!list.is_null) {
+        if (!list.is_null && !tn_arena_over(call->arena)) {
             list.list.count = (uint32_t)count;
             list.list.items = TN_ARENA_ARRAY(call->arena, struct tn_value, list.list.count);
             for (uint32_t i = 0; i < list.list.count; i++)

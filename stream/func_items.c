@@ -28,6 +28,8 @@ void tni_list_add(struct tni_list *list, uint32_t item)
 
 void tni_list_end(struct tni_list *list)
 {
+    if (tn_arena_over(list->call->arena)) /* the evaluation fails: hold no more items */
+        list->count = (uint32_t)list->offsets[list->rows_count];
     list->offsets[++list->rows_count] = (int32_t)list->count;
 }
 

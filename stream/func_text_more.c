@@ -33,7 +33,7 @@ static void pad_row(struct tni_text *out, struct pad pad, struct tn_str text, si
     size_t missing = size - count;
     if (!pad.is_left)
         tni_text_add(out, text);
-    for (; missing >= with_count; missing -= with_count)
+    for (; missing >= with_count && !out->is_over && !out->is_full; missing -= with_count)
         tni_text_add(out, with);
     tni_text_add(out, (struct tn_str){with.ptr, offset_of(pad, with, missing)});
     if (pad.is_left)

@@ -65,7 +65,8 @@ struct tn_hashagg {
     struct tn_arena scratch;    /* one call */
     struct tn_buf row;          /* serialised key */
     size_t bytes_extra;         /* behind states, as last counted */
-    uint64_t rows_uncounted;    /* rows since then */
+    uint64_t rows_total;
+    uint64_t rows_uncounted; /* rows since then */
 };
 
 /* ---- making ---- */
@@ -529,8 +530,9 @@ enum tn_status tn_hashagg_update(struct tn_hashagg *ha, const uint32_t *groups,
     for (uint32_t a = 0; a < ha->aggs_count; a++)
         update_one(ha, a, groups, rows, count, args[a], filters ? filters[a] : NULL, states, kept);
     ha->rows_uncounted += count;
-    if (ha->rows_uncounted >= ha->count)
-        count_extra(ha);
+    ha->rows_total += count;
+    if (ha->rows_uncounted >= ha->count && ha->rows_uncounted >= ha->rows_total / 8)
+        count_extra(ha); /* asks every state: rarely enough to cost little in all */
     return check_bytes(ha, err);
 }
 

@@ -44,6 +44,19 @@ char *tn_arena_strdup(struct tn_arena *arena, const char *text);
 struct tn_str tn_arena_str(struct tn_arena *arena, struct tn_str text);
 char *tn_arena_printf(struct tn_arena *arena, const char *fmt, ...) TN_PRINTF(2, 3);
 
+/* Would `bytes` more pass the limit? Then the arena counts as over from now on, and the caller
+ * gives up what it was making: for results whose size outside input chooses (lists of lists,
+ * repeated text). Never without a limit. */
+static inline bool tn_arena_refuses(struct tn_arena *arena, size_t bytes)
+{
+    if (arena->bytes_max == 0 ||
+        (arena->bytes_total <= arena->bytes_max && bytes <= arena->bytes_max - arena->bytes_total))
+        return false;
+    if (arena->bytes_total <= arena->bytes_max)
+        arena->bytes_total = arena->bytes_max + 1;
+    return true;
+}
+
 static inline bool tn_arena_over(const struct tn_arena *arena)
 {
     return arena->bytes_max != 0 && arena->bytes_total > arena->bytes_max;

@@ -103,12 +103,15 @@ void query_fixture_row(struct query_fixture *fx, struct query_fixture_table *tab
                        const struct tn_value *values)
 {
     uint32_t columns = table->system.schema->fields_count;
-    struct tn_value *rows =
-        TN_ARENA_ARRAY(&fx->arena, struct tn_value, (size_t)(table->rows_count + 1) * columns + 1);
-    if (table->rows_count)
-        memcpy(rows, table->rows, (size_t)table->rows_count * columns * sizeof *rows);
-    memcpy(rows + (size_t)table->rows_count * columns, values, columns * sizeof *rows);
-    table->rows = rows;
+    if (table->rows_count == table->rows_cap) {
+        struct tn_value *old = table->rows;
+        table->rows_cap = table->rows_cap ? table->rows_cap * 2 : 16;
+        table->rows =
+            TN_ARENA_ARRAY(&fx->arena, struct tn_value, (size_t)table->rows_cap * columns);
+        if (old)
+            memcpy(table->rows, old, (size_t)table->rows_count * columns * sizeof *old);
+    }
+    memcpy(table->rows + (size_t)table->rows_count * columns, values, columns * sizeof *values);
     table->rows_count++;
 }
 

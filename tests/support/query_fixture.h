@@ -15,7 +15,7 @@
 struct query_fixture_table {
     struct tn_system_table system; /* first: fill casts back */
     struct tn_object object;
-    uint32_t rows_count;
+    uint32_t rows_count, rows_cap;
     struct tn_value *rows; /* rows_count × columns, row by row */
     int fills_count;
 };

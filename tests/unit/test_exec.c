@@ -45,6 +45,13 @@ static void open_fixture(void)
         &fx, u,
         "VALUES (1, 100, 'one', 1.5e0), (2, 200, 'two', CAST('NaN' AS DOUBLE)), "
         "(2, 201, 'two again', -1e0), (9, 900, 'nine', NULL), (NULL, 0, 'none', 0e0)");
+    struct query_fixture_table *many = query_fixture_table(&fx, "many", "id bigint, s varchar");
+    for (int i = 0; i < 5000; i++) {
+        struct tn_value row[2] = {
+            {.type = tn_type_of(TN_K_BIGINT), .i = i},
+            {.type = tn_type_of(TN_K_VARCHAR), .s = i % 2 ? TN_STR("ann") : TN_STR("bob")}};
+        query_fixture_row(&fx, many, row);
+    }
     query_fixture_open(&fx);
 }
 
@@ -330,6 +337,51 @@ static void test_limits(void)
     check_rows("SELECT count(*) FROM t", &automatic, "5\n", __LINE__); /* others go on */
 }
 
+/* Statements that only grow: each ends with an error, quickly and within the memory of the query.
+ */
+static void test_bombs(void)
+{
+    struct query_run run = {.memory_bytes_max = 32 << 20};
+    const struct {
+        const char *sql, *name;
+    } bombs[] = {
+        {"max(length(replace(replace(replace(replace(replace(s || 'xxxxxxxxxx', 'x', "
+         "'xxxxxxxxxx'), 'x', 'xxxxxxxxxx'), 'x', 'xxxxxxxxxx'), 'x', 'xxxxxxxxxx'), 'x', "
+         "'xxxxxxxxxx')))",
+         "EXCEEDED_TEXT_LIMIT"},
+        {"max(length(rpad(s || 'x', 900000, 'y')))", "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"max(length(lpad(s, 2000000000, 'y')))", "INVALID_FUNCTION_ARGUMENT"},
+        {"max(length(CASE WHEN id > 0 THEN lpad('x', 1000000, 'y') END))",
+         "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"max(cardinality(sequence(1, id * 2000)))", "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"max(cardinality(transform(sequence(1, 10000), i -> sequence(1, 10000 - id)))) ",
+         "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"max(cardinality(repeat(repeat(repeat(s, 10000), 10000), 10000)))",
+         "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"max(cardinality(transform(sequence(1, 10000), i -> lpad(s, 1000000, 'x'))))",
+         "EXCEEDED_LOCAL_MEMORY_LIMIT"},
+        {"regexp_like(s || 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!', '(a+)+$')",
+         "INVALID_FUNCTION_ARGUMENT"},
+    };
+    if (!has_function("sequence") || !has_function("regexp_like"))
+        return;
+    for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
+        char sql[1024];
+        struct query_result result;
+        snprintf(sql, sizeof sql, "SELECT %s FROM many", bombs[i].sql);
+        query_result_init(&result);
+        query_fixture_run(&fx, sql, &run, &result);
+        CHECK(tn_failed(result.st));
+        if (tn_failed(result.st))
+            CHECK_STR(tn_str_of(tn_err_name(&result.err)), bombs[i].name);
+        else
+            fprintf(stderr, "%s: %s", sql, tn_buf_cstr(&result.rows));
+        CHECK_INT(result.memory_left, 0);
+        query_result_release(&result);
+    }
+    check_rows("SELECT count(*) FROM t", &automatic, "5\n", __LINE__);
+}
+
 static void check_explain(const char *sql, const struct query_run *run, const char *const *wants)
 {
     struct query_result result;
@@ -398,7 +450,7 @@ static void test_system_tables(void)
     check_rows(
         "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = "
         "'default' ORDER BY 2",
-        &automatic, "default|songs\ndefault|t\ndefault|u\n", __LINE__);
+        &automatic, "default|many\ndefault|songs\ndefault|t\ndefault|u\n", __LINE__);
     check_rows("SELECT column_name, ordinal_position, data_type FROM information_schema.columns "
                "WHERE table_name = 'songs' ORDER BY 2",
                &automatic, "songname|1|varchar\ncount|2|bigint\n", __LINE__);
@@ -423,6 +475,7 @@ int main(void)
     test_windows();
     test_types();
     test_limits();
+    test_bombs();
     test_explain();
     test_pruning();
     test_many();
