@@ -231,6 +231,7 @@ static enum tn_status warm_one(struct tni_worker *worker)
 enum tn_status tni_worker_step(struct tni_worker *worker)
 {
     struct tn_engine *engine = worker->engine;
+    take_signal(worker); /* before looking at anything: what changes after this signals again */
     if (atomic_load(&engine->boundary_wanted) > worker->round) {
         tni_worker_boundary(worker);
         return TN_OK;
@@ -241,7 +242,6 @@ enum tn_status tni_worker_step(struct tni_worker *worker)
         tni_commit_kick(engine);
         return TN_AGAIN;
     }
-    take_signal(worker);
     worker->idle_until_ns = 0;
     enum tn_status st = run_tasks(worker);
     if (st != TN_OK)
