@@ -10,12 +10,19 @@
  * (last stable offset). end_durable = first offset that a power loss may take back; sinks, webhooks
  * and event streams never pass it.
  *
+ * Remote logs. The first read at an offset asks for records and answers TN_AGAIN until they are
+ * here; TN_AGAIN with end_visible > next means "on its way, or the end is not known yet", and the
+ * wake-up comes when something arrives. Calls about topics, offsets and positions may wait for the
+ * servers, bounded by a deadline, and fail with a retriable TN_E_IO then; read, append and the
+ * calls of a transaction never wait.
+ *
  * @thread a log handle: any. A reader or transaction: one owner thread. Callbacks: any thread of
  * the adapter.
  */
 #ifndef TN_STREAM_LOG_H
 #define TN_STREAM_LOG_H
 
+#include "stream/base/buf.h"
 #include "stream/base/status.h"
 #include "stream/records.h"
 
@@ -57,6 +64,15 @@ struct tn_wake {
 struct tn_log;
 struct tn_log_reader;
 struct tn_log_txn;
+struct tn_log_member;
+
+/* What a member of the application's group is to work on. Valid until the next member_poll. */
+struct tn_log_assignment {
+    uint64_t generation;       /* grows with every change */
+    uint32_t count;            /* partitions of all inputs: task p reads partition p of each */
+    const int32_t *partitions; /* ascending */
+    bool is_lost; /* what is missing now belongs to others already: abort, write nothing for it */
+};
 
 /* One read. records NULL when status is TN_AGAIN but next moved over a hole. Caller unrefs records.
  */
@@ -71,7 +87,8 @@ typedef void (*tn_append_done)(void *ctx, enum tn_status st, int64_t base_offset
                                const struct tn_err *err);
 
 /* Outcome of commit_poll: TN_OK committed · TN_AGAIN not yet · TN_E_IO aborted, process again ·
- * TN_E_INDEFINITE · TN_E_FENCED. */
+ * TN_E_INDEFINITE · TN_E_FENCED · TN_E_LIMIT, TN_E_NAME, TN_E_DENIED, TN_E_INVALID aborted because
+ * of the records of txn_failed_slot. */
 struct tn_log_type {
     const char *name;
     bool commits_state; /* positions, outputs and changelog become durable in one atomic local write
@@ -143,6 +160,30 @@ struct tn_log_type {
      */
     void (*hold)(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                  const char *holder, int64_t offset);
+    /* The shared position of the live queries on one input partition, as others see it (consumer
+     * groups and their lag); part of the transaction. */
+    enum tn_status (*txn_group_offset)(struct tn_log_txn *txn, const struct tn_topic *topic,
+                                       int32_t partition, int64_t offset, struct tn_err *err);
+    /* After commit_poll failed: the slot whose records the log refused; UINT32_MAX = none is to
+     * blame. */
+    uint32_t (*txn_failed_slot)(const struct tn_log_txn *txn);
+    /* False when the log cannot be used at the moment; the reason is appended. Cheap. @thread any
+     */
+    bool (*is_healthy)(struct tn_log *log, struct tn_buf *ret_reason);
+    /* Membership: NULL = this process alone owns all partitions. One member per log. The log makes
+     * the topic "<application id>-tasks" with at least partitions_count partitions and joins the
+     * group; transactions then carry the membership, so that a zombie is fenced. `wake` is
+     * signalled when member_poll has news. */
+    enum tn_status (*member_open)(struct tn_log *log, int32_t partitions_count,
+                                  struct tn_wake *wake, struct tn_log_member **ret_member,
+                                  struct tn_err *err);
+    /* TN_OK: another assignment than the last one; TN_AGAIN: no change. Partitions that are missing
+     * now are kept from others until member_done (or until they are lost). */
+    enum tn_status (*member_poll)(struct tn_log_member *member,
+                                  struct tn_log_assignment *ret_assignment, struct tn_err *err);
+    /* The last round of everything not in assignment `generation` is settled: give it up. */
+    void (*member_done)(struct tn_log_member *member, uint64_t generation);
+    void (*member_close)(struct tn_log_member *member); /* leaves the group; NULL is a no-op */
 };
 
 struct tn_log {
