@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds librdkafka of Debian 13 on Debian 12, once, into FOLDER (the caller's build/librdkafka): exactly-once needs 2.5.0
+# or newer, Debian 12 has 2.0.2. The source package comes by apt in a private configuration whose sources are this machine's
+# own with the suite swapped, so nothing is installed and no mirror is named. Where the system's library is new
+# enough there is nothing to do.
+# Usage: tests/kafka/librdkafka.sh FOLDER
+set -euo pipefail
+folder=$(realpath -m "$1")
+suite=trixie version=2.8.0
+[ ! -f "$folder/usr/include/librdkafka/rdkafka.h" ] || exit 0
+if pkg-config --atleast-version=2.5.0 rdkafka; then
+  echo "librdkafka $(pkg-config --modversion rdkafka) of the system is used"
+  exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/parts"
+# The stanza or line of the system's sources that serves the main archive of this Debian.
+. /etc/os-release
+python3 - "$VERSION_CODENAME" "$suite" >"$work/sources.list" <<'PY'
+import glob, os, re, sys
+here, wanted = sys.argv[1:]
+def found(uri, signed):
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    option = f" [signed-by={signed or keys}]" if signed or os.path.exists(keys) else ""
+    print(f"deb-src{option} {uri} {wanted} main")
+    sys.exit()
+for path in sorted(glob.glob("/etc/apt/sources.list.d/*.sources")):
+    for stanza in re.split(r"\n\s*\n", open(path).read()):
+        field = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.M))
+        if here in field.get("Suites", "").split():
+            found(field["URIs"].split()[0], field.get("Signed-By", "").strip())
+for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*.list"))]:
+    try:
+        lines = open(path).read().splitlines()
+    except OSError:
+        continue
+    for line in lines:
+        hit = re.match(r"\s*deb(?:-src)?\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s", line)
+        if hit and hit.group(2) == here:
+            found(hit.group(1), "")
+sys.exit("no Debian source found on this machine")
+PY
+options=(-o "Dir::Etc::SourceList=$work/sources.list" -o "Dir::Etc::SourceParts=$work/parts"
+         -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" -o APT::Sandbox::User=root)
+cd "$work"
+apt-get "${options[@]}" update -q >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
+apt-get "${options[@]}" source -q librdkafka >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
+cd "$work"/librdkafka-"$version"*/ || { echo "librdkafka $version is not what Debian's $suite has" >&2; exit 1; }
+DEB_BUILD_OPTIONS="nocheck parallel=2" dpkg-buildpackage -b -uc -us >"$work/log" 2>&1 ||
+  { tail -n 20 "$work/log" >&2; exit 1; }
+rm -rf "$folder.new"
+mkdir -p "$folder.new"
+for package in "$work"/librdkafka1_*.deb "$work"/librdkafka-dev_*.deb; do
+  dpkg-deb -x "$package" "$folder.new"
+done
+# Debian's layout has an architecture folder; a fixed one is easier to name.
+mv "$folder.new"/usr/lib/*-linux-gnu* "$folder.new/lib"
+mv "$folder.new" "$folder"
+echo "librdkafka $version built into $folder"
