@@ -3,51 +3,43 @@
  * HOW IT WORKS. An object is written to a temporary file in <root>/.tarn-tmp, synced, and then
  * appears under its name by link() (put-if-absent: the kernel lets exactly one writer win) or
  * rename() (replace); then the folder is synced. So a reader sees a whole object or none, also
- * after a power loss. Parts of an upload are files in <root>/.tarn-tmp/<upload id>/; finishing
- * joins them into one temporary file first.
+ * after a power loss. Uploads are in folder_upload.c. Submitted requests are done by a few threads
+ * (object_pool.h); waiting ones by the caller's.
  *
  * INVARIANTS. (1) Every access walks from the root by openat, one segment at a time, with
  * O_NOFOLLOW: neither "..", an absolute path nor a symbolic link can lead outside. (2) What begins
  * with ".tarn-" is ours: no key may, no listing shows it.
  *
  * Listing order is the byte order of whole keys: a folder sorts as its name with '/' behind it.
- * @thread any; no state but the root descriptor
+ * @thread any; no state but the root descriptor and the pool
  */
 #include "connectors/folder_store.h"
+
+#include "connectors/folder_int.h"
+#include "connectors/object_pool.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
-#define TMP_FOLDER      ".tarn-tmp"
-#define OWN_PREFIX      ".tarn-"
-#define SEGMENT_MAX     255
-#define TMP_AGE_S       ((int64_t)7 * 24 * 3600) /* left behind by a crash: removed at open */
-#define COPY_BYTES      ((size_t)1 << 20)
-#define PARTS_MAX       10000
-#define UPLOAD_ID_BYTES 33 /* 16 bytes as hex, NUL */
-
-struct folder_store {
-    struct tn_object_store base; /* first member */
-    char *path;                  /* for messages */
-    int root;
-};
+#define OWN_PREFIX  ".tarn-"
+#define SEGMENT_MAX 255
+#define THREADS_MAX 8
 
 /* ---- errors and keys ---- */
 
-static enum tn_status io_error(const struct folder_store *store, const char *key, int error,
-                               struct tn_err *err)
+enum tn_status tni_folder_error(const struct tni_folder_store *store, const char *key, int error,
+                                struct tn_err *err)
 {
     enum tn_status code = error == ENOSPC || error == EDQUOT                    ? TN_E_FULL
                           : error == EACCES || error == EPERM || error == EROFS ? TN_E_DENIED
@@ -62,29 +54,30 @@ static bool segment_ok(const char *segment, size_t len)
     return !(len == 1 && segment[0] == '.') && !(len == 2 && memcmp(segment, "..", 2) == 0);
 }
 
-static enum tn_status key_check(const struct folder_store *store, const char *key,
-                                struct tn_err *err)
+enum tn_status tni_folder_key_check(const struct tni_folder_store *store, const char *key,
+                                    struct tn_err *err)
 {
-    size_t len = strlen(key);
-    bool is_ok = len > 0 && len <= TN_OBJECT_KEY_MAX && strncmp(key, OWN_PREFIX, 6) != 0;
-    for (const char *p = key; is_ok; p++) {
+    TN_TRY(tn_object_key_check(key, true, err));
+    bool is_ok = strncmp(key, OWN_PREFIX, strlen(OWN_PREFIX)) != 0;
+    for (const char *p = key; is_ok && *p; p += *p == '/') {
         size_t n = strcspn(p, "/");
         is_ok = segment_ok(p, n);
         p += n;
-        if (!*p)
-            break;
     }
     if (is_ok)
         return TN_OK;
     enum tn_status st = tn_err_set(
         err, TN_E_INVALID, "'%.200s' is not an object's name in folder '%s'", key, store->path);
-    tn_err_hint(err, "segments between '/' must not be empty, '.', '..' or begin with '.tarn-'");
+    tn_err_hint(err,
+                "segments between '/' have at most %d bytes; the first must not begin with "
+                "'.tarn-'",
+                SEGMENT_MAX);
     return st;
 }
 
 /* ---- walking ---- */
 
-static int open_folder(int at, const char *name, bool is_make)
+int tni_open_folder(int at, const char *name, bool is_make)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || !is_make)
@@ -97,7 +90,7 @@ static int open_folder(int at, const char *name, bool is_make)
 }
 
 /* Folder that holds the last segment of `key`; −1 with errno. The caller closes it. */
-static int open_parent(const struct folder_store *store, const char *key, bool is_make,
+static int open_parent(const struct tni_folder_store *store, const char *key, bool is_make,
                        const char **ret_last)
 {
     char segment[SEGMENT_MAX + 1];
@@ -108,7 +101,7 @@ static int open_parent(const struct folder_store *store, const char *key, bool i
             break;
         memcpy(segment, key, len);
         segment[len] = 0;
-        int next = open_folder(fd, segment, is_make);
+        int next = tni_open_folder(fd, segment, is_make);
         int error = errno;
         close(fd);
         errno = error;
@@ -119,7 +112,7 @@ static int open_parent(const struct folder_store *store, const char *key, bool i
     return fd;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
+bool tni_write_all(int fd, const char *bytes, size_t len)
 {
     while (len) {
         ssize_t n = write(fd, bytes, len);
@@ -135,7 +128,7 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-static void random_name(char name[UPLOAD_ID_BYTES])
+void tni_random_name(char name[TNI_UPLOAD_ID_BYTES])
 {
     static atomic_ullong counter;
     unsigned char bytes[16];
@@ -150,14 +143,7 @@ static void random_name(char name[UPLOAD_ID_BYTES])
 
 /* ---- put ---- */
 
-/* A temporary file that is not visible yet. */
-struct pending {
-    int folder; /* .tarn-tmp */
-    int fd;
-    char name[UPLOAD_ID_BYTES];
-};
-
-static void pending_drop(struct pending *pending)
+void tni_pending_drop(struct tni_pending *pending)
 {
     if (pending->fd >= 0)
         close(pending->fd);
@@ -168,21 +154,21 @@ static void pending_drop(struct pending *pending)
     }
 }
 
-static int pending_open(const struct folder_store *store, struct pending *pending)
+int tni_pending_open(const struct tni_folder_store *store, struct tni_pending *pending)
 {
-    *pending = (struct pending){-1, -1, ""};
-    pending->folder = open_folder(store->root, TMP_FOLDER, true);
+    *pending = (struct tni_pending){-1, -1, ""};
+    pending->folder = tni_open_folder(store->root, TNI_TMP_FOLDER, true);
     if (pending->folder < 0)
         return errno;
-    random_name(pending->name);
+    tni_random_name(pending->name);
     pending->fd =
         openat(pending->folder, pending->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return pending->fd < 0 ? errno : 0;
 }
 
 /* Gives the synced file its name. 0, or an errno (EEXIST: lost against another writer). */
-static int pending_publish(const struct folder_store *store, struct pending *pending,
-                           const char *key, bool is_if_absent)
+static int pending_name(const struct tni_folder_store *store, struct tni_pending *pending,
+                        const char *key, bool is_if_absent)
 {
     const char *last;
     int parent = open_parent(store, key, true, &last), code;
@@ -201,46 +187,51 @@ static int pending_publish(const struct folder_store *store, struct pending *pen
     return error;
 }
 
-static enum tn_status publish(const struct folder_store *store, struct pending *pending,
-                              const char *key, bool is_if_absent, struct tn_err *err)
+enum tn_status tni_pending_publish(const struct tni_folder_store *store,
+                                   struct tni_pending *pending, const char *key, bool is_if_absent,
+                                   struct tn_object_info *ret_info, struct tn_err *err)
 {
+    struct stat stat;
     int error = fsync(pending->fd) == 0 ? 0 : errno;
+    if (!error && fstat(pending->fd, &stat) != 0)
+        error = errno;
     if (!error)
-        error = pending_publish(store, pending, key, is_if_absent);
-    if (!error)
+        error = pending_name(store, pending, key, is_if_absent);
+    if (!error) {
+        tni_fill_info(&stat, (struct tn_str){NULL, 0}, ret_info);
         return TN_OK;
+    }
     if (error == EEXIST && is_if_absent)
         return tn_err_set(err, TN_E_EXISTS, "object '%s' exists already", key);
     if (error == ENOTDIR || error == EISDIR || error == ELOOP)
         return tn_err_set(err, TN_E_INVALID, "object '%s': its name is taken by %s", key,
                           error == EISDIR ? "a folder" : "a file or link");
-    return io_error(store, key, error, err);
+    return tni_folder_error(store, key, error, err);
 }
 
-static enum tn_status folder_put(struct tn_object_store *base, const char *key, struct tn_str body,
-                                 bool is_if_absent, int64_t deadline_ms, struct tn_err *err)
+static enum tn_status put(struct tni_folder_store *store, struct tn_object_request *request,
+                          struct tn_err *err)
 {
-    struct folder_store *store = (struct folder_store *)base;
-    struct pending pending;
-    (void)deadline_ms;
-    TN_TRY(key_check(store, key, err));
-    int error = pending_open(store, &pending);
-    if (!error && !write_all(pending.fd, body.ptr, body.len))
+    struct tni_pending pending;
+    TN_TRY(tni_folder_key_check(store, request->key, err));
+    int error = tni_pending_open(store, &pending);
+    if (!error && !tni_write_all(pending.fd, request->body.ptr, request->body.len))
         error = errno;
-    enum tn_status st =
-        error ? io_error(store, key, error, err) : publish(store, &pending, key, is_if_absent, err);
-    pending_drop(&pending);
+    enum tn_status st = error ? tni_folder_error(store, request->key, error, err)
+                              : tni_pending_publish(store, &pending, request->key,
+                                                    request->is_if_absent, &request->info, err);
+    tni_pending_drop(&pending);
     return st;
 }
 
 /* ---- get, head, remove ---- */
 
 /* The object's file; TN_NOT_FOUND. */
-static enum tn_status object_open(const struct folder_store *store, const char *key, int *ret_fd,
-                                  struct stat *ret_stat, struct tn_err *err)
+static enum tn_status object_open(const struct tni_folder_store *store, const char *key,
+                                  int *ret_fd, struct stat *ret_stat, struct tn_err *err)
 {
     const char *last;
-    TN_TRY(key_check(store, key, err));
+    TN_TRY(tni_folder_key_check(store, key, err));
     int parent = open_parent(store, key, false, &last);
     int fd = parent < 0 ? -1 : openat(parent, last, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int error = errno;
@@ -249,7 +240,7 @@ static enum tn_status object_open(const struct folder_store *store, const char *
     if (fd < 0)
         return error == ENOENT || error == ENOTDIR || error == ELOOP
                    ? TN_NOT_FOUND
-                   : io_error(store, key, error, err);
+                   : tni_folder_error(store, key, error, err);
     if (fstat(fd, ret_stat) != 0 || !S_ISREG(ret_stat->st_mode)) {
         close(fd);
         return TN_NOT_FOUND;
@@ -258,7 +249,7 @@ static enum tn_status object_open(const struct folder_store *store, const char *
     return TN_OK;
 }
 
-static void fill_info(const struct stat *st, struct tn_str key, struct tn_object_info *info)
+void tni_fill_info(const struct stat *st, struct tn_str key, struct tn_object_info *info)
 {
     info->key = key;
     info->size = (int64_t)st->st_size;
@@ -269,65 +260,78 @@ static void fill_info(const struct stat *st, struct tn_str key, struct tn_object
              (unsigned long)st->st_mtim.tv_nsec);
 }
 
-static enum tn_status folder_get(struct tn_object_store *base, const char *key, int64_t offset,
-                                 int64_t length, struct tn_buf *ret_body, int64_t deadline_ms,
+static enum tn_status read_range(const struct tni_folder_store *store,
+                                 struct tn_object_request *request, int fd, int64_t left,
                                  struct tn_err *err)
 {
-    struct folder_store *store = (struct folder_store *)base;
-    struct stat stat;
-    int fd;
-    (void)deadline_ms;
-    enum tn_status st = object_open(store, key, &fd, &stat, err);
-    if (st != TN_OK)
-        return st;
-    int64_t left = stat.st_size - offset;
-    if (offset < 0 || left < 0)
-        st = tn_err_set(err, TN_E_INVALID, "object '%s' has %lld bytes; byte %lld was asked for",
-                        key, (long long)stat.st_size, (long long)offset);
-    left = length >= 0 && length < left ? length : left;
-    while (st == TN_OK && left > 0) {
-        size_t want = left < (int64_t)COPY_BYTES ? (size_t)left : COPY_BYTES;
-        char *to = tn_buf_reserve(ret_body, want);
+    struct tn_buf *body = request->ret_body;
+    int64_t offset = request->offset;
+    while (left > 0) {
+        size_t want = left < (int64_t)TNI_COPY_BYTES ? (size_t)left : TNI_COPY_BYTES;
+        char *to = tn_buf_reserve(body, want);
         ssize_t n = to ? pread(fd, to, want, (off_t)offset) : 0;
         if (!to)
-            st = tn_err_set(err, TN_E_LIMIT, "object '%s' is larger than the reader takes", key);
-        else if (n < 0 && errno != EINTR)
-            st = io_error(store, key, errno, err);
-        else if (n == 0)
-            st = tn_err_set(err, TN_E_IO, "object '%s' has become shorter while it was read", key);
+            return tn_err_set(err, TN_E_LIMIT, "object '%s' is larger than the reader takes",
+                              request->key);
+        if (n < 0 && errno != EINTR)
+            return tni_folder_error(store, request->key, errno, err);
+        if (n == 0)
+            return tn_err_set(err, TN_E_CORRUPT, "object '%s' has become shorter while it was read",
+                              request->key);
         if (n > 0) {
-            ret_body->len += (size_t)n;
+            body->len += (size_t)n;
             offset += n;
             left -= n;
         }
+    }
+    return TN_OK;
+}
+
+static enum tn_status get(struct tni_folder_store *store, struct tn_object_request *request,
+                          struct tn_err *err)
+{
+    struct stat stat;
+    size_t before = request->ret_body->len;
+    int fd;
+    enum tn_status st = object_open(store, request->key, &fd, &stat, err);
+    if (st != TN_OK)
+        return st;
+    tni_fill_info(&stat, (struct tn_str){NULL, 0}, &request->info);
+    int64_t left = stat.st_size - request->offset;
+    if (request->if_etag && strcmp(request->if_etag, request->info.etag) != 0)
+        st = TN_NOT_FOUND;
+    else if (request->offset < 0 || left < 0)
+        st = tn_err_set(err, TN_E_INVALID, "object '%s' has %lld bytes; byte %lld was asked for",
+                        request->key, (long long)stat.st_size, (long long)request->offset);
+    left = request->length >= 0 && request->length < left ? request->length : left;
+    if (st == TN_OK)
+        st = read_range(store, request, fd, left, err);
+    if (st != TN_OK) {
+        request->ret_body->len = before;
+        request->ret_body->is_over = false;
     }
     close(fd);
     return st;
 }
 
-static enum tn_status folder_head(struct tn_object_store *base, const char *key,
-                                  struct tn_object_info *ret_info, int64_t deadline_ms,
-                                  struct tn_err *err)
+static enum tn_status head(struct tni_folder_store *store, struct tn_object_request *request,
+                           struct tn_err *err)
 {
-    struct folder_store *store = (struct folder_store *)base;
     struct stat stat;
     int fd;
-    (void)deadline_ms;
-    enum tn_status st = object_open(store, key, &fd, &stat, err);
+    enum tn_status st = object_open(store, request->key, &fd, &stat, err);
     if (st != TN_OK)
         return st;
     close(fd);
-    fill_info(&stat, tn_str_of(key), ret_info);
+    tni_fill_info(&stat, (struct tn_str){NULL, 0}, &request->info);
     return TN_OK;
 }
 
-static enum tn_status folder_remove(struct tn_object_store *base, const char *key,
-                                    int64_t deadline_ms, struct tn_err *err)
+static enum tn_status remove_object(struct tni_folder_store *store, const char *key,
+                                    struct tn_err *err)
 {
-    struct folder_store *store = (struct folder_store *)base;
     const char *last;
-    (void)deadline_ms;
-    TN_TRY(key_check(store, key, err));
+    TN_TRY(tni_folder_key_check(store, key, err));
     int parent = open_parent(store, key, false, &last);
     int error = parent < 0 ? errno : 0;
     if (!error && unlinkat(parent, last, 0) != 0)
@@ -338,27 +342,24 @@ static enum tn_status folder_remove(struct tn_object_store *base, const char *ke
         close(parent);
     /* A folder or link of that name is no object. */
     bool is_absent = error == ENOENT || error == ENOTDIR || error == ELOOP || error == EISDIR;
-    return error && !is_absent ? io_error(store, key, error, err) : TN_OK;
+    return error && !is_absent ? tni_folder_error(store, key, error, err) : TN_OK;
 }
 
 /* ---- list ---- */
 
 struct listing {
-    struct folder_store *store;
+    struct tni_folder_store *store;
     const char *prefix, *start_after;
     bool (*each)(void *ctx, const struct tn_object_info *info);
     void *ctx;
+    bool is_shallow;
     char key[TN_OBJECT_KEY_MAX + 2]; /* of the entry at hand */
     bool is_over;
 };
 
-struct entry {
-    char *name; /* folders with '/' behind */
-};
-
 static int entry_order(const void *a, const void *b)
 {
-    const struct entry *ea = a, *eb = b;
+    const struct tni_entry *ea = a, *eb = b;
     return strcmp(ea->name, eb->name);
 }
 
@@ -370,10 +371,9 @@ static bool is_folder(int at, const struct dirent *d)
     return fstatat(at, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Sorted entries of a folder. Takes over fd. */
-static struct entry *read_entries(int fd, bool is_root, size_t *ret_count)
+struct tni_entry *tni_read_entries(int fd, bool is_root, size_t *ret_count)
 {
-    struct entry *entries = NULL;
+    struct tni_entry *entries = NULL;
     size_t count = 0, cap = 0;
     DIR *dir = fdopendir(fd);
     if (!dir) {
@@ -395,7 +395,7 @@ static struct entry *read_entries(int fd, bool is_root, size_t *ret_count)
             name[len] = '/';
             name[len + 1] = 0;
         }
-        entries[count++] = (struct entry){name};
+        entries[count++] = (struct tni_entry){name};
     }
     closedir(dir);
     if (count)
@@ -422,8 +422,16 @@ static void list_object(struct listing *list, int at, const char *name, size_t l
         strcmp(list->key, list->start_after) <= 0 ||
         fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
         return;
-    fill_info(&st, (struct tn_str){list->key, len}, &info);
+    tni_fill_info(&st, (struct tn_str){list->key, len}, &info);
     list->is_over = !list->each(list->ctx, &info);
+}
+
+/* A folder as one entry of a shallow list. */
+static void list_entry(struct listing *list, size_t len)
+{
+    struct tn_object_info info = {.key = {list->key, len}, .size = -1};
+    if (strcmp(list->key, list->start_after) > 0)
+        list->is_over = !list->each(list->ctx, &info);
 }
 
 /* Takes over fd; list->key holds the folder's key with '/' (len bytes). */
@@ -431,7 +439,7 @@ static void list_folder(struct listing *list, int fd, size_t len)
 {
     size_t count;
     int at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    struct entry *entries = read_entries(fd, len == 0, &count);
+    struct tni_entry *entries = tni_read_entries(fd, len == 0, &count);
     for (size_t i = 0; i < count; i++) {
         char *name = entries[i].name;
         size_t n = strlen(name);
@@ -439,9 +447,12 @@ static void list_folder(struct listing *list, int fd, size_t len)
             memcpy(list->key + len, name, n + 1);
             if (name[n - 1] != '/') {
                 list_object(list, at, name, len + n);
+            } else if (list->is_shallow && len + n > strlen(list->prefix)) {
+                if (folder_wanted(list, len + n))
+                    list_entry(list, len + n);
             } else if (folder_wanted(list, len + n)) {
                 name[n - 1] = 0;
-                int sub = open_folder(at, name, false);
+                int sub = tni_open_folder(at, name, false);
                 if (sub >= 0)
                     list_folder(list, sub, len + n);
             }
@@ -453,246 +464,86 @@ static void list_folder(struct listing *list, int fd, size_t len)
         close(at);
 }
 
-static enum tn_status folder_list(struct tn_object_store *base, const char *prefix,
-                                  const char *start_after,
-                                  bool (*each)(void *ctx, const struct tn_object_info *info),
-                                  void *ctx, int64_t deadline_ms, struct tn_err *err)
+/* The deepest folder that holds all keys with the prefix: what comes before its last '/'. */
+static enum tn_status list(struct tni_folder_store *store, struct tn_object_request *request,
+                           struct tn_err *err)
 {
-    struct folder_store *store = (struct folder_store *)base;
+    const char *prefix = request->key ? request->key : "", *last;
     struct listing list = {.store = store,
-                           .prefix = prefix ? prefix : "",
-                           .start_after = start_after ? start_after : "",
-                           .each = each,
-                           .ctx = ctx};
-    (void)deadline_ms;
-    int fd = openat(store->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return io_error(store, list.prefix, errno, err);
-    list_folder(&list, fd, 0);
+                           .prefix = prefix,
+                           .start_after = request->start_after ? request->start_after : "",
+                           .each = request->each,
+                           .ctx = request->each_ctx,
+                           .is_shallow = request->is_shallow};
+    const char *slash = strrchr(prefix, '/');
+    size_t len = slash ? (size_t)(slash - prefix) : 0;
+    if (len > TN_OBJECT_KEY_MAX || slash == prefix)
+        return tn_err_set(err, TN_E_INVALID, "'%.200s' is not a prefix of objects", prefix);
+    memcpy(list.key, prefix, len);
+    if (len)
+        TN_TRY(tni_folder_key_check(store, list.key, err));
+    list.key[len] = len ? '/' : 0;
+    list.key[len ? len + 1 : 0] = 0;
+    /* a descriptor of its own: a duplicate of the root would share its reading position */
+    int parent = len ? open_parent(store, list.key, false, &last)
+                     : openat(store->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0)
+        list_folder(&list, parent, strlen(list.key));
+    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        return tni_folder_error(store, prefix, errno, err);
     return TN_OK;
 }
 
-/* ---- multipart ---- */
+/* ---- the port ---- */
 
-static bool id_ok(const char *id)
+static void folder_run(struct tn_object_store *base, struct tn_object_request *request)
 {
-    return strlen(id) == UPLOAD_ID_BYTES - 1 &&
-           strspn(id, "0123456789abcdef") == UPLOAD_ID_BYTES - 1;
-}
-
-/* Folder of an upload; TN_NOT_FOUND when it does not exist (any more). */
-static enum tn_status upload_open(const struct folder_store *store, const char *key, const char *id,
-                                  int *ret_fd, struct tn_err *err)
-{
-    TN_TRY(key_check(store, key, err));
-    int tmp = id_ok(id) ? open_folder(store->root, TMP_FOLDER, false) : -1;
-    int fd = tmp < 0 ? -1 : open_folder(tmp, id, false);
-    if (tmp >= 0)
-        close(tmp);
-    if (fd < 0)
-        return tn_err_set(err, TN_E_INVALID, "upload '%.64s' of object '%s' does not exist", id,
-                          key);
-    *ret_fd = fd;
-    return TN_OK;
-}
-
-static enum tn_status folder_upload_start(struct tn_object_store *base, const char *key,
-                                          char upload_id[256], int64_t deadline_ms,
-                                          struct tn_err *err)
-{
-    struct folder_store *store = (struct folder_store *)base;
-    char id[UPLOAD_ID_BYTES];
-    (void)deadline_ms;
-    TN_TRY(key_check(store, key, err));
-    int tmp = open_folder(store->root, TMP_FOLDER, true);
-    int error = tmp < 0 ? errno : 0;
-    random_name(id);
-    if (!error && (mkdirat(tmp, id, 0777) != 0 || fsync(tmp) != 0))
-        error = errno;
-    if (tmp >= 0)
-        close(tmp);
-    if (error)
-        return io_error(store, key, error, err);
-    memcpy(upload_id, id, sizeof id);
-    return TN_OK;
-}
-
-static void part_etag(struct tn_str body, char etag[72])
-{
-    snprintf(etag, 72, "%08x-%zx", tn_crc32c(0, body.ptr, body.len), body.len);
-}
-
-static enum tn_status folder_upload_part(struct tn_object_store *base, const char *key,
-                                         const char *upload_id, int part, struct tn_str body,
-                                         char ret_etag[72], int64_t deadline_ms, struct tn_err *err)
-{
-    struct folder_store *store = (struct folder_store *)base;
-    char name[16], tmp_name[24];
-    int folder, error = 0;
-    (void)deadline_ms;
-    if (part < 1 || part > PARTS_MAX)
-        return tn_err_set(err, TN_E_INVALID, "part number %d is not in 1 … %d", part, PARTS_MAX);
-    TN_TRY(upload_open(store, key, upload_id, &folder, err));
-    snprintf(name, sizeof name, "%05d", part);
-    snprintf(tmp_name, sizeof tmp_name, "%05d.new", part);
-    int fd = openat(folder, tmp_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0 || !write_all(fd, body.ptr, body.len) || fsync(fd) != 0 ||
-        renameat(folder, tmp_name, folder, name) != 0 || fsync(folder) != 0)
-        error = errno;
-    if (fd >= 0)
-        close(fd);
-    close(folder);
-    if (error)
-        return io_error(store, key, error, err);
-    part_etag(body, ret_etag);
-    return TN_OK;
-}
-
-/* Appends one part to the temporary file, checking that it is the part that was acknowledged. */
-static enum tn_status join_part(const struct folder_store *store, const char *key, int folder,
-                                int part, const char *etag, int to, char *buffer,
-                                struct tn_err *err)
-{
-    char name[16], real[72];
-    uint32_t crc = 0;
-    size_t size = 0;
-    ssize_t n;
-    snprintf(name, sizeof name, "%05d", part);
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return tn_err_set(err, TN_E_INVALID, "object '%s': part %d was never uploaded", key, part);
-    int error = 0;
-    while (!error && (n = read(fd, buffer, COPY_BYTES)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 || !write_all(to, buffer, (size_t)n)) {
-            error = errno;
-            break;
-        }
-        crc = tn_crc32c(crc, buffer, (size_t)n);
-        size += (size_t)n;
+    struct tni_folder_store *store = (struct tni_folder_store *)base;
+    struct tn_err *err = &request->err;
+    enum tn_status st = TN_E_INTERNAL;
+    request->tries = 1;
+    switch (request->op) {
+    case TN_OBJECT_PUT: st = put(store, request, err); break;
+    case TN_OBJECT_GET: st = get(store, request, err); break;
+    case TN_OBJECT_HEAD: st = head(store, request, err); break;
+    case TN_OBJECT_LIST: st = list(store, request, err); break;
+    case TN_OBJECT_REMOVE: st = remove_object(store, request->key, err); break;
+    case TN_OBJECT_UPLOAD_START: st = tni_upload_start(store, request, err); break;
+    case TN_OBJECT_UPLOAD_PART: st = tni_upload_part(store, request, err); break;
+    case TN_OBJECT_UPLOAD_FINISH: st = tni_upload_finish(store, request, err); break;
+    case TN_OBJECT_UPLOAD_ABORT: st = tni_upload_abort(store, request, err); break;
+    case TN_OBJECT_UPLOADS: st = tni_upload_list(store, request, err); break;
+    case TN_OBJECT_OP_COUNT: break;
     }
-    close(fd);
-    if (error)
-        return io_error(store, key, error, err);
-    snprintf(real, sizeof real, "%08x-%zx", crc, size);
-    if (strcmp(real, etag) != 0)
-        return tn_err_set(err, TN_E_INVALID, "object '%s': part %d is not the one named", key,
-                          part);
-    return TN_OK;
+    request->status = st;
 }
 
-static void upload_remove(const struct folder_store *store, const char *id)
+static void folder_submit(struct tn_object_store *base, struct tn_object_request *request)
 {
-    int tmp = open_folder(store->root, TMP_FOLDER, false);
-    int folder = tmp < 0 ? -1 : open_folder(tmp, id, false);
-    size_t count = 0;
-    if (folder >= 0) {
-        int copy = fcntl(folder, F_DUPFD_CLOEXEC, 0);
-        struct entry *entries = copy < 0 ? NULL : read_entries(copy, false, &count);
-        for (size_t i = 0; i < count; i++) {
-            (void)unlinkat(folder, entries[i].name, 0);
-            tn_free(entries[i].name);
-        }
-        tn_free(entries);
-        close(folder);
-        (void)unlinkat(tmp, id, AT_REMOVEDIR);
-    }
-    if (tmp >= 0)
-        close(tmp);
+    tni_object_pool_submit(((struct tni_folder_store *)base)->pool, request);
 }
 
-static enum tn_status folder_upload_finish(struct tn_object_store *base, const char *key,
-                                           const char *upload_id, const char (*etags)[72],
-                                           int parts_count, int64_t deadline_ms, struct tn_err *err)
+static void folder_cancel(struct tn_object_store *base, struct tn_object_request *request)
 {
-    struct folder_store *store = (struct folder_store *)base;
-    struct pending pending;
-    int folder;
-    (void)deadline_ms;
-    if (parts_count < 1 || parts_count > PARTS_MAX)
-        return tn_err_set(err, TN_E_INVALID, "an upload has 1 … %d parts, not %d", PARTS_MAX,
-                          parts_count);
-    TN_TRY(upload_open(store, key, upload_id, &folder, err));
-    int error = pending_open(store, &pending);
-    enum tn_status st = error ? io_error(store, key, error, err) : TN_OK;
-    char *buffer = tn_alloc_raw(COPY_BYTES);
-    for (int i = 0; i < parts_count && st == TN_OK; i++)
-        st = join_part(store, key, folder, i + 1, etags[i], pending.fd, buffer, err);
-    if (st == TN_OK)
-        st = publish(store, &pending, key, false, err);
-    tn_free(buffer);
-    pending_drop(&pending);
-    close(folder);
-    if (st == TN_OK)
-        upload_remove(store, upload_id);
-    return st;
-}
-
-static enum tn_status folder_upload_abort(struct tn_object_store *base, const char *key,
-                                          const char *upload_id, int64_t deadline_ms,
-                                          struct tn_err *err)
-{
-    struct folder_store *store = (struct folder_store *)base;
-    (void)deadline_ms;
-    TN_TRY(key_check(store, key, err));
-    if (id_ok(upload_id))
-        upload_remove(store, upload_id);
-    return TN_OK;
-}
-
-/* ---- open ---- */
-
-/* Temporary files and uploads that nobody has touched for a week. */
-static void sweep(const struct folder_store *store)
-{
-    size_t count = 0;
-    struct stat st;
-    int tmp = open_folder(store->root, TMP_FOLDER, false);
-    int copy = tmp < 0 ? -1 : fcntl(tmp, F_DUPFD_CLOEXEC, 0);
-    struct entry *entries = copy < 0 ? NULL : read_entries(copy, false, &count);
-    for (size_t i = 0; i < count; i++) {
-        char *name = entries[i].name;
-        size_t len = strlen(name);
-        bool is_upload = name[len - 1] == '/';
-        if (is_upload)
-            name[len - 1] = 0;
-        if (fstatat(tmp, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            st.st_mtim.tv_sec + TMP_AGE_S < time(NULL)) {
-            if (is_upload)
-                upload_remove(store, name);
-            else
-                (void)unlinkat(tmp, name, 0);
-        }
-        tn_free(name);
-    }
-    tn_free(entries);
-    if (tmp >= 0)
-        close(tmp);
+    tni_object_pool_cancel(((struct tni_folder_store *)base)->pool, request);
 }
 
 static void folder_close(struct tn_object_store *base)
 {
-    struct folder_store *store = (struct folder_store *)base;
-    if (!store)
-        return;
+    struct tni_folder_store *store = (struct tni_folder_store *)base;
+    tni_object_pool_free(store->pool);
     if (store->root >= 0)
         close(store->root);
     tn_free(store->path);
+    tn_free(store->url);
     tn_free(store);
 }
 
 static const struct tn_object_store_type folder_type = {
     .name = "folder",
-    .put = folder_put,
-    .get = folder_get,
-    .head = folder_head,
-    .list = folder_list,
-    .remove = folder_remove,
-    .upload_start = folder_upload_start,
-    .upload_part = folder_upload_part,
-    .upload_finish = folder_upload_finish,
-    .upload_abort = folder_upload_abort,
+    .submit = folder_submit,
+    .run = folder_run,
+    .cancel = folder_cancel,
     .close = folder_close,
 };
 
@@ -704,11 +555,22 @@ enum tn_status tn_folder_store_open(const char *path, struct tn_object_store **r
     int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return tn_err_set(err, TN_E_IO, "cannot open the folder '%s': %s", path, strerror(errno));
-    struct folder_store *store = tn_alloc(sizeof *store);
+    struct tni_folder_store *store = tn_alloc(sizeof *store);
+    char real[PATH_MAX];
+    const char *name = realpath(path, real) ? real : path;
+    size_t len = strlen(name);
     store->base.type = &folder_type;
-    store->path = tn_strdup(path);
+    store->path = tn_strdup(name);
+    store->url = tn_alloc(len + sizeof "file://");
+    memcpy(store->url, "file://", 7);
+    memcpy(store->url + 7, name, len);
+    store->base.url = store->url;
+    store->base.folder = store->path;
+    store->base.parallel = THREADS_MAX;
+    store->base.part_bytes = (size_t)64 << 20;
     store->root = root;
-    sweep(store);
+    store->pool = tni_object_pool_new(&store->base, THREADS_MAX, folder_run);
+    tni_upload_sweep(store);
     *ret_store = &store->base;
     return TN_OK;
 }

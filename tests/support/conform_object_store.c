@@ -17,14 +17,14 @@ static struct tn_err err;
 
 static enum tn_status put(const char *key, const char *body, bool is_if_absent)
 {
-    return store->type->put(store, key, tn_str_of(body), is_if_absent, DEADLINE_MS, &err);
+    return tn_object_put(store, key, tn_str_of(body), is_if_absent, DEADLINE_MS, &err);
 }
 
 static void check_get(const char *key, int64_t offset, int64_t length, const char *want)
 {
     struct tn_buf body;
     tn_buf_init(&body, 1 << 20);
-    CHECK_OK(store->type->get(store, key, offset, length, &body, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_get(store, key, offset, length, &body, DEADLINE_MS, &err), &err);
     CHECK_STR(tn_buf_str(&body), want);
     tn_buf_release(&body);
 }
@@ -33,7 +33,7 @@ static enum tn_status get_status(const char *key)
 {
     struct tn_buf body;
     tn_buf_init(&body, 1 << 20);
-    enum tn_status st = store->type->get(store, key, 0, -1, &body, DEADLINE_MS, &err);
+    enum tn_status st = tn_object_get(store, key, 0, -1, &body, DEADLINE_MS, &err);
     tn_buf_release(&body);
     return st;
 }
@@ -46,11 +46,11 @@ static void case_objects(void)
     check_get("one", 1, 3, "ell");
     check_get("one", 4, 100, "o");
     check_get("one", 5, -1, "");
-    CHECK_OK(store->type->head(store, "one", &info, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_head(store, "one", &info, DEADLINE_MS, &err), &err);
     CHECK(info.size == 5 && info.modified_ms > 0 && info.etag[0]);
     CHECK_INT(put("one", "replaced", false), TN_OK);
     check_get("one", 0, -1, "replaced");
-    CHECK_OK(store->type->head(store, "one", &later, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_head(store, "one", &later, DEADLINE_MS, &err), &err);
     CHECK(strcmp(info.etag, later.etag) != 0);
     CHECK_INT(put("empty", "", false), TN_OK);
     check_get("empty", 0, -1, "");
@@ -59,9 +59,9 @@ static void case_objects(void)
     CHECK_INT(get_status("absent"), TN_NOT_FOUND);
     CHECK_INT(get_status("deep/absent/x"), TN_NOT_FOUND);
     CHECK_INT(get_status("deep/er"), TN_NOT_FOUND);
-    CHECK_INT(store->type->head(store, "absent", &info, DEADLINE_MS, &err), TN_NOT_FOUND);
-    CHECK_INT(store->type->remove(store, "one", DEADLINE_MS, &err), TN_OK);
-    CHECK_INT(store->type->remove(store, "one", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(tn_object_head(store, "absent", &info, DEADLINE_MS, &err), TN_NOT_FOUND);
+    CHECK_INT(tn_object_remove(store, "one", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(tn_object_remove(store, "one", DEADLINE_MS, &err), TN_OK);
     CHECK_INT(get_status("one"), TN_NOT_FOUND);
 }
 
@@ -70,7 +70,7 @@ static void case_if_absent(void)
     CHECK_INT(put("log/0", "first", true), TN_OK);
     CHECK_INT(put("log/0", "second", true), TN_E_EXISTS);
     check_get("log/0", 0, -1, "first");
-    CHECK_INT(store->type->remove(store, "log/0", DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(tn_object_remove(store, "log/0", DEADLINE_MS, &err), TN_OK);
     CHECK_INT(put("log/0", "again", true), TN_OK);
 }
 
@@ -93,13 +93,13 @@ static void *writer_main(void *arg)
         snprintf(key, sizeof key, "race/%d", i);
         snprintf(body, sizeof body, "writer %d", writer->number);
         pthread_barrier_wait(writer->barrier);
-        enum tn_status st = own->type->put(own, key, tn_str_of(body), true, DEADLINE_MS, &mine);
+        enum tn_status st = tn_object_put(own, key, tn_str_of(body), true, DEADLINE_MS, &mine);
         if (st == TN_OK)
             atomic_fetch_add(&writer->winners[i], 1 + (writer->number << 8));
         else if (st != TN_E_EXISTS)
             atomic_fetch_add(&writer->winners[i], 100);
     }
-    own->type->close(own);
+    tn_object_store_close(own);
     return NULL;
 }
 
@@ -151,7 +151,7 @@ static bool on_object(void *ctx, const struct tn_object_info *info)
 static void check_list(const char *prefix, const char *start_after, int max, const char *want)
 {
     struct listed listed = {.text = "", .left = max};
-    CHECK_OK(store->type->list(store, prefix, start_after, on_object, &listed, DEADLINE_MS, &err),
+    CHECK_OK(tn_object_list(store, prefix, start_after, on_object, &listed, DEADLINE_MS, &err),
              &err);
     CHECK_STR(tn_str_of(listed.text), want);
 }
@@ -177,36 +177,35 @@ static void case_list(void)
 
 static void case_multipart(void)
 {
-    char id[256], etags[2][72];
+    char id[TN_OBJECT_UPLOAD_MAX], etags[2][TN_OBJECT_ETAG_MAX];
     struct tn_object_info info = {0};
     char *part = tn_alloc_raw(PART_BYTES);
     memset(part, 'p', PART_BYTES);
-    CHECK_OK(store->type->upload_start(store, "big", id, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_upload_start(store, "big", id, DEADLINE_MS, &err), &err);
     CHECK_OK(
-        store->type->upload_part(store, "big", id, 2, TN_STR("tail"), etags[1], DEADLINE_MS, &err),
+        tn_object_upload_part(store, "big", id, 2, TN_STR("tail"), etags[1], DEADLINE_MS, &err),
         &err);
     CHECK_OK(
-        store->type->upload_part(store, "big", id, 1, TN_STR("wrong"), etags[0], DEADLINE_MS, &err),
+        tn_object_upload_part(store, "big", id, 1, TN_STR("wrong"), etags[0], DEADLINE_MS, &err),
         &err);
     /* a part may be sent again; the last one counts */
-    CHECK_OK(store->type->upload_part(store, "big", id, 1, (struct tn_str){part, PART_BYTES},
-                                      etags[0], DEADLINE_MS, &err),
+    CHECK_OK(tn_object_upload_part(store, "big", id, 1, (struct tn_str){part, PART_BYTES}, etags[0],
+                                   DEADLINE_MS, &err),
              &err);
     CHECK_INT(get_status("big"), TN_NOT_FOUND);
     check_list("big", NULL, 10, "");
-    CHECK_OK(store->type->upload_finish(store, "big", id, (const char(*)[72])etags, 2, DEADLINE_MS,
-                                        &err),
+    CHECK_OK(tn_object_upload_finish(store, "big", id, (const char(*)[TN_OBJECT_ETAG_MAX])etags, 2,
+                                     DEADLINE_MS, &err),
              &err);
-    CHECK_OK(store->type->head(store, "big", &info, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_head(store, "big", &info, DEADLINE_MS, &err), &err);
     CHECK_INT(info.size, PART_BYTES + 4);
     check_get("big", (int64_t)PART_BYTES - 1, 100, "ptail");
-    CHECK_OK(store->type->upload_start(store, "gone", id, DEADLINE_MS, &err), &err);
-    CHECK_OK(
-        store->type->upload_part(store, "gone", id, 1, TN_STR("x"), etags[0], DEADLINE_MS, &err),
-        &err);
-    CHECK_OK(store->type->upload_abort(store, "gone", id, DEADLINE_MS, &err), &err);
-    CHECK(tn_failed(store->type->upload_finish(store, "gone", id, (const char(*)[72])etags, 1,
-                                               DEADLINE_MS, &err)));
+    CHECK_OK(tn_object_upload_start(store, "gone", id, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_upload_part(store, "gone", id, 1, TN_STR("x"), etags[0], DEADLINE_MS, &err),
+             &err);
+    CHECK_OK(tn_object_upload_abort(store, "gone", id, DEADLINE_MS, &err), &err);
+    CHECK(tn_failed(tn_object_upload_finish(
+        store, "gone", id, (const char(*)[TN_OBJECT_ETAG_MAX])etags, 1, DEADLINE_MS, &err)));
     CHECK_INT(get_status("gone"), TN_NOT_FOUND);
     tn_free(part);
 }
@@ -245,7 +244,7 @@ int conform_object_store(const struct conform_object_store_factory *factory)
     case_list();
     case_multipart();
     case_names();
-    store->type->close(store);
+    tn_object_store_close(store);
     if (tn_checks_failed > before)
         fprintf(stderr, "object store '%s': %d checks failed\n", factory->name,
                 tn_checks_failed - before);

@@ -28,30 +28,30 @@ static void test_outside(struct tn_object_store *store)
                                       "./a", "a/",   "a/..",      ".tarn-tmp/x", ".tarn-x", "."};
     struct tn_object_info info;
     struct tn_buf body;
-    char outside[300], link_path[300], id[256];
+    char outside[300], link_path[300], id[TN_OBJECT_UPLOAD_MAX];
     tn_buf_init(&body, 1024);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_INT(store->type->put(store, bad[i], TN_STR("x"), false, 0, &err), TN_E_INVALID);
-        CHECK_INT(store->type->put(store, bad[i], TN_STR("x"), true, 0, &err), TN_E_INVALID);
-        CHECK_INT(store->type->get(store, bad[i], 0, -1, &body, 0, &err), TN_E_INVALID);
-        CHECK_INT(store->type->head(store, bad[i], &info, 0, &err), TN_E_INVALID);
-        CHECK_INT(store->type->remove(store, bad[i], 0, &err), TN_E_INVALID);
-        CHECK_INT(store->type->upload_start(store, bad[i], id, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_put(store, bad[i], TN_STR("x"), false, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_put(store, bad[i], TN_STR("x"), true, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_get(store, bad[i], 0, -1, &body, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_head(store, bad[i], &info, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_remove(store, bad[i], 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_upload_start(store, bad[i], id, 0, &err), TN_E_INVALID);
     }
     /* Links to elsewhere are neither followed nor listed, nor does a put go through them. */
     snprintf(outside, sizeof outside, "%s-outside", root);
     CHECK_INT(mkdir(outside, 0777), 0);
     snprintf(link_path, sizeof link_path, "%s/way-out", root);
     CHECK_INT(symlink(outside, link_path), 0);
-    CHECK(tn_failed(store->type->put(store, "way-out/x", TN_STR("x"), false, 0, &err)));
-    CHECK_INT(store->type->get(store, "way-out/x", 0, -1, &body, 0, &err), TN_NOT_FOUND);
+    CHECK(tn_failed(tn_object_put(store, "way-out/x", TN_STR("x"), false, 0, &err)));
+    CHECK_INT(tn_object_get(store, "way-out/x", 0, -1, &body, 0, &err), TN_NOT_FOUND);
     snprintf(link_path, sizeof link_path, "%s/passwd", root);
     CHECK_INT(symlink("/etc/passwd", link_path), 0);
-    CHECK_INT(store->type->get(store, "passwd", 0, -1, &body, 0, &err), TN_NOT_FOUND);
+    CHECK_INT(tn_object_get(store, "passwd", 0, -1, &body, 0, &err), TN_NOT_FOUND);
     CHECK_INT(body.len, 0);
     /* A put replaces the link itself. */
-    CHECK_OK(store->type->put(store, "passwd", TN_STR("mine"), false, 0, &err), &err);
-    CHECK_OK(store->type->get(store, "passwd", 0, -1, &body, 0, &err), &err);
+    CHECK_OK(tn_object_put(store, "passwd", TN_STR("mine"), false, 0, &err), &err);
+    CHECK_OK(tn_object_get(store, "passwd", 0, -1, &body, 0, &err), &err);
     CHECK_STR(tn_buf_str(&body), "mine");
     CHECK_INT(rmdir(outside), 0); /* still empty */
     tn_buf_release(&body);
@@ -75,14 +75,14 @@ static void test_left_over(void)
     struct tn_object_store *store = open_root(NULL);
     CHECK_INT(access(path, F_OK), -1);
     int count = 0;
-    CHECK_OK(store->type->list(store, ".tarn", NULL, count_object, &count, 0, &err), &err);
+    CHECK_OK(tn_object_list(store, ".tarn", NULL, count_object, &count, 0, &err), &err);
     CHECK_INT(count, 0);
     /* An object where a folder is needed, and the other way round. */
-    CHECK_OK(store->type->put(store, "file", TN_STR("x"), false, 0, &err), &err);
-    CHECK_INT(store->type->put(store, "file/below", TN_STR("x"), false, 0, &err), TN_E_INVALID);
-    CHECK_OK(store->type->put(store, "folder/x", TN_STR("x"), false, 0, &err), &err);
-    CHECK_INT(store->type->put(store, "folder", TN_STR("x"), false, 0, &err), TN_E_INVALID);
-    store->type->close(store);
+    CHECK_OK(tn_object_put(store, "file", TN_STR("x"), false, 0, &err), &err);
+    CHECK_INT(tn_object_put(store, "file/below", TN_STR("x"), false, 0, &err), TN_E_INVALID);
+    CHECK_OK(tn_object_put(store, "folder/x", TN_STR("x"), false, 0, &err), &err);
+    CHECK_INT(tn_object_put(store, "folder", TN_STR("x"), false, 0, &err), TN_E_INVALID);
+    tn_object_store_close(store);
 }
 
 int main(void)
@@ -92,7 +92,7 @@ int main(void)
     CHECK_INT(conform_object_store(&factory), 0);
     struct tn_object_store *store = open_root(NULL);
     test_outside(store);
-    store->type->close(store);
+    tn_object_store_close(store);
     test_left_over();
     CHECK(tn_failed(tn_folder_store_open("/proc/nothing/here", &store, &err)));
     temp_folder_remove(root);
