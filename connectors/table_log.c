@@ -570,7 +570,7 @@ enum tn_status tn_table_log_append(struct tn_object_store *store, struct tn_str 
         st = tn_err_set(err, TN_E_LIMIT, "table log entry %" PRId64 " is larger than %zu bytes",
                         entry->version, TN_TABLE_ENTRY_BYTES_MAX);
     else
-        st = store->type->put(store, key, tn_buf_str(&buf), true, deadline_ms, err);
+        st = tn_object_put(store, key, tn_buf_str(&buf), true, deadline_ms, err);
     tn_buf_release(&buf);
     return st;
 }
@@ -583,7 +583,7 @@ enum tn_status tn_table_log_get(struct tn_object_store *store, struct tn_str roo
     struct tn_buf buf;
     tn_buf_init(&buf, TN_TABLE_ENTRY_BYTES_MAX);
     tn_table_log_key(root, version, key);
-    enum tn_status st = store->type->get(store, key, 0, -1, &buf, deadline_ms, err);
+    enum tn_status st = tn_object_get(store, key, 0, -1, &buf, deadline_ms, err);
     if (st == TN_OK && tn_buf_over(&buf))
         st = tn_err_set(err, TN_E_CORRUPT, "table log entry %" PRId64 " is larger than %zu bytes",
                         version, TN_TABLE_ENTRY_BYTES_MAX);

@@ -155,7 +155,7 @@ static void test_store(const char *folder)
     char key[TN_OBJECT_KEY_MAX + 1];
     tn_table_log_key(TN_STR(""), 42, key);
     CHECK_STR(tn_str_of(key), "_log/00000000000000000042.commit");
-    store->type->close(store);
+    tn_object_store_close(store);
 }
 
 int main(void)
