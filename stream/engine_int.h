@@ -3,8 +3,8 @@
  * ("Commit round").
  *
  * WHO OWNS WHAT. The engine owns queries and workers. A worker (thread) owns every task and source
- * of the partitions p with p mod workers_count == its index, so nothing on the data path is shared
- * between threads. A task is a stage of a query × a partition; it owns its operators (with their
+ * of the partitions placed on it (engine_place.c), so nothing on the data path is shared between
+ * threads. A task is a stage of a query × a partition; it owns its operators (with their
  * ktables, codecs) and inputs. A source reads and decodes one partition of one topic for all inputs
  * that follow it.
  *
@@ -316,6 +316,8 @@ struct tn_engine {
     struct tn_topic dead_topic;
     uint32_t workers_count;
     struct tni_worker workers[TNI_WORKERS_MAX];
+    uint8_t places[TN_PARTITIONS_MAX]; /* worker of a partition + 1; 0 = not placed yet */
+    int64_t placed_records[TNI_WORKERS_MAX];
 
     pthread_mutex_t lock;
     pthread_mutex_t subs_lock;       /* subscriptions; held during their callbacks */
@@ -392,6 +394,9 @@ void tni_engine_metrics_init(struct tn_engine *engine);
 void tni_engine_finish_drops(struct tn_engine *engine);
 
 /* ---- engine_query.c: making and removing queries (workers parked) ---- */
+/* engine_place.c */
+void tni_engine_place(struct tn_engine *engine, const struct tn_plan *plan);
+struct tni_worker *tni_worker_of(struct tn_engine *engine, int32_t partition);
 enum tn_status tni_query_new(struct tn_engine *engine, struct tn_plan *plan,
                              struct tni_query **ret_query, struct tn_err *err);
 void tni_query_free(struct tni_query *query);

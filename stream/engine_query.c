@@ -130,6 +130,7 @@ enum tn_status tni_query_new(struct tn_engine *engine, struct tn_plan *plan,
     query->plan = tn_plan_ref(plan);
     make_shown_schema(query);
     enum tn_status st = create_topics(engine, plan, err);
+    tni_engine_place(engine, plan);
     if (!tn_failed(st))
         st = make_tasks(query, err);
     if (tn_failed(st)) {
@@ -342,9 +343,9 @@ enum tn_status tni_engine_load_marks(struct tn_engine *engine, struct tn_err *er
             tni_positions_free(marks);
             return st;
         }
-        if (st == TN_OK && memcmp(found.log_id, mark->log_id, 16) == 0)
-            tni_dead_restore(engine->workers[(uint32_t)partition % engine->workers_count].dead,
-                             topic, partition, mark->offset);
+        bool is_same = st == TN_OK && memcmp(found.log_id, mark->log_id, 16) == 0;
+        for (uint32_t w = 0; is_same && w < engine->workers_count; w++) /* not placed yet */
+            tni_dead_restore(engine->workers[w].dead, topic, partition, mark->offset);
     }
     tni_positions_free(marks);
     return TN_OK;

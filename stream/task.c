@@ -283,8 +283,8 @@ enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uin
     if (is_global)
         TN_TRY(tni_view_init(&task->global_view, engine->state, 0, err));
     task->has_view = is_global;
-    uint32_t place = is_global ? stage : (uint32_t)partition;
-    task->worker = &engine->workers[place % engine->workers_count];
+    task->worker = is_global ? &engine->workers[stage % engine->workers_count]
+                             : tni_worker_of(engine, partition);
     task->arena = &task->worker->arena;
     atomic_store(&task->state, TNI_TASK_STOPPED);
     bool global_nodes[TN_NODES_MAX];

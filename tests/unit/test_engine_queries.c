@@ -563,6 +563,35 @@ static void test_emit_interval(void)
     engine_world_release(&w);
 }
 
+/* Three workers; partition 1 holds as much as the others together. */
+static void test_places_follow_records(void)
+{
+    static const int records_count[6] = {10, 100, 30, 30, 0, 0};
+    struct engine_world w;
+    engine_world_init(&w);
+    engine_world_topic(&w, "weights", 6);
+    engine_world_topic(&w, "weighed", 6);
+    for (int32_t p = 0; p < 6; p++)
+        for (int i = 0; i < records_count[p]; i++)
+            tn_mem_log_put(w.log, "weights", p, TN_STR("abcd"), TN_STR("{}"), i);
+    struct plan_kit kit = kit_new("Q");
+    struct tn_topic_decl *from = kit_decl(&kit, "weights", "key INTEGER, g INTEGER", 1,
+                                          &tn_format_kafka, &tn_format_json, 6);
+    struct tn_topic_decl *to = kit_decl(&kit, "weighed", "key INTEGER, g INTEGER", 1,
+                                        &tn_format_kafka, &tn_format_json, 6);
+    kit_sink(&kit, kit_source(&kit, from), to);
+    kit_stage(&kit, 6);
+    engine_world_add(&w, kit_done(&kit));
+    uint32_t heavy = tni_worker_of(w.engine, 1)->index, second = tni_worker_of(w.engine, 2)->index;
+    CHECK(second != heavy);
+    CHECK(tni_worker_of(w.engine, 3)->index != heavy &&
+          tni_worker_of(w.engine, 3)->index != second);
+    CHECK(tni_worker_of(w.engine, 0)->index != heavy);
+    CHECK_INT(tni_worker_of(w.engine, 4)->index, 1); /* empty: by number */
+    CHECK_INT(tni_worker_of(w.engine, 5)->index, 2);
+    engine_world_release(&w);
+}
+
 int main(void)
 {
     test_policy_fail();
@@ -579,5 +608,6 @@ int main(void)
     test_join_order();
     test_task_idle();
     test_emit_interval();
+    test_places_follow_records();
     return TN_TEST_END();
 }
