@@ -17,6 +17,7 @@
 
 #include "connectors/formats.h"
 #include "connectors/http_server.h"
+#include "connectors/object_url.h"
 #include "connectors/producer.h"
 #include "connectors/zoneinfo.h"
 #include "dashboards/live.h"
@@ -177,7 +178,9 @@ struct server {
     struct settings settings;
     struct tn_store_config store_config;
     struct tn_http_config http_config;
+    struct tn_s3_options s3_options;
     struct tn_metrics *metrics;
+    struct tn_object_stores *stores; /* of sinks and zones, by URL */
     struct tn_store *store;
     struct tn_log *log;
     struct tn_state *state;
@@ -197,6 +200,7 @@ static void server_init(struct server *server)
     tn_opt_defaults(&engine_opts, &server->settings, &server->arena);
     tn_store_config_init(&server->store_config);
     tn_http_config_init(&server->http_config);
+    tn_opt_defaults(&tn_s3_opts, &server->s3_options, &server->arena);
 }
 
 /* --set key=value: the table that knows the key takes it; an unknown key names the nearest of all
@@ -212,6 +216,8 @@ static enum tn_status server_set(struct server *server, struct tn_str pair, stru
         return tn_opt_set(&tn_store_opts, &server->store_config, name, value, &server->arena, err);
     if (tn_opt_find(&tn_http_opts, name))
         return tn_opt_set(&tn_http_opts, &server->http_config, name, value, &server->arena, err);
+    if (tn_opt_find(&tn_s3_opts, name))
+        return tn_opt_set(&tn_s3_opts, &server->s3_options, name, value, &server->arena, err);
     return tn_opt_set(&engine_opts, &server->settings, name, value, &server->arena, err);
 }
 
@@ -264,6 +270,7 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     server->store_config.application_id = server->settings.application_id;
     server->store_config.clock = &system_clock;
     server->metrics = tn_metrics_new();
+    server->stores = tn_object_stores_new(&server->s3_options, &system_clock, server->metrics);
     TN_TRY(tn_store_open(&server->store_config, &server->store, err));
     TN_TRY(tn_rocks_log_open(server->store, &server->log, err));
     TN_TRY(tn_rocks_state_open(server->store, &server->state, err));
@@ -337,6 +344,7 @@ static void server_close(struct server *server)
     if (server->log)
         server->log->type->close(server->log);
     tn_store_close(server->store);
+    tn_object_stores_free(server->stores);
     tn_metrics_free(server->metrics);
     tn_arena_release(&server->arena);
 }
@@ -437,6 +445,7 @@ static void print_server_opts(void)
     print_opts(&engine_opts);
     print_opts(&tn_store_opts);
     print_opts(&tn_http_opts);
+    print_opts(&tn_s3_opts);
 }
 
 static enum tn_status read_file(const char *path, struct tn_buf *ret_text, struct tn_err *err)
@@ -763,8 +772,8 @@ static int command_help(const struct args *args)
 
 static int command_options(const struct args *args)
 {
-    static const struct tn_opts *const tables[] = {&engine_opts, &tn_store_opts, &tn_http_opts,
-                                                   &tn_producer_opts, &tn_shell_opts};
+    static const struct tn_opts *const tables[] = {&engine_opts, &tn_store_opts,    &tn_http_opts,
+                                                   &tn_s3_opts,  &tn_producer_opts, &tn_shell_opts};
     struct tn_buf buf;
     (void)args;
     tn_buf_init(&buf, 1 << 20);
