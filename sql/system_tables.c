@@ -83,6 +83,8 @@ static bool queries_row(void *ctx, const struct tn_query_info *info)
     fill_ms(fill, info->stream_time_ms);
     tni_fill_int(fill, info->state_keys);
     tni_fill_int(fill, info->state_bytes);
+    tni_fill_int(fill, info->state_hits);
+    tni_fill_int(fill, info->state_misses);
     tni_fill_text(fill, info->state == TN_QUERY_FAILED ? info->error.message : NULL);
     tni_fill_text(fill, info->plan->statement);
     fill_ms(fill, query ? query->created_ms : 0);
@@ -708,8 +710,9 @@ static const struct table_desc {
       {"rows_late", LONG},     {"rows_bad", LONG},      {"rows_unmatched", LONG},
       {"rows_null_key", LONG}, {"lag_records", LONG},   {"lag_ms", LONG},
       {"restore_done", LONG},  {"restore_total", LONG}, {"stream_time", STAMP},
-      {"state_keys", LONG},    {"state_bytes", LONG},   {"error", TEXT},
-      {"statement", TEXT},     {"created", STAMP}}},
+      {"state_keys", LONG},    {"state_bytes", LONG},   {"state_hits", LONG},
+      {"state_misses", LONG},  {"error", TEXT},         {"statement", TEXT},
+      {"created", STAMP}}},
     {"system",
      "streams",
      "streams, what they hold and who still reads it",

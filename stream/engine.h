@@ -72,6 +72,7 @@ struct tn_query_info {
     int64_t restore_done, restore_total; /* changelog records */
     int64_t stream_time_ms;
     int64_t state_keys, state_bytes;
+    int64_t state_hits, state_misses; /* keys looked for: found in memory, or not */
 };
 void tn_engine_each_query(struct tn_engine *engine,
                           bool (*each)(void *ctx, const struct tn_query_info *info), void *ctx);

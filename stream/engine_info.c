@@ -101,6 +101,8 @@ static void add_task(struct tn_query_info *info, struct tni_task *task, int64_t 
         tni_ktable_stats(task->ops[i].kt, &stats);
         info->state_keys += stats.keys_total;
         info->state_bytes += stats.bytes;
+        info->state_hits += stats.hits;
+        info->state_misses += stats.misses;
     }
 }
 

@@ -3,7 +3,7 @@
  *
  *   core     5 M events, 10,000 keys (Zipf 1.0), one thread: decode → count by key → coalesced
  * changelog wide     the same with 2 M keys; state flushed, read back by a second open, both timed
- *   cold     10 M keys uniform, state.cache.bytes 64 MB; misses printed
+ *   cold     10 M keys uniform, state.cache.bytes 64 MB; the share of misses is printed
  *   workers  core over 4 partitions with 1 and with 2 worker threads, wall time
  *
  * Results are compared with the reference before any figure is printed: same keys and counts, dead
@@ -147,7 +147,7 @@ static void rig_apply(struct rig *rig)
 }
 
 struct totals {
-    int64_t in, bad, lag;
+    int64_t in, bad, lag, hits, misses;
     bool is_failed;
 };
 
@@ -157,6 +157,8 @@ static bool add_totals(void *ctx, const struct tn_query_info *info)
     totals->in += info->rows_in;
     totals->bad += info->rows_bad;
     totals->lag += info->lag_records;
+    totals->hits += info->state_hits;
+    totals->misses += info->state_misses;
     if (info->state == TN_QUERY_FAILED) {
         fprintf(stderr, "bench: query failed: %s\n", info->error.message);
         totals->is_failed = true;
@@ -225,6 +227,7 @@ static void drain(struct rig *rig)
 struct figures {
     double cpu, wall;
     int64_t changelog_records, changelog_bytes;
+    double miss_share; /* of the keys looked for */
 };
 
 static void run_tarn(const struct shape *shape, const struct events *events,
@@ -239,6 +242,7 @@ static void run_tarn(const struct shape *shape, const struct events *events,
     rig_apply(&rig);
     drain(&rig);
     tn_engine_each_query(rig.engine, add_totals, &totals);
+    ret_figures->miss_share = (double)totals.misses / (double)(totals.hits + totals.misses);
     if (shape->is_reopened) {
         rig_close_engine(&rig);
         rig_open_engine(&rig, 0);
@@ -298,8 +302,10 @@ static void run_shape(const struct shape *shape)
     }
     print_row("bare_core.c", bare, shape->rounds, (double)events.count, &bare_median);
     print_row("tarn", tarn, shape->rounds, (double)events.count, &tarn_median);
-    printf("  ratio %.2f x bare; %lld changelog records, %.1f MB\n\n", bare_median / tarn_median,
-           (long long)figures[0].changelog_records, (double)figures[0].changelog_bytes / 1e6);
+    printf(
+        "  ratio %.2f x bare; %lld changelog records, %.1f MB; %.1f %% of keys not in memory\n\n",
+        bare_median / tarn_median, (long long)figures[0].changelog_records,
+        (double)figures[0].changelog_bytes / 1e6, figures[0].miss_share * 100);
     bench_report(shape->name, "events per CPU-second", "events/s",
                  (double)events.count / tarn_median, (double)events.count / bare_median,
                  "bare_core.c");
