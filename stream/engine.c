@@ -215,6 +215,9 @@ void tni_engine_fail(struct tn_engine *engine, const struct tn_err *err)
     engine->fatal.fatal = true;
     atomic_store(&engine->is_fatal, true);
     pthread_mutex_unlock(&engine->lock);
+    if (engine->member) /* others take over */
+        engine->log->type->member_close(engine->member);
+    engine->member = NULL;
     engine->log->type->txn_close(engine->txn);
     engine->txn = NULL;
     tn_logf(TN_LOG_ERROR, "engine", "processing stopped: %s", err->message);
@@ -358,6 +361,7 @@ static void init_config(struct tn_engine *engine, const struct tn_engine_config 
         engine->config.round_bytes_max = 64 << 20;
     if (engine->config.commit_interval_ms <= 0)
         engine->config.commit_interval_ms = 100;
+    engine->has_members = config->is_member && engine->log->type->member_open;
     if (engine->config.state_cache_bytes <= 0)
         engine->config.state_cache_bytes = 64 << 20;
     tni_budget_init(&engine->budget, engine->config.state_cache_bytes);
@@ -417,6 +421,9 @@ void tni_engine_abandon(struct tn_engine *engine)
     stop_threads(engine);
     engine->log->type->txn_close(engine->txn);
     engine->txn = NULL;
+    if (engine->member)
+        engine->log->type->member_close(engine->member);
+    engine->member = NULL;
     for (uint32_t q = 0; q < engine->queries_count; q++)
         for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++)
             (void)tni_task_drop_changes(&engine->queries[q]->tasks[t], NULL);
@@ -430,6 +437,7 @@ void tni_engine_abandon(struct tn_engine *engine)
     for (uint32_t i = 0; i < engine->dropped_count; i++)
         tn_free((char *)(uintptr_t)engine->dropped_positions[i].ptr);
     tn_free(engine->dropped_positions);
+    tn_free(engine->groups);
     for (uint32_t w = 0; w < engine->workers_count; w++)
         release_worker(&engine->workers[w]);
     if (engine->has_view)
@@ -449,7 +457,9 @@ static enum tn_status run_close(struct tn_engine *engine, void *ctx, struct tn_e
     (void)ctx;
     if (atomic_load(&engine->is_fatal))
         return TN_OK; /* write nothing anywhere */
-    return tni_round_flush(engine, true, err);
+    TN_TRY(tni_round_flush(engine, true, err));
+    tni_member_leave(engine);
+    return TN_OK;
 }
 
 void tn_engine_close(struct tn_engine *engine)

@@ -33,6 +33,9 @@ struct tn_engine_config {
     struct tn_metrics *metrics; /* registry to add to; NULL = the engine keeps its own */
     bool is_flush_every_commit; /* tests: state reaches the store at each commit */
     bool is_at_least_once;
+    bool is_member;         /* share the work with other processes through the log's membership */
+    int32_t standbys_count; /* num.standby.replicas: > 0 keeps warm copies of what others own */
+    bool is_scan_partial;   /* table scans show the partitions that are here and leave out others */
     const struct tn_formats *formats;
 };
 
@@ -89,6 +92,10 @@ void tn_engine_each_position(struct tn_engine *engine,
 
 /* Names and meanings of the engine's metrics, for documents. */
 const struct tn_metric_desc *tn_engine_metric_descs(size_t *ret_count);
+
+/* Partition numbers this process works on, ascending into `ret` (room for max); the count. Without
+ * membership −1: all. @thread any */
+int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max);
 
 /* All queries restored and following their inputs? Otherwise the text names what is missing. */
 bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_reason);

@@ -86,6 +86,7 @@ static enum tn_status run_add(struct tn_engine *engine, void *ctx, struct tn_err
             return tn_err_set(err, TN_E_BUSY, "the dropped query '%s' is still being removed",
                               plan->query_id);
     struct tni_query *query = NULL;
+    TN_TRY(tni_member_join(engine, tni_plan_width(plan), err));
     TN_TRY(tni_query_new(engine, plan, &query, err));
     enum tn_status st = tni_query_attach(query, err);
     if (tn_failed(st)) {
@@ -111,6 +112,7 @@ static enum tn_status run_replace(struct tn_engine *engine, void *ctx, struct tn
     struct tni_query *old = tni_engine_find(engine, plan->query_id), *query = NULL;
     if (!old)
         return no_query(plan->query_id, err);
+    TN_TRY(tni_member_join(engine, tni_plan_width(plan), err));
     TN_TRY(tni_round_flush(engine, true, err)); /* the new tables are loaded from the state port */
     TN_TRY(tni_query_new(engine, plan, &query, err));
     atomic_store(&query->is_paused, atomic_load(&old->is_paused));

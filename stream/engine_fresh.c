@@ -103,7 +103,7 @@ static void add_goals(struct tn_fresh *fresh, const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
-        for (uint32_t i = 0; i < task->inputs_count && !task->is_global; i++) {
+        for (uint32_t i = 0; i < task->inputs_count && !task->is_global && task->is_owned; i++) {
             if (fresh->goals_count == fresh->goals_cap) {
                 fresh->goals_cap = fresh->goals_cap ? fresh->goals_cap * 2 : 32;
                 fresh->goals = tn_realloc(fresh->goals, fresh->goals_cap * sizeof *fresh->goals);
@@ -162,7 +162,7 @@ static enum tn_status look(struct tn_fresh *fresh, struct goal *goal, struct tn_
 {
     struct tn_engine *engine = fresh->engine;
     struct tni_input *input = input_of(engine, goal);
-    if (!input) {
+    if (!input || !input->task->is_owned) {
         goal->is_passed = true;
         return TN_OK;
     }

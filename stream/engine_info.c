@@ -67,6 +67,8 @@ bool tni_query_is_restoring(const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
+        if (!task->is_owned)
+            continue;
         if (atomic_load(&task->state) != TNI_TASK_RUNNING ||
             (task->is_global && !atomic_load(&task->is_ready)))
             return true;
@@ -85,7 +87,7 @@ static enum tn_query_state state_of(const struct tni_query *query)
 
 static void add_task(struct tn_query_info *info, struct tni_task *task, int64_t wall_ms)
 {
-    for (uint32_t i = 0; i < task->inputs_count; i++) {
+    for (uint32_t i = 0; i < task->inputs_count && task->is_owned; i++) {
         int64_t behind = end_of(&task->inputs[i]) - atomic_load(&task->inputs[i].committed);
         if (!task->is_global && behind > 0)
             info->lag_records += behind;
@@ -149,7 +151,7 @@ void tn_engine_each_query(struct tn_engine *engine,
 static bool each_input(struct tni_task *task,
                        bool (*each)(void *ctx, const struct tn_position_info *info), void *ctx)
 {
-    for (uint32_t i = 0; i < task->inputs_count; i++) {
+    for (uint32_t i = 0; i < task->inputs_count && task->is_owned; i++) {
         struct tni_input *input = &task->inputs[i];
         struct tn_position_info info = {.query_id = task->query->plan->query_id,
                                         .topic = input->topic.name,

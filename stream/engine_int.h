@@ -28,12 +28,14 @@
 #define TNI_WORKERS_MAX      64
 #define TNI_QUEUE_BLOCKS_MAX 4                 /* decoded reads waiting in one input */
 #define TNI_READ_BYTES_MAX   ((size_t)1 << 20) /* of one read */
+#define TNI_STANDBY_NS       5000000000ll      /* standbys without a position look again */
 #define TNI_COMMIT_GAP_NS    5000000ll /* drained inputs commit no sooner after the last commit */
 #define TNI_FAILURES_MAX     3  /* rounds in a row that fail without progress before a stop */
 #define TNI_TASK_STORES_MAX  32 /* stateful nodes of one stage */
 #define TNI_DEAD_BYTES_MAX   ((size_t)64 << 20) /* dead letters of one round and worker */
 
 struct tni_task;
+struct tni_positions;
 struct tni_query;
 struct tni_worker;
 struct tni_turn;
@@ -102,6 +104,7 @@ struct tni_input {
     atomic_llong committed; /* position of the last committed round */
     atomic_llong applied;   /* everything below is in the committed side of the ktables */
     int64_t handed;         /* position in the last turn handed over */
+    int32_t group;          /* number of its tni_group_offset + 1; 0 = none yet. @thread commit */
 };
 
 /* ---- operators ---- */
@@ -144,7 +147,8 @@ struct tni_op {
     struct tn_records_builder *builders; /* by partition of the topic */
 };
 
-enum tni_task_state { TNI_TASK_RESTORING, TNI_TASK_RUNNING, TNI_TASK_STOPPED };
+/* STANDBY: of another process; follows the changelogs. */
+enum tni_task_state { TNI_TASK_RESTORING, TNI_TASK_RUNNING, TNI_TASK_STOPPED, TNI_TASK_STANDBY };
 
 struct tni_restore; /* task_restore.c */
 
@@ -157,6 +161,8 @@ struct tni_task {
     atomic_int state;            /* enum tni_task_state */
     bool is_made;                /* init got far enough for release */
     bool is_global;              /* fills global tables; outside of rounds */
+    atomic_bool is_owned;        /* this process works on it; changes with workers parked */
+    bool is_new;                 /* owes the first positions of its inputs. @thread commit */
     atomic_bool is_ready;        /* global: end_visible of the start was reached */
     struct tni_view global_view; /* global: its own commits */
     bool has_view;
@@ -203,8 +209,9 @@ struct tni_query {
     atomic_int subscriptions_count;
     const struct tn_schema *shown_schema; /* what scans and subscriptions show; in shown_arena */
     struct tn_arena shown_arena;
-    bool needs_first, is_first_sent; /* @thread commit: a commit must write all positions once */
-    atomic_int state_failures;       /* recoveries in a row that this query asked for */
+    bool needs_first,
+        is_first_sent;         /* @thread commit: a commit must write positions of new tasks */
+    atomic_int state_failures; /* recoveries in a row that this query asked for */
 };
 
 /* ---- rounds ---- */
@@ -244,6 +251,14 @@ struct tni_dead_mark { /* bad records below `next` are dead-lettered */
     char topic[TN_TOPIC_NAME_MAX + 1];
     int32_t partition;
     int64_t next, before;
+};
+
+/* Shared position of the live queries on one input partition, for the log's consumer group: the
+ * foremost one; who is behind (late, paused, failed) has only its own. */
+struct tni_group_offset {
+    struct tn_topic topic;
+    int32_t partition;
+    int64_t committed, sent; /* −1 none; sent: in the open transaction */
 };
 
 /* What one worker hands over. */
@@ -363,6 +378,25 @@ struct tn_engine {
     struct tni_query **dropping; /* out of the list, removed after that commit */
     uint32_t dropping_count, dropping_cap;
     uint32_t step_turn;
+
+    struct tni_group_offset *groups; /* @thread commit */
+    uint32_t groups_count, groups_cap;
+    bool is_group_sent; /* one at least went into the transaction */
+
+    /* membership (engine_member.c). @thread commit, owned also under lock */
+    struct tn_log_member *member; /* NULL: not joined */
+    bool has_members;             /* work is shared: only `owned` partitions are ours */
+    int32_t member_partitions;
+    uint64_t generation;
+    int64_t standbys_at_ns, rejoin_at_ns;
+    uint8_t owned[TN_PARTITIONS_MAX / 8 + 1];
+    struct tni_assignment {
+        bool is_pending, is_lost, is_rejoin;
+        uint64_t generation;
+        uint8_t owned[TN_PARTITIONS_MAX / 8 + 1];
+    } assignment;
+    uint32_t fences_count; /* producers fenced since the last quiet spell */
+    int64_t fenced_at_ns;
     struct tni_engine_metrics {
         struct tn_metric *rows_in, *rows_out, *rows_bad, *commits, *aborts, *recoveries,
             *commit_seconds, *boundary_seconds, *flush_seconds, *flushed_rows, *dead_letters,
@@ -408,10 +442,32 @@ void tni_query_detach(struct tni_query *query);
 /* Positions, ktables and replays as the log and the state port have them now. */
 enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err);
 /* Delete repartition topics and own changelogs. */
+/* One task anew: owned ones get positions and restore, others a standby or nothing. */
+enum tn_status tni_task_load(struct tni_task *task, const struct tni_positions *positions,
+                             struct tn_err *err);
 enum tn_status tni_query_drop_topics(struct tni_query *query, struct tn_err *err);
 enum tn_status tni_engine_load_marks(struct tn_engine *engine, struct tn_err *err);
 /* Everything in memory is dropped and comes back from the log: after an indefinite commit. */
 enum tn_status tni_engine_recover(struct tn_engine *engine, struct tn_err *err);
+
+/* ---- engine_member.c: which partitions are ours ---- */
+/* Widest stage of a plan that shares its work; 0 = everybody runs it. */
+int32_t tni_plan_width(const struct tn_plan *plan);
+/* Join with room for `partitions_count`, or join again with more. Workers parked. */
+enum tn_status tni_member_join(struct tn_engine *engine, int32_t partitions_count,
+                               struct tn_err *err);
+void tni_member_leave(struct tn_engine *engine);
+/* Ask for news; true while an assignment waits to be applied. */
+bool tni_member_poll(struct tn_engine *engine);
+/* Give up what is gone, take over what is new. Workers parked, nothing open. */
+void tni_member_apply(struct tn_engine *engine);
+/* The producer was fenced: true when this process joins again, false when it must stop. */
+bool tni_member_rejoin(struct tn_engine *engine, const struct tn_err *err);
+bool tni_engine_owns(const struct tn_engine *engine, const struct tni_task *task);
+static inline bool tni_bit_is_set(const uint8_t *bits, int32_t i)
+{
+    return bits[i / 8] >> (i % 8) & 1;
+}
 
 /* ---- task.c ---- */
 enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uint32_t stage,
@@ -426,6 +482,8 @@ void tni_turn_emit(struct tni_turn *turn, const struct tn_topic *topic, int32_t 
 struct tni_turn *tni_task_boundary(struct tni_task *task, struct tn_err *err);
 /* Roll back what is open and what of this task is in the engine's parts. */
 enum tn_status tni_task_drop_changes(struct tni_task *task, struct tn_err *err);
+/* Forget what is loaded: no tables, no inputs, STOPPED. Workers parked. */
+void tni_task_stop(struct tni_task *task);
 /* The same, and back to the committed positions. */
 enum tn_status tni_task_rewind(struct tni_task *task, struct tn_err *err);
 /* Consume what the inputs hold, as far as their merge allows. TN_AGAIN: nothing to do. */
@@ -497,6 +555,8 @@ enum tn_status tni_restore_prepare(struct tni_task *task, bool is_new, struct tn
 void tni_op_set_table(struct tni_task *task, struct tni_op *op, struct tni_ktable *kt);
 /* Remove the rows and the meta of a store partition from the state port. */
 enum tn_status tni_state_drop(struct tni_task *task, const struct tni_op *op, struct tn_err *err);
+/* One read of a standby's changelogs. */
+enum tn_status tni_standby_step(struct tni_task *task, struct tn_err *err);
 /* One read of replay. TN_END: done. */
 enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err);
 void tni_restore_free(struct tni_restore *restore);
@@ -557,9 +617,14 @@ enum tn_status tni_worker_step(struct tni_worker *worker);
 /* Write committed, unflushed rows and their positions to the state port, where it is time; is_all:
  * everything. */
 enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_err *err);
+/* Rows and positions of one task, now. */
+enum tn_status tni_task_flush(struct tn_engine *engine, struct tni_task *task, struct tn_err *err);
 /* Tell the log what the committed positions of the query still need; is_released: nothing any more.
  */
 void tni_query_hold(struct tni_query *query, bool is_released);
+/* Whose records the log refused at commit_poll; NULL = nobody's. */
+struct tni_query *tni_commit_culprit(struct tn_engine *engine);
+void tni_group_forget(struct tn_engine *engine, bool is_all);
 /* begin … commit_start of the collected parts. A failure names the query to blame in *ret_culprit
  * (or NULL). */
 enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret_culprit,

@@ -164,14 +164,17 @@ static bool is_internal(const struct tni_query *query, const struct tni_input *i
 static int64_t first_position(const struct tni_query *query, const struct tni_input *input,
                               const struct tn_offsets *offsets)
 {
-    if (is_internal(query, input)) /* what is there was written by an earlier life of the query */
-        return offsets->end_visible;
+    if (is_internal(query, input)) /* alone: what is there was written by an earlier life of the
+                                      query; with others, by another process of this one */
+        return query->engine->has_members ? offsets->start : offsets->end_visible;
     bool is_latest = query->plan->is_from_latest && !input->is_table;
     return is_latest ? offsets->end_visible : offsets->start;
 }
 
 static void refuse_position(struct tni_query *query, const struct tni_input *input, const char *why)
 {
+    if (!input->task->is_owned)
+        return; /* its owner says it */
     struct tn_err err = TN_ERR_INIT;
     tn_err_set(&err, TN_E_INVALID, "topic '%s' partition %d %s", input->topic.name,
                input->partition, why);
@@ -188,7 +191,8 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
     int64_t at = first_position(query, input, &offsets);
     if (position && memcmp(position->log_id, input->topic.log_id, 16) != 0) {
         refuse_position(query, input, "was deleted and created anew since the last commit");
-    } else if (position && position->offset > offsets.end_visible) {
+    } else if (position && position->offset > offsets.end_visible &&
+               position->offset > offsets.end_written) {
         refuse_position(query, input, "ends before the committed position");
     } else if (position && position->offset < offsets.start) {
         tn_logf(TN_LOG_WARN, "engine",
@@ -246,13 +250,39 @@ static enum tn_status forget_task(struct tni_task *task, struct tn_err *err)
     return TN_OK;
 }
 
-static enum tn_status load_task(struct tni_task *task, const struct tni_positions *positions,
-                                struct tn_err *err)
+void tni_task_stop(struct tni_task *task)
+{
+    atomic_store(&task->state, TNI_TASK_STOPPED);
+    (void)forget_task(task, NULL); /* nothing is open, so nothing can fail that matters */
+    tni_restore_free(task->restore);
+    task->restore = NULL;
+}
+
+static bool has_standbys(const struct tni_query *query)
+{
+    return query->engine->config.standbys_count > 0 && query->plan->sink_name;
+}
+
+/* A standby starts where somebody has committed; before that there is nothing to follow. */
+static enum tn_status load_other(struct tni_task *task, bool is_new, struct tn_err *err)
+{
+    if (is_new)
+        return TN_OK;
+    TN_TRY(tni_restore_prepare(task, false, err));
+    atomic_store(&task->state, TNI_TASK_STANDBY);
+    return TN_OK;
+}
+
+enum tn_status tni_task_load(struct tni_task *task, const struct tni_positions *positions,
+                             struct tn_err *err)
 {
     struct tni_query *query = task->query;
     bool is_new = true;
     atomic_store(&task->state, TNI_TASK_STOPPED); /* until all of it is there */
+    task->is_owned = tni_engine_owns(query->engine, task);
     TN_TRY(forget_task(task, err));
+    if (!task->is_owned && !has_standbys(query))
+        return TN_OK;
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         struct tni_input *input = &task->inputs[i];
         const struct tni_position *position =
@@ -265,7 +295,11 @@ static enum tn_status load_task(struct tni_task *task, const struct tni_position
             load_times(task, position);
         }
     }
+    if (!task->is_owned)
+        return load_other(task, is_new, err);
     TN_TRY(tni_restore_prepare(task, is_new, err));
+    task->is_new = is_new && !task->is_global && query->plan->sink_name;
+    query->needs_first |= task->is_new;
     atomic_store(&task->is_ready, false);
     bool is_running = task->is_global;
     atomic_store(&task->state, is_running ? TNI_TASK_RUNNING : TNI_TASK_RESTORING);
@@ -279,9 +313,9 @@ enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err)
     atomic_store(&query->restore_done, 0);
     atomic_store(&query->restore_total, 0);
     enum tn_status st = TN_OK;
+    query->needs_first = false;
     for (uint32_t t = 0; t < query->tasks_count && !tn_failed(st); t++)
-        st = load_task(&query->tasks[t], positions, err);
-    query->needs_first = query->plan->sink_name && tni_positions_count(positions) == 0;
+        st = tni_task_load(&query->tasks[t], positions, err);
     tni_positions_free(positions);
     if (!tn_failed(st)) /* stores may have been dropped: no pin may see them again */
         st = tni_view_refresh(&query->engine->view, err);

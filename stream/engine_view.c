@@ -274,12 +274,20 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
         struct tni_task *task = &query->tasks[t];
         if (task->is_global || task->stage != scan->stage)
             continue;
-        if (atomic_load(&task->state) != TNI_TASK_RUNNING || !task->ops[number].kt)
+        scan->keys_count = task->ops[number].keys_count;
+        if (!task->is_owned && atomic_load(&task->state) != TNI_TASK_STANDBY) {
+            if (query->engine->config.is_scan_partial)
+                continue;
+            return tn_err_set(
+                err, TN_E_BUSY, "partition %d of query '%s' is at another process of '%s'",
+                task->partition, query->plan->query_id, query->engine->application_id);
+        }
+        bool is_usable = !task->is_owned || atomic_load(&task->state) == TNI_TASK_RUNNING;
+        if (!is_usable || !task->ops[number].kt)
             return tn_err_set(err, TN_E_BUSY,
                               "the table of query '%s' is being restored: %lld of %lld records",
                               query->plan->query_id, (long long)atomic_load(&query->restore_done),
                               (long long)atomic_load(&query->restore_total));
-        scan->keys_count = task->ops[number].keys_count;
         scan->tables[scan->tables_count++] = tni_ktable_ref(task->ops[number].kt);
     }
     return TN_OK;

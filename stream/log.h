@@ -54,6 +54,9 @@ struct tn_offsets {
     int64_t end_visible;
     int64_t end_durable;
     int64_t bytes; /* stored bytes; −1 unknown */
+    /* End including records of transactions that are not decided yet (high watermark): a replay
+     * that must miss nothing waits until end_visible has passed it. 0 = the same as end_visible. */
+    int64_t end_written;
 };
 
 /* Signalled from any thread, many times; must only set a flag and notify. */
@@ -146,7 +149,9 @@ struct tn_log_type {
     /* After TN_OK from commit_poll: offset of the first record of a slot. */
     int64_t (*txn_offset)(const struct tn_log_txn *txn, uint32_t slot);
     void (*txn_close)(struct tn_log_txn *txn); /* aborts when not committed; NULL is a no-op */
-    /* All committed positions whose key starts with `prefix`, in key order. */
+    /* All committed positions whose key starts with `prefix`, in key order. Stable: what was
+     * written by a transaction still undecided at the call is waited for, or the call fails
+     * retriably. */
     enum tn_status (*positions)(struct tn_log *log, struct tn_str prefix,
                                 enum tn_status (*each)(void *ctx, struct tn_str key,
                                                        struct tn_str value, struct tn_err *err),
@@ -161,7 +166,9 @@ struct tn_log_type {
     void (*hold)(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                  const char *holder, int64_t offset);
     /* The shared position of the live queries on one input partition, as others see it (consumer
-     * groups and their lag); part of the transaction. */
+     * groups and their lag); part of the transaction. With a member, at least one goes into every
+     * transaction, after all its records are acknowledged: what a member that lost its partitions
+     * wrote is then either refused, or seen as undecided by its successor. */
     enum tn_status (*txn_group_offset)(struct tn_log_txn *txn, const struct tn_topic *topic,
                                        int32_t partition, int64_t offset, struct tn_err *err);
     /* After commit_poll failed: the slot whose records the log refused; UINT32_MAX = none is to

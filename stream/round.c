@@ -24,7 +24,8 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
-#define POLL_NS        2000000ll /* of a commit whose log does not signal */
+#define MEMBER_NS      500000000ll /* news of the group are asked for this often */
+#define POLL_NS        2000000ll   /* of a commit whose log does not signal */
 #define BACKOFF_MS_MAX 1000
 
 /* ---- parts ---- */
@@ -108,7 +109,7 @@ static bool has_controls(struct tn_engine *engine)
     pthread_mutex_lock(&engine->lock);
     bool has = engine->controls != NULL;
     pthread_mutex_unlock(&engine->lock);
-    return has;
+    return has || engine->assignment.is_pending;
 }
 
 static bool is_due(struct tn_engine *engine, int64_t now)
@@ -128,7 +129,7 @@ static bool is_due(struct tn_engine *engine, int64_t now)
     return p.has_rows && p.is_drained && now - engine->committed_at_ns >= gap_ns(engine);
 }
 
-int64_t tni_round_deadline_ns(struct tn_engine *engine)
+static int64_t deadline_ns(struct tn_engine *engine)
 {
     int64_t now = tn_mono_ns(engine->clock);
     if (engine->round_state == TNI_ROUND_COMMITTING || engine->round_state == TNI_ROUND_CLOSING)
@@ -142,6 +143,13 @@ int64_t tni_round_deadline_ns(struct tn_engine *engine)
     if (p.has_rows && p.is_drained && engine->committed_at_ns + gap_ns(engine) < at)
         at = engine->committed_at_ns + gap_ns(engine);
     return at > engine->retry_at_ns ? at : engine->retry_at_ns;
+}
+
+/* A group wants to be looked at even when nothing flows. */
+int64_t tni_round_deadline_ns(struct tn_engine *engine)
+{
+    int64_t at = deadline_ns(engine), look_at = tn_mono_ns(engine->clock) + MEMBER_NS;
+    return engine->has_members && look_at < at ? look_at : at;
 }
 
 /* ---- parking ---- */
@@ -217,6 +225,7 @@ static void begin_abort(struct tn_engine *engine, enum tni_rewind how)
 {
     engine->log->type->txn_close(engine->txn);
     engine->txn = NULL;
+    tni_group_forget(engine, false);
     engine->rewind = how;
     for (uint32_t q = 0; q < engine->queries_count; q++)
         engine->queries[q]->is_first_sent = false;
@@ -254,6 +263,7 @@ static enum tn_status step_aborting(struct tn_engine *engine)
     }
     tni_parts_clear(engine);
     reset_workers(engine);
+    tni_member_apply(engine);
     engine->rewind = TNI_REWIND_NONE;
     engine->round_state = TNI_ROUND_OPEN;
     unpark(engine);
@@ -281,6 +291,8 @@ static enum tn_status run_controls(struct tn_engine *engine)
         pthread_cond_broadcast(&engine->controls_changed);
         pthread_mutex_unlock(&engine->lock);
     }
+    if (!atomic_load(&engine->is_fatal))
+        tni_member_apply(engine);
     engine->round_state = TNI_ROUND_OPEN;
     unpark(engine);
     return TN_OK;
@@ -308,6 +320,10 @@ static enum tn_status settled(struct tn_engine *engine)
 
 static enum tn_status step_open(struct tn_engine *engine)
 {
+    if (tni_member_poll(engine) && engine->assignment.is_lost) {
+        begin_abort(engine, TNI_REWIND_ABORT);
+        return TN_OK;
+    }
     if (atomic_load(&engine->is_recover_wanted) || atomic_load(&engine->is_abort_wanted)) {
         begin_abort(engine, atomic_load(&engine->is_recover_wanted) ? TNI_REWIND_RECOVER
                                                                     : TNI_REWIND_ABORT);
@@ -332,6 +348,16 @@ static void blame(struct tn_engine *engine, struct tni_query *culprit, const str
         tni_engine_fail(engine, err);
 }
 
+/* Alone: stop. In a group: everything is lost, and this process joins again. */
+static enum tn_status fenced(struct tn_engine *engine, const struct tn_err *err)
+{
+    if (tni_member_rejoin(engine, err))
+        begin_abort(engine, TNI_REWIND_ABORT);
+    else
+        tni_engine_fail(engine, err);
+    return TN_OK;
+}
+
 /* All parts are there: the transaction is filled, over several steps when the log asks for time. */
 static enum tn_status start_commit(struct tn_engine *engine)
 {
@@ -340,10 +366,8 @@ static enum tn_status start_commit(struct tn_engine *engine)
     enum tn_status st = tni_commit_start(engine, &culprit, &err);
     if (st == TN_AGAIN)
         return TN_AGAIN;
-    if (st == TN_E_FENCED) {
-        tni_engine_fail(engine, &err);
-        return TN_OK;
-    }
+    if (st == TN_E_FENCED)
+        return fenced(engine, &err);
     if (tn_failed(st)) {
         if (culprit)
             blame(engine, culprit, &err);
@@ -388,10 +412,11 @@ static enum tn_status step_committing(struct tn_engine *engine)
                           tn_mono_ns(engine->clock) - engine->closing_since_ns);
         return settled(engine);
     }
-    if (st == TN_E_FENCED) {
-        tni_engine_fail(engine, &err);
-        return TN_OK;
-    }
+    if (st == TN_E_FENCED)
+        return fenced(engine, &err);
+    struct tni_query *culprit = tni_commit_culprit(engine);
+    if (culprit)
+        blame(engine, culprit, &err);
     tn_logf(TN_LOG_WARN, "engine", "commit not settled, processing again: outcome=%s: %s",
             tn_status_name(st), err.message);
     begin_abort(engine, st == TN_E_INDEFINITE ? TNI_REWIND_RECOVER : TNI_REWIND_ABORT);

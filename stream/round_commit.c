@@ -63,6 +63,75 @@ static enum tn_status put_position(struct tn_engine *engine, const struct tni_in
                                            err);
 }
 
+/* ---- the group's offsets ---- */
+
+static struct tni_group_offset *group_of(struct tn_engine *engine, struct tni_input *input)
+{
+    for (uint32_t i = 0; i < engine->groups_count && !input->group; i++)
+        if (engine->groups[i].topic.id == input->topic.id &&
+            engine->groups[i].partition == input->partition)
+            input->group = (int32_t)i + 1;
+    if (!input->group) {
+        if (engine->groups_count == engine->groups_cap) {
+            engine->groups_cap = engine->groups_cap ? engine->groups_cap * 2 : 16;
+            engine->groups =
+                tn_realloc(engine->groups, engine->groups_cap * sizeof *engine->groups);
+        }
+        engine->groups[engine->groups_count++] = (struct tni_group_offset){
+            .topic = input->topic, .partition = input->partition, .committed = -1, .sent = -1};
+        input->group = (int32_t)engine->groups_count;
+    }
+    return &engine->groups[input->group - 1];
+}
+
+static enum tn_status put_group(struct tn_engine *engine, struct tni_input *input, int64_t offset,
+                                struct tn_err *err)
+{
+    if (!engine->log->type->txn_group_offset)
+        return TN_OK;
+    struct tni_group_offset *group = group_of(engine, input);
+    int64_t before = group->sent > group->committed ? group->sent : group->committed;
+    if (offset <= before && (engine->is_group_sent || offset < before))
+        return TN_OK; /* behind the foremost; but a transaction without any is not fenced */
+    TN_TRY(engine->log->type->txn_group_offset(engine->txn, &group->topic, group->partition, offset,
+                                               err));
+    group->sent = offset;
+    engine->is_group_sent = true;
+    return TN_OK;
+}
+
+/* Every transaction of a member carries its membership, also one of dropped positions only. */
+static enum tn_status put_any_group(struct tn_engine *engine, struct tn_err *err)
+{
+    for (uint32_t i = 0; i < engine->groups_count && !engine->is_group_sent; i++) {
+        struct tni_group_offset *group = &engine->groups[i];
+        if (group->committed < 0)
+            continue;
+        TN_TRY(engine->log->type->txn_group_offset(engine->txn, &group->topic, group->partition,
+                                                   group->committed, err));
+        engine->is_group_sent = true;
+    }
+    return TN_OK;
+}
+
+void tni_group_forget(struct tn_engine *engine, bool is_all)
+{
+    engine->is_group_sent = false;
+    for (uint32_t i = 0; i < engine->groups_count; i++) {
+        engine->groups[i].sent = -1;
+        if (is_all)
+            engine->groups[i].committed = -1;
+    }
+}
+
+static void settle_groups(struct tn_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->groups_count; i++)
+        if (engine->groups[i].sent > engine->groups[i].committed)
+            engine->groups[i].committed = engine->groups[i].sent;
+    tni_group_forget(engine, false);
+}
+
 /* Where all inputs of a new query stand before anything of it is committed. */
 static enum tn_status put_first(struct tn_engine *engine, const struct tni_query *query,
                                 struct bytes *b, struct tn_err *err)
@@ -72,7 +141,7 @@ static enum tn_status put_first(struct tn_engine *engine, const struct tni_query
         struct tni_position position = {.stream_time_ms = INT64_MIN};
         for (uint32_t i = 0; i < task->ops_count; i++)
             add_store(&position, &task->ops[i], INT64_MIN, INT64_MIN);
-        for (uint32_t i = 0; i < task->inputs_count && !task->is_global; i++) {
+        for (uint32_t i = 0; i < task->inputs_count && task->is_new; i++) {
             position.offset = atomic_load(&task->inputs[i].committed);
             TN_TRY(put_position(engine, &task->inputs[i], &position, b, err));
         }
@@ -95,6 +164,7 @@ static enum tn_status put_positions(struct tn_engine *engine, struct tni_turn *t
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         position.offset = turn->positions[i];
         TN_TRY(put_position(engine, &task->inputs[i], &position, b, err));
+        TN_TRY(put_group(engine, &task->inputs[i], turn->positions[i], err));
     }
     return TN_OK;
 }
@@ -155,6 +225,7 @@ static enum tn_status build(struct tn_engine *engine, struct bytes *b,
     for (uint32_t i = 0; i < engine->dropped_count; i++) /* repeating them does no harm */
         TN_TRY(engine->log->type->txn_position(engine->txn, engine->dropped_positions[i],
                                                (struct tn_str){0}, err));
+    TN_TRY(put_any_group(engine, err));
     tn_crash_point("commit-before-write");
     TN_TRY(engine->log->type->commit_start(engine->txn, &engine->commit_wake, err));
     tn_crash_point("commit-after-write");
@@ -177,6 +248,18 @@ enum tn_status tni_commit_start(struct tn_engine *engine, struct tni_query **ret
     tn_buf_release(&b.key);
     tn_buf_release(&b.value);
     return st;
+}
+
+struct tni_query *tni_commit_culprit(struct tn_engine *engine)
+{
+    const struct tn_log_type *type = engine->log->type;
+    uint32_t slot = type->txn_failed_slot ? type->txn_failed_slot(engine->txn) : UINT32_MAX;
+    for (uint32_t w = 0; w < engine->workers_count && slot != UINT32_MAX; w++)
+        for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
+            for (uint32_t i = 0; i < turn->emits_count; i++)
+                if (turn->emits[i].slot == slot)
+                    return turn->task->query;
+    return NULL;
 }
 
 /* ---- publish ---- */
@@ -206,8 +289,11 @@ static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_
         atomic_store(&task->inputs[i].applied, turn->positions[i]);
     }
     atomic_store(&task->query->state_failures, 0);
-    if (task->query->is_first_sent)
-        task->query->needs_first = false;
+    if (!task->query->is_first_sent)
+        return;
+    task->query->needs_first = false;
+    for (uint32_t t = 0; t < task->query->tasks_count; t++)
+        task->query->tasks[t].is_new = false;
 }
 
 static void gc_turn(const struct tni_turn *turn)
@@ -273,6 +359,7 @@ void tni_commit_publish(struct tn_engine *engine)
     for (uint32_t w = 0; w < engine->workers_count; w++)
         for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
             publish_turn(engine, turn, commit);
+    settle_groups(engine);
     tni_view_advance(&engine->view, commit);
     if (atomic_exchange(&engine->is_gc_wanted, false)) {
         gc_all(engine);
@@ -317,8 +404,7 @@ static void add_meta(struct tni_flush *flush, const struct tni_task *task, const
 
 /* Rows and positions of one task in one atomic change. Positions are taken before the rows:
  * replaying a little again is harmless, missing some would not be. */
-static enum tn_status flush_task(struct tn_engine *engine, struct tni_task *task,
-                                 struct tn_err *err)
+enum tn_status tni_task_flush(struct tn_engine *engine, struct tni_task *task, struct tn_err *err)
 {
     struct tni_flush *flush =
         tni_flush_new(engine->state, task->is_global ? &task->global_view : &engine->view);
@@ -372,7 +458,7 @@ enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_
         for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
             struct tni_task *task = &engine->queries[q]->tasks[t];
             if (unflushed_bytes(task) > 0)
-                TN_TRY(flush_task(engine, task, err));
+                TN_TRY(tni_task_flush(engine, task, err));
         }
     atomic_store(&engine->is_flush_wanted, false);
     engine->flushed_at_ns = tn_mono_ns(engine->clock);

@@ -141,12 +141,30 @@ static void check_ready(struct tni_task *task)
     tni_fresh_signal(task->query->engine);
 }
 
+/* Trouble of a copy is nobody's trouble: it begins again with the next look at the assignment. */
+static enum tn_status standby_unit(struct tni_task *task)
+{
+    struct tn_err err = TN_ERR_INIT;
+    enum tn_status st = tni_standby_step(task, &err);
+    if (!tn_failed(st))
+        return st;
+    tn_logf(TN_LOG_WARN, "engine", "standby stopped: query=%s partition=%d: %s",
+            task->query->plan->query_id, task->partition, err.message);
+    task->is_state_bad = err.code == TN_E_CORRUPT;
+    atomic_store(&task->state, TNI_TASK_STOPPED);
+    return TN_AGAIN;
+}
+
 static enum tn_status task_unit(struct tni_task *task)
 {
     if (task->is_blocked)
         return TN_AGAIN;
-    if (atomic_load(&task->state) == TNI_TASK_RESTORING)
-        return restore_unit(task);
+    switch ((enum tni_task_state)atomic_load(&task->state)) {
+    case TNI_TASK_STOPPED: return TN_AGAIN;
+    case TNI_TASK_STANDBY: return standby_unit(task);
+    case TNI_TASK_RESTORING: return restore_unit(task);
+    case TNI_TASK_RUNNING: break;
+    }
     bool has_changed = attach_inputs(task);
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = tni_task_run(task, &err);

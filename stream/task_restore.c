@@ -30,7 +30,7 @@
 
 struct item {
     struct tni_op *op;
-    int64_t next, end;
+    int64_t next, end; /* end INT64_MAX: followed without end (standby) */
 };
 
 struct tni_restore {
@@ -242,7 +242,8 @@ static void add_item(struct tni_task *task, struct tni_op *op, int64_t next, int
         return;
     struct tni_restore *restore = task->restore;
     restore->items[restore->count++] = (struct item){.op = op, .next = next, .end = end};
-    atomic_fetch_add(&task->query->restore_total, end - next);
+    if (task->is_owned)
+        atomic_fetch_add(&task->query->restore_total, end - next);
 }
 
 static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op, bool is_new,
@@ -251,14 +252,16 @@ static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op
     struct tn_log *log = task->query->engine->log;
     struct tn_offsets offsets;
     TN_TRY(log->type->offsets(log, &op->changelog, task->partition, &offsets, err));
+    int64_t end =
+        offsets.end_written > offsets.end_visible ? offsets.end_written : offsets.end_visible;
     if (is_new)
-        op->changelog_base = offsets.end_visible;
+        op->changelog_base = end;
     if (meta && !*refused)
         *refused = changelog_refused(op, meta, &offsets);
     int64_t from = op->changelog_base > offsets.start ? op->changelog_base : offsets.start;
     if (meta && !*refused)
         from = meta->changelog_next;
-    add_item(task, op, from, offsets.end_visible);
+    add_item(task, op, from, task->is_owned ? end : INT64_MAX);
     return TN_OK;
 }
 
@@ -417,15 +420,12 @@ static enum tn_status apply_records(struct tni_task *task, struct item *item,
     return st;
 }
 
-enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
+/* One read of one changelog. TN_OK: something was applied or passed. TN_AGAIN: not there yet. */
+static enum tn_status replay(struct tni_task *task, struct item *item, struct tn_err *err)
 {
     struct tni_restore *restore = task->restore;
     struct tn_engine *engine = task->query->engine;
-    if (!restore || restore->at == restore->count)
-        return TN_END;
-    struct item *item = &restore->items[restore->at];
     struct tn_read read = {0};
-    tn_crash_point("restore-step");
     enum tn_status st =
         engine->log->type->read(task->worker->reader, &item->op->changelog, task->partition,
                                 item->next, TNI_READ_BYTES_MAX, &read, err);
@@ -441,7 +441,8 @@ enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
     if (st == TN_OK) {
         pthread_mutex_lock(&task->side_lock);
         st = apply_records(task, item, read.records, err);
-        atomic_store(&item->op->changelog_next, next);
+        if (!tn_failed(st))
+            atomic_store(&item->op->changelog_next, next);
         pthread_mutex_unlock(&task->side_lock);
         tn_records_unref(read.records);
         tn_arena_reset(&restore->arena);
@@ -450,12 +451,41 @@ enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
         if (!tni_ktable_trim(item->op->kt))
             atomic_store(&engine->is_flush_wanted, true);
     } else if (next == item->next) {
-        return TN_AGAIN; /* a short answer; the end was visible at the start */
+        tni_look_later(task->worker); /* a short answer, or a transaction that is not decided yet */
+        return TN_AGAIN;
     }
-    atomic_fetch_add(&task->query->restore_done, next - item->next);
+    if (task->is_owned)
+        atomic_fetch_add(&task->query->restore_done, next - item->next);
     atomic_store(&item->op->changelog_next, next);
     item->next = next;
+    return TN_OK;
+}
+
+enum tn_status tni_restore_step(struct tni_task *task, struct tn_err *err)
+{
+    struct tni_restore *restore = task->restore;
+    if (!restore || restore->at == restore->count)
+        return TN_END;
+    struct item *item = &restore->items[restore->at];
+    tn_crash_point("restore-step");
+    enum tn_status st = replay(task, item, err);
+    if (st != TN_OK)
+        return st;
     if (item->next >= item->end)
         restore->at++;
     return restore->at == restore->count ? TN_END : TN_OK;
+}
+
+enum tn_status tni_standby_step(struct tni_task *task, struct tn_err *err)
+{
+    struct tni_restore *restore = task->restore;
+    for (uint32_t i = 0; restore && i < restore->count; i++) {
+        struct item *item = &restore->items[restore->at++ % restore->count];
+        enum tn_status st = replay(task, item, err);
+        if (st == TN_OK)
+            tni_ktable_gc(item->op->kt);
+        if (st != TN_AGAIN)
+            return st;
+    }
+    return TN_AGAIN;
 }

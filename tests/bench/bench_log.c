@@ -134,7 +134,7 @@ static enum tn_status bench_offsets(struct tn_log *base, const struct tn_topic *
     pthread_mutex_lock(&log->lock);
     int64_t end = log->topics[topic->id].ends[partition];
     pthread_mutex_unlock(&log->lock);
-    *ret_offsets = (struct tn_offsets){0, end, end, -1};
+    *ret_offsets = (struct tn_offsets){.end_visible = end, .end_durable = end, .bytes = -1};
     return TN_OK;
 }
 
