@@ -26,6 +26,7 @@
 #include "sql/db.h"
 #include "sql/http_sql.h"
 #include "sql/shell.h"
+#include "sql/trino.h"
 #include "sql/verify.h"
 #include "store/catalog_store.h"
 #include "store/db.h"
@@ -189,6 +190,7 @@ struct server {
     struct tn_db *db;
     struct tn_http_server *http;
     struct tn_http_sql *http_sql;
+    struct tn_trino *trino;
     struct tn_live *live;
     char endpoint[4096];
 };
@@ -298,6 +300,7 @@ static enum tn_status server_listen(struct server *server, const char *listen, s
                                      .rows_max = set->sql_rows_max,
                                      .threads_count = (int)set->sql_threads};
     TN_TRY(tn_http_sql_open(&sql, server->http, &server->http_sql, err));
+    TN_TRY(tn_trino_open(server->http_sql, &server->trino, err));
     struct tn_live_config live = {.db = server->db,
                                   .engine = server->engine,
                                   .log = server->log,
@@ -333,6 +336,7 @@ static void server_close(struct server *server)
     if (server->http)
         tn_http_stop(server->http, STOP_GRACE_MS);
     tn_live_close(server->live);
+    tn_trino_close(server->trino);
     tn_http_sql_close(server->http_sql);
     tn_http_close(server->http);
     tn_db_close(server->db);

@@ -101,6 +101,30 @@ struct tn_str tn_http_header(const struct tn_http_request *req, const char *name
     return (struct tn_str){value ? value : "", len};
 }
 
+struct headers_walk {
+    bool (*each)(void *ctx, struct tn_str name, struct tn_str value);
+    void *ctx;
+};
+
+static enum MHD_Result headers_step(void *cls, enum MHD_ValueKind kind, const char *key,
+                                    size_t key_len, const char *value, size_t value_len)
+{
+    const struct headers_walk *walk = cls;
+    (void)kind;
+    return walk->each(walk->ctx, (struct tn_str){key, key_len},
+                      (struct tn_str){value ? value : "", value_len})
+               ? MHD_YES
+               : MHD_NO;
+}
+
+void tn_http_headers_each(const struct tn_http_request *req,
+                          bool (*each)(void *ctx, struct tn_str name, struct tn_str value),
+                          void *ctx)
+{
+    struct headers_walk walk = {each, ctx};
+    (void)MHD_get_connection_values_n(req->conn->mhd, MHD_HEADER_KIND, headers_step, &walk);
+}
+
 struct tn_str tn_http_param(const struct tn_http_request *req, const char *name)
 {
     size_t want = strlen(name), at = 0;

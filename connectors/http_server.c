@@ -105,7 +105,7 @@ static const struct tn_opt http_items[] = {
     {.name = "http.header.bytes.max",
      .type = TN_OPT_BYTES,
      .offset = AT(header_bytes_max),
-     .deflt = "16k",
+     .deflt = "128k", /* Trino clients carry prepared statements there */
      .min = 1024,
      .max = 262144,
      .help = "size of a request's headers"},
@@ -162,7 +162,7 @@ void tn_http_config_init(struct tn_http_config *config)
                                       .request_ms = 30000,
                                       .idle_ms = 75000,
                                       .stall_ms = 30000,
-                                      .header_bytes_max = 16384,
+                                      .header_bytes_max = 131072,
                                       .uri_bytes_max = 8192,
                                       .body_bytes_max = 1 << 20,
                                       .ingest_bytes_max = 16 << 20,
@@ -579,6 +579,15 @@ static enum MHD_Result request_finish(struct tn_http_request *req)
     return is_abandoned ? tni_http_queue_abandoned(req->conn->mhd) : tni_http_queue_reply(req);
 }
 
+/* "http://host:port/v1/x" → "/v1/x": some clients send absolute request lines. */
+static const char *origin_form(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0)
+        return url;
+    const char *path = strchr(url + 7, '/');
+    return path ? path : "/";
+}
+
 static enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const char *url,
                                    const char *method, const char *version, const char *upload,
                                    size_t *upload_len, void **con_cls)
@@ -592,7 +601,7 @@ static enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const 
         return MHD_NO;
     *con_cls = conn;
     if (!conn->req.is_begun)
-        return request_begin(&conn->req, url, method);
+        return request_begin(&conn->req, origin_form(url), method);
     if (*upload_len > 0) {
         enum MHD_Result ret = request_body(&conn->req, upload, *upload_len);
         *upload_len = 0;

@@ -32,7 +32,7 @@
 
 #define TN_HTTP_ROUTES_MAX    64
 #define TN_HTTP_PARAMS_MAX    4
-#define TN_HTTP_REPLY_HEADERS 12
+#define TN_HTTP_REPLY_HEADERS 32
 #define TN_HTTP_BODY_DEFAULT  ((size_t)1 << 20)
 
 struct tn_http_server;
@@ -103,6 +103,10 @@ struct tn_str tn_http_path(const struct tn_http_request *req); /* percent-decode
 struct tn_str tn_http_peer(const struct tn_http_request *req); /* "127.0.0.1" */
 /* ptr NULL when absent. */
 struct tn_str tn_http_header(const struct tn_http_request *req, const char *name);
+/* Every header line of the request, in order; each returns false to stop. */
+void tn_http_headers_each(const struct tn_http_request *req,
+                          bool (*each)(void *ctx, struct tn_str name, struct tn_str value),
+                          void *ctx);
 struct tn_str tn_http_param(const struct tn_http_request *req,
                             const char *name); /* {name} of the path */
 struct tn_str tn_http_query(const struct tn_http_request *req,

@@ -168,10 +168,10 @@ static enum tn_status run_use(struct tni_admin *admin, struct tn_err *err)
     if (catalog.ptr && !tn_str_eq_nocase(catalog, TN_STR("tarn")) &&
         !tn_str_eq_nocase(catalog, TN_STR("hive")))
         return tn_err_at(err, TN_E_NAME, "CATALOG_NOT_FOUND", use->catalog.line, use->catalog.col,
-                         "no catalog '%.*s', there is tarn (also named hive)", TN_STR_FMT(catalog));
+                         "Catalog '%.*s' not found", TN_STR_FMT(catalog));
     if (!tn_catalog_has_schema(admin->catalog, schema_name))
         return tn_err_at(err, TN_E_NAME, "SCHEMA_NOT_FOUND", use->schema.line, use->schema.col,
-                         "no schema '%.*s'", TN_STR_FMT(schema_name));
+                         "Schema '%.*s' does not exist", TN_STR_FMT(schema_name));
     if (catalog.ptr)
         snprintf(admin->session->catalog, sizeof admin->session->catalog, "%.*s",
                  TN_STR_FMT(catalog));

@@ -69,7 +69,7 @@ static enum tn_status show_schemas(struct show *show)
         if (!tn_str_eq_nocase(catalog, TN_STR("tarn")) &&
             !tn_str_eq_nocase(catalog, TN_STR("hive")))
             return tn_err_at(show->err, TN_E_NAME, "CATALOG_NOT_FOUND", show->ast->name->line,
-                             show->ast->name->col, "no catalog '%.*s'", TN_STR_FMT(catalog));
+                             show->ast->name->col, "Catalog '%.*s' not found", TN_STR_FMT(catalog));
     }
     tn_catalog_each_schema(show->admin->catalog, schema_row, show);
     return finish(show);
@@ -95,7 +95,7 @@ static enum tn_status show_tables(struct show *show)
     if (!tn_catalog_has_schema(show->admin->catalog, show->schema_name))
         return tn_err_at(show->err, TN_E_NAME, "SCHEMA_NOT_FOUND",
                          name ? name->line : show->admin->stmt->line,
-                         name ? name->col : show->admin->stmt->col, "no schema '%.*s'",
+                         name ? name->col : show->admin->stmt->col, "Schema '%.*s' does not exist",
                          TN_STR_FMT(show->schema_name));
     tn_catalog_each(show->admin->catalog, table_row, show);
     return finish(show);

@@ -60,7 +60,7 @@ struct found {
 static bool is_catalog(const struct tni_bind *bind, struct tn_str name)
 {
     (void)bind;
-    return tn_str_eq_nocase(name, TN_STR("tarn")) || tn_str_eq_nocase(name, TN_STR("hive"));
+    return tn_catalog_is_name(name);
 }
 
 /* Do parts[0…count) name the relation? [[catalog.]schema.]alias */
@@ -192,8 +192,8 @@ static enum tn_status not_found(struct tni_ctx *ctx, const struct tn_ast_expr *a
         tn_buf_add_str(&buf, ast->name->parts[i].text);
     }
     const char *nearest = nearest_column(ctx, tn_ast_last(ast->name).text);
-    tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", ast->line, ast->col, "no column '%s'%s%s",
-              tn_buf_cstr(&buf), ctx->scope ? "" : " can be used in ",
+    tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", ast->line, ast->col,
+              "Column '%s' cannot be resolved%s%s", tn_buf_cstr(&buf), ctx->scope ? "" : " in ",
               ctx->scope ? "" : ctx->clause);
     tn_buf_release(&buf);
     if (nearest)
@@ -321,8 +321,8 @@ static enum tn_status schema_not_found(const struct tni_bind *bind, struct tn_st
     struct object_names near = {.count = 0};
     tn_catalog_each_schema(bind->catalog, collect_schema, &near);
     const char *nearest = tn_str_nearest(schema_name, near.names, near.count);
-    tn_err_at(err, TN_E_NAME, "SCHEMA_NOT_FOUND", name->line, name->col, "no schema '%.*s'",
-              TN_STR_FMT(schema_name));
+    tn_err_at(err, TN_E_NAME, "SCHEMA_NOT_FOUND", name->line, name->col,
+              "Schema '%.*s' does not exist", TN_STR_FMT(schema_name));
     if (nearest)
         tn_err_hint(err, "did you mean '%s'?", nearest);
     return TN_E_NAME;
@@ -339,12 +339,13 @@ enum tn_status tni_bind_schema(const struct tni_bind *bind, const struct tn_ast_
                          "a table name has at most three parts: catalog.schema.table");
     if (count == 3 && !is_catalog(bind, parts[0].text))
         return tn_err_at(err, TN_E_NAME, "CATALOG_NOT_FOUND", name->line, name->col,
-                         "no catalog '%.*s', there is tarn (also named hive)",
-                         TN_STR_FMT(parts[0].text));
-    *ret_schema = count > 1 ? parts[count - 2].text : tn_str_of(bind->session_schema);
+                         "Catalog '%.*s' not found", TN_STR_FMT(parts[0].text));
+    struct tn_str catalog = count == 3 ? parts[0].text : tn_str_of(bind->session_catalog);
+    struct tn_str schema = count > 1 ? parts[count - 2].text : tn_str_of(bind->session_schema);
     *ret_name = parts[count - 1].text;
-    if (!tn_catalog_has_schema(bind->catalog, *ret_schema))
-        return schema_not_found(bind, *ret_schema, name, err);
+    *ret_schema = tn_catalog_schema(bind->catalog, catalog, schema);
+    if (!ret_schema->ptr)
+        return schema_not_found(bind, schema, name, err);
     return TN_OK;
 }
 
@@ -361,9 +362,11 @@ enum tn_status tni_bind_object(const struct tni_bind *bind, const struct tn_ast_
     struct object_names near = {.schema_name = schema_name};
     tn_catalog_each(bind->catalog, collect_object, &near);
     const char *nearest = tn_str_nearest(table, near.names, near.count);
+    struct tn_str catalog =
+        name->parts_count == 3 ? name->parts[0].text : tn_str_of(bind->session_catalog);
     tn_err_at(err, TN_E_NAME, "TABLE_NOT_FOUND", name->line, name->col,
-              "no stream or table '%.*s' in schema '%.*s'", TN_STR_FMT(table),
-              TN_STR_FMT(schema_name));
+              "Table '%.*s.%.*s.%.*s' does not exist", TN_STR_FMT(catalog), TN_STR_FMT(schema_name),
+              TN_STR_FMT(table));
     if (nearest)
         tn_err_hint(err, "did you mean '%s'?", nearest);
     return TN_E_NAME;

@@ -55,7 +55,8 @@ static int name_cmp(bool is_exact, struct tn_str a, struct tn_str b)
 /* System schemas are named without case in every mode. */
 static bool is_system_schema(struct tn_str name)
 {
-    return tn_str_eq_nocase(name, TN_STR("system")) ||
+    return (name.len > 7 && tn_str_eq_nocase((struct tn_str){name.ptr, 7}, TN_STR("system."))) ||
+           tn_str_eq_nocase(name, TN_STR("system")) ||
            tn_str_eq_nocase(name, TN_STR("information_schema"));
 }
 

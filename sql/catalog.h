@@ -53,6 +53,18 @@ void tn_catalog_each(const struct tn_catalog *catalog,
 /* Named type of CREATE TYPE; NULL when absent. */
 const struct tn_type *tn_catalog_type(const struct tn_catalog *catalog, struct tn_str name);
 bool tn_catalog_has_schema(const struct tn_catalog *catalog, struct tn_str name);
+/* Catalogs clients name: tarn and hive, which are one, and system. */
+bool tn_catalog_is_name(struct tn_str name);
+/* The schema that `schema` of the catalog named `catalog_name` is, in objects' schema_name: itself,
+ * or "system.jdbc" for jdbc of system. ptr NULL: there is none. */
+struct tn_str tn_catalog_schema(const struct tn_catalog *catalog, struct tn_str catalog_name,
+                                struct tn_str schema);
+/* Schemas of a catalog, in order of names; "jdbc", not "system.jdbc". */
+void tn_catalog_each_schema_of(const struct tn_catalog *catalog, struct tn_str catalog_name,
+                               bool (*each)(void *ctx, const char *name), void *ctx);
+/* Is the object in that catalog? ret_schema: the name of its schema there. */
+bool tn_catalog_object_in(const struct tn_object *object, struct tn_str catalog_name,
+                          const char **ret_schema);
 
 /* One persistent query. INTERNAL: keeps the store of a declared TABLE so that queries see it. */
 enum tn_query_kind { TN_QUERY_CSAS, TN_QUERY_CTAS, TN_QUERY_INSERT, TN_QUERY_INTERNAL };

@@ -12,11 +12,6 @@
 #define STATEMENT_ARENA_MAX ((size_t)64 << 20)
 #define IDLE_CONNECTIONS    4
 
-void tn_session_init(struct tn_session *session)
-{
-    *session = (struct tn_session){.catalog = "tarn", .schema = "default"};
-}
-
 /* ---- opening ---- */
 
 struct replay {
@@ -153,6 +148,7 @@ struct running {
     struct tn_rows *rows;
     struct tn_arena arena;
     struct tn_ast_stmt *stmt;
+    bool is_prepared; /* inside EXECUTE */
     uint32_t params_count;
     struct tn_ast_expr *const *params;
 };
@@ -270,19 +266,29 @@ static enum tn_status run_ddl(struct running *run, struct tn_err *err)
 static enum tn_status run_stmt(struct running *run, enum tn_statement_class *ret_class,
                                struct tn_err *err);
 
-static enum tn_status run_immediate(struct running *run, enum tn_statement_class *ret_class,
-                                    struct tn_err *err)
+static enum tn_status run_prepared(struct running *run, enum tn_statement_class *ret_class,
+                                   struct tn_err *err)
 {
     const struct tn_ast_prepare *prepare = run->stmt->prepare;
-    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql,
-                                 .start_line = prepare->text_line,
-                                 .start_col = prepare->text_col};
-    if (run->params)
+    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql};
+    struct tn_str text = prepare->text;
+    if (run->is_prepared)
         return tni_not_supported(err, run->stmt->line, run->stmt->col,
-                                 "EXECUTE IMMEDIATE inside EXECUTE IMMEDIATE is not supported");
+                                 "EXECUTE inside EXECUTE is not supported");
+    if (run->stmt->kind == TN_AS_EXECUTE_IMMEDIATE) {
+        opts.start_line = prepare->text_line;
+        opts.start_col = prepare->text_col;
+    } else {
+        TN_TRY(tni_prepared_text(run->session, prepare->name.text, &text, err));
+    }
+    run->is_prepared = true;
     run->params = prepare->args;
     run->params_count = prepare->args_count;
-    TN_TRY(tn_parse_statement(prepare->text, &opts, &run->arena, &run->stmt, err));
+    TN_TRY(tn_parse_statement(text, &opts, &run->arena, &run->stmt, err));
+    if (run->stmt->params_count != run->params_count)
+        return tn_err_at(err, TN_E_INVALID, "INVALID_PARAMETER_USAGE", run->stmt->line,
+                         run->stmt->col, "Incorrect number of parameters: expected %u but found %u",
+                         run->stmt->params_count, run->params_count);
     return run_stmt(run, ret_class, err);
 }
 
@@ -306,8 +312,10 @@ static enum tn_status run_stmt(struct running *run, enum tn_statement_class *ret
                  : is_values        ? TN_STMT_INSERT
                  : tni_is_ddl(stmt) ? TN_STMT_DDL
                                     : TN_STMT_ADMIN;
-    if (stmt->kind == TN_AS_EXECUTE_IMMEDIATE)
-        return run_immediate(run, ret_class, err);
+    if (stmt->kind == TN_AS_EXECUTE_IMMEDIATE || stmt->kind == TN_AS_EXECUTE)
+        return run_prepared(run, ret_class, err);
+    run->session->update_type = tni_update_type(stmt);
+    run->session->update_count = -1;
     bool is_reading = is_query || stmt->kind == TN_AS_SHOW || stmt->kind == TN_AS_DESCRIBE ||
                       stmt->kind == TN_AS_EXPLAIN || stmt->kind == TN_AS_PRINT;
     TN_TRY(check_read_only(run, is_reading, err));

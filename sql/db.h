@@ -38,10 +38,20 @@ enum tn_status tn_db_open(
     struct tn_err *err); /* replays the catalog, adds its queries to the engine */
 void tn_db_close(struct tn_db *db);
 
+struct tn_prepared { /* PREPARE name FROM text */
+    struct tn_str name, text;
+};
+
 struct tn_session {
     char catalog[64], schema[64]; /* "tarn", "default" */
     const char *user;
-    bool is_read_only;   /* GET: refuses everything but queries */
+    char time_zone[64];           /* "" = UTC */
+    int64_t max_run_ms;           /* session property query_max_run_time; 0 = none */
+    struct tn_prepared *prepared; /* for EXECUTE and DESCRIBE INPUT, OUTPUT; the caller's */
+    uint32_t prepared_count;
+    const char *update_type; /* of the last statement: "CREATE TABLE"; NULL when it was a query */
+    int64_t update_count;    /* rows it wrote; −1 = does not count */
+    bool is_read_only;       /* GET: refuses everything but queries */
     int offset_reset;    /* SET 'auto.offset.reset': 0 = the server's, 1 = earliest, 2 = latest */
     uint32_t vars_count; /* DEFINE v = 'x', used as ${v} */
     struct tn_session_var {
@@ -49,6 +59,9 @@ struct tn_session {
     } vars[16];
 };
 void tn_session_init(struct tn_session *session);
+/* SET SESSION name = value. INVALID_SESSION_PROPERTY for a name or value that is none. */
+enum tn_status tn_session_property(struct tn_session *session, struct tn_str name,
+                                   struct tn_str value, struct tn_err *err);
 
 /* What a statement was, for status codes and logs. */
 enum tn_statement_class { TN_STMT_QUERY, TN_STMT_PUSH, TN_STMT_DDL, TN_STMT_INSERT, TN_STMT_ADMIN };

@@ -101,7 +101,7 @@ static enum tn_status drop_schema(struct tni_change *change, const struct tn_ast
         return drop->is_if_exists
                    ? TN_OK
                    : tn_err_at(err, TN_E_NAME, "SCHEMA_NOT_FOUND", drop->name->line,
-                               drop->name->col, "no schema '%.*s'", TN_STR_FMT(name));
+                               drop->name->col, "Schema '%.*s' does not exist", TN_STR_FMT(name));
     }
     if (tn_str_eq_nocase(name, TN_STR("default")) || tn_str_eq_nocase(name, TN_STR("system")) ||
         tn_str_eq_nocase(name, TN_STR("information_schema")))

@@ -46,8 +46,9 @@ static enum tn_status target_of(struct insert *ins, const struct tni_bind *bind,
                          "'%.*s' is given by the log and cannot be inserted",
                          TN_STR_FMT(name->text));
     const char *nearest = tn_str_nearest(name->text, names, count);
-    tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", name->line, name->col, "no column '%.*s' in '%s'",
-              TN_STR_FMT(name->text), ins->object->name);
+    tn_err_at(err, TN_E_NAME, "COLUMN_NOT_FOUND", name->line, name->col,
+              "Column '%.*s' cannot be resolved in '%s'", TN_STR_FMT(name->text),
+              ins->object->name);
     if (nearest)
         tn_err_hint(err, "did you mean '%s'?", nearest);
     return TN_E_NAME;
@@ -321,5 +322,6 @@ enum tn_status tni_insert_values(struct tn_db *db, const struct tn_catalog *cata
         TN_TRY(tn_budget_check(budget, err));
     }
     TN_TRY(insert_encode(&ins, err));
+    session->update_count = ins.rows_count;
     return tni_row_count(rows, arena, ins.rows_count, err);
 }

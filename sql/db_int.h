@@ -172,4 +172,20 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                    struct tn_arena *arena, struct tni_exec_ctx *ret_ctx);
 enum tn_status tni_refuse_later(const struct tn_ast_stmt *stmt, struct tn_err *err);
 
+/* session.c */
+/* Text of a prepared statement; NOT_FOUND names it. */
+enum tn_status tni_prepared_text(const struct tn_session *session, struct tn_str name,
+                                 struct tn_str *ret_text, struct tn_err *err);
+/* "CREATE TABLE"; NULL for statements that answer rows. Static. */
+const char *tni_update_type(const struct tn_ast_stmt *stmt);
+struct tni_session_property {
+    const char *name, *deflt, *type, *help;
+};
+extern const struct tni_session_property tni_session_properties[];
+extern const size_t tni_session_properties_count;
+/* Its value now, in `buf`. */
+const char *tni_session_value(const struct tn_session *session,
+                              const struct tni_session_property *property, const char *server_reset,
+                              char *buf, size_t size);
+
 #endif

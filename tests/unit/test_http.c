@@ -436,14 +436,14 @@ static void test_forms(void)
         CHECK_INT(status, 400);
     }
     CHECK_INT(raw("nonsense\r\n\r\n"), 0);
-    size_t size = 40000;
+    size_t size = 160000;
     char *text = tn_alloc(size + 200);
     snprintf(text, size, "GET /p/n/x?q=");
     memset(text + strlen(text), 'a', 9000);
     strcat(text, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK_INT(raw(text), 414);
     snprintf(text, size, "GET /p/n/x HTTP/1.1\r\nHost: localhost\r\nX-Long: ");
-    memset(text + strlen(text), 'a', 17000);
+    memset(text + strlen(text), 'a', 140000);
     strcat(text, "\r\n\r\n");
     int status = raw(text);
     CHECK(status == 431 || status == 0);
