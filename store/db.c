@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "store/options_int.h"
+#include "store/recover_int.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
@@ -48,7 +49,7 @@ enum tn_status tni_rocks_err(char *message, const char *what, struct tn_err *err
 
 /* ---- state folder ---- */
 
-static enum tn_status fsync_folder(const char *path, struct tn_err *err)
+enum tn_status tni_fsync_folder(const char *path, struct tn_err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool is_synced = fd >= 0 && fsync(fd) == 0;
@@ -78,7 +79,7 @@ static enum tn_status make_folder(const char *path, struct tn_err *err)
     char *slash = strrchr(parent, '/');
     if (slash)
         slash[slash == parent ? 1 : 0] = 0;
-    enum tn_status st = fsync_folder(slash ? parent : ".", err);
+    enum tn_status st = tni_fsync_folder(slash ? parent : ".", err);
     tn_free(parent);
     return st;
 }
@@ -227,7 +228,6 @@ static enum tn_status sync_old_wal(const struct tn_store *store, struct tn_err *
 
 static enum tn_status open_db(struct tn_store *store, struct tn_err *err)
 {
-    static const char *const names[TNI_CF_COUNT] = {"default", "log", "state", "catalog"};
     char *message = NULL;
     rocksdb_options_t *options = tni_options_db(&store->config, &message);
     if (message) {
@@ -238,15 +238,8 @@ static enum tn_status open_db(struct tn_store *store, struct tn_err *err)
     for (int i = 0; i < TNI_CF_COUNT; i++)
         store->cf_options[i] =
             tni_options_cf(options, &store->config, (enum tni_cf)i, store->cache);
-    store->db = rocksdb_open_column_families(options, store->db_path, TNI_CF_COUNT, names,
-                                             (const rocksdb_options_t *const *)store->cf_options,
-                                             store->cf, &message);
+    enum tn_status st = tni_recover_open(store, options, err);
     rocksdb_options_destroy(options);
-    if (!message)
-        return fsync_folder(store->path, err);
-    store->db = NULL;
-    enum tn_status st = tni_rocks_err(message, "open", err);
-    tn_err_prefix(err, "state folder '%s'", store->path);
     return st;
 }
 
@@ -281,6 +274,7 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
     store->config.application_id = store->application_id;
     store->config.compression = store->compression;
     pthread_mutex_init(&store->sync_mu, NULL);
+    pthread_mutex_init(&store->ingest_mu, NULL);
     atomic_init(&store->room_checked_ns, INT64_MIN);
     store->read_options = rocksdb_readoptions_create();
     store->write_options = rocksdb_writeoptions_create();
@@ -337,6 +331,7 @@ void tn_store_close(struct tn_store *store)
     if (store->lock_fd >= 0)
         close(store->lock_fd); /* releases the lock; the file stays */
     pthread_mutex_destroy(&store->sync_mu);
+    pthread_mutex_destroy(&store->ingest_mu);
     tn_free(store->path);
     tn_free(store->db_path);
     tn_free(store->application_id);
@@ -360,10 +355,16 @@ static enum tn_status already_failed(struct tn_err *err)
     return TN_E_IO;
 }
 
+enum tn_status tni_store_ready(struct tn_store *store, struct tn_err *err)
+{
+    return atomic_load_explicit(&store->is_failed, memory_order_relaxed) ? already_failed(err)
+                                                                         : TN_OK;
+}
+
 /* After a failed write or fsync the kernel may have dropped dirty pages: only a restart knows what
  * is on disk. */
-static enum tn_status fail_store(struct tn_store *store, char *message, const char *what,
-                                 struct tn_err *err)
+enum tn_status tni_store_fail(struct tn_store *store, char *message, const char *what,
+                              struct tn_err *err)
 {
     atomic_store(&store->is_failed, true);
     enum tn_status st = tni_rocks_err(message, what, err);
@@ -375,13 +376,12 @@ static enum tn_status fail_store(struct tn_store *store, char *message, const ch
 enum tn_status tni_store_write(struct tn_store *store, rocksdb_writebatch_t *batch, bool is_sync,
                                struct tn_err *err)
 {
-    if (atomic_load_explicit(&store->is_failed, memory_order_relaxed))
-        return already_failed(err);
+    TN_TRY(tni_store_ready(store, err));
     char *message = NULL;
     rocksdb_write(store->db, store->write_options, batch, &message);
     rocksdb_writebatch_clear(batch);
     if (message)
-        return fail_store(store, message, "write", err);
+        return tni_store_fail(store, message, "write", err);
     atomic_fetch_add(&store->write_seq, 1);
     return is_sync ? tn_store_sync(store, err) : TN_OK;
 }
@@ -402,7 +402,7 @@ enum tn_status tn_store_sync(struct tn_store *store, struct tn_err *err)
         rocksdb_flush_wal(store->db, 1, &message);
         tn_crash_point("sync-after");
         if (message)
-            st = fail_store(store, message, "sync", err);
+            st = tni_store_fail(store, message, "sync", err);
         else
             atomic_store(&store->synced_seq, seq);
         atomic_fetch_add(&store->syncs_count, 1);

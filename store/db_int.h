@@ -44,6 +44,8 @@ struct tn_store {
     atomic_bool is_failed;   /* a write or sync failed: nothing is acknowledged any more */
     pthread_mutex_t sync_mu; /* one syncer at a time; late comers find their work done */
 
+    pthread_mutex_t ingest_mu; /* one ingest at a time: recover.c says why */
+
     atomic_int_fast64_t room_checked_ns; /* monotonic time of the last statvfs */
     atomic_int_fast64_t free_bytes, reserve_bytes;
     atomic_int_fast64_t next_file; /* names of files to ingest */
@@ -51,6 +53,13 @@ struct tn_store {
 
 /* Turn a RocksDB message (freed here) into *err: "store: …". Never TN_OK. */
 enum tn_status tni_rocks_err(char *message, const char *what, struct tn_err *err);
+
+/* The same after a failed write, sync or ingest (message freed): nothing more is accepted. */
+enum tn_status tni_store_fail(struct tn_store *store, char *message, const char *what,
+                              struct tn_err *err);
+/* TN_E_IO after such a failure. */
+enum tn_status tni_store_ready(struct tn_store *store, struct tn_err *err);
+enum tn_status tni_fsync_folder(const char *path, struct tn_err *err);
 
 /* Write and clear the batch; visible on return, durable after the next sync (or on return with
  * is_sync). */

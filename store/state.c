@@ -3,12 +3,14 @@
 #include "store/state.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "store/db_int.h"
+#include "store/recover_int.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
@@ -241,6 +243,30 @@ static void write_file(rocksdb_sstfilewriter_t *writer, const char *path,
 }
 
 /* TN_AGAIN: RocksDB cannot take a file just now; the same change may go as a write batch. */
+static enum tn_status ingest(struct tn_store *store, const char *path, struct tn_err *err)
+{
+    char doubt[4096];
+    tni_doubt_path(store, doubt, sizeof doubt);
+    if (rename(path, doubt) != 0)
+        return tn_err_set(err, TN_E_IO, "store: state file '%s': %s", path, strerror(errno));
+    const char *paths[1] = {doubt};
+    char *message = NULL;
+    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
+    rocksdb_ingestexternalfileoptions_set_move_files(options, 1); /* removes `doubt` */
+    rocksdb_ingest_external_file_cf(store->db, store->cf[TNI_CF_STATE], paths, 1, options,
+                                    &message);
+    rocksdb_ingestexternalfileoptions_destroy(options);
+    if (message && strstr(message, "Try again")) {
+        /* the file's range met the output of a running compaction: nothing was taken */
+        rocksdb_free(message);
+        unlink(doubt);
+        return TN_AGAIN;
+    }
+    if (message) /* the manifest may name the file or not: it stays for the next open */
+        return tni_store_fail(store, message, "state ingest", err);
+    return TN_OK;
+}
+
 static enum tn_status apply_file(struct tn_store *store, const struct tn_state_change *change,
                                  struct tn_err *err)
 {
@@ -259,23 +285,14 @@ static enum tn_status apply_file(struct tn_store *store, const struct tn_state_c
         st = tn_store_sync(store, err);
     if (st == TN_OK) {
         tn_crash_point("state-file-built");
-        const char *paths[1] = {path};
-        rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
-        rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
-        message = NULL;
-        rocksdb_ingest_external_file_cf(store->db, store->cf[TNI_CF_STATE], paths, 1, options,
-                                        &message);
-        rocksdb_ingestexternalfileoptions_destroy(options);
+        pthread_mutex_lock(&store->ingest_mu);
+        st = tni_store_ready(store, err);
+        if (st == TN_OK)
+            st = ingest(store, path, err);
+        pthread_mutex_unlock(&store->ingest_mu);
         tn_crash_point("state-file-ingested");
-        if (message && strstr(message, "Try again")) {
-            /* the file's range met the output of a running compaction: nothing was taken */
-            rocksdb_free(message);
-            st = TN_AGAIN;
-        } else if (message) {
-            st = tni_rocks_err(message, "state ingest", err);
-        }
     }
-    unlink(path); /* gone already when it was moved */
+    unlink(path); /* gone already when it was ingested */
     return st;
 }
 

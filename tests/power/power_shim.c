@@ -6,12 +6,17 @@
  * operation the process is cut: names that were not synced are undone, files are put back to their
  * images, and the process is killed. kill -9 alone would prove nothing: the page cache survives it.
  *
- *   TARN_POWER_FOLDER  absolute path; nothing outside is touched (removed names wait in
- * FOLDER.power-PID) TARN_POWER_AT      cut before the n-th operation on the folder; 0 or absent =
- * never TARN_POWER_TEAR    0 or absent: all that was not synced is lost. Else a seed: every
- * unsynced page is lost or kept by chance, files end anywhere between their synced and their last
- * length, and the first few unsynced names survive: what a real disk may do TARN_POWER_FAIL
- * write|sync|rename|create:N[:forever]: the N-th such call fails with EIO (write: ENOSPC)
+ *   TARN_POWER_FOLDER  absolute path of the folder; nothing outside is touched (removed names wait
+ *       in FOLDER.power)
+ *   TARN_POWER_AT      cut before the n-th operation on the folder; 0 or absent = never; "exit" =
+ *       when the program calls _exit
+ *   TARN_POWER_TEAR    0 or absent: all that was not synced is lost. Else a seed: every unsynced
+ *       page is lost or kept by chance, files end anywhere between their synced and their last
+ *       length, and the first few unsynced names survive: what a real disk may do
+ *   TARN_POWER_KEEP    at the cut keep everything, as kill -9 does; what was not synced is told to
+ *       the next process in FOLDER.unsynced
+ *   TARN_POWER_FAIL    write|sync|rename|create[@NAME]:N[:forever]: the N-th such call (on a file
+ *       whose path contains NAME) fails with EIO (write: ENOSPC)
  *
  * Not covered: mmap'ed writes and writev (RocksDB and tarn use neither for what must survive).
  * One lock orders all operations; real fsyncs are left out, since only the simulated disk counts.
@@ -51,6 +56,7 @@ static struct {
     int (*unlinkat)(int, const char *, int);
     int (*link)(const char *, const char *);
     int (*mkdir)(const char *, mode_t);
+    void (*exit)(int) __attribute__((noreturn));
 } real;
 
 /* ---- settings and state, under one lock ---- */
@@ -61,7 +67,8 @@ static bool is_keep;
 static size_t folder_len;
 static long cut_at, operations;
 static uint64_t tear_seed;
-static char fail_name[16];
+static bool is_cut_at_exit;
+static char fail_name[16], fail_path[64];
 static long fail_at, fail_count;
 static bool fail_forever;
 static long trash_count;
@@ -96,10 +103,25 @@ static char *dir_of_fd[FD_MAX];
 static void die(const char *what)
 {
     dprintf(2, "libpower: %s: %s\n", what, strerror(errno));
-    _exit(99);
+    real.exit(99);
 }
 
 static void load_kept(void);
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where);
+
+static void set_failure(const char *text)
+{
+    size_t name_len = strcspn(text, "@:"), path_len = strcspn(text + name_len, ":");
+    const char *count = text + name_len + path_len;
+    if (*count != ':' || name_len >= sizeof fail_name || path_len > sizeof fail_path)
+        return;
+    memcpy(fail_name, text, name_len);
+    if (path_len > 1)
+        memcpy(fail_path, text + name_len + 1, path_len - 1);
+    char *end = NULL;
+    fail_at = strtol(count + 1, &end, 10);
+    fail_forever = strcmp(end, ":forever") == 0;
+}
 
 __attribute__((constructor)) static void setup(void)
 {
@@ -114,6 +136,7 @@ __attribute__((constructor)) static void setup(void)
     *(void **)&real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
     *(void **)&real.link = dlsym(RTLD_NEXT, "link");
     *(void **)&real.mkdir = dlsym(RTLD_NEXT, "mkdir");
+    *(void **)&real.exit = dlsym(RTLD_NEXT, "_exit");
     const char *text = getenv("TARN_POWER_FOLDER");
     if (!text || text[0] != '/' || strlen(text) >= sizeof folder)
         return;
@@ -121,20 +144,18 @@ __attribute__((constructor)) static void setup(void)
     memcpy(folder, text, folder_len + 1);
     while (folder_len > 1 && folder[folder_len - 1] == '/')
         folder[--folder_len] = 0;
-    snprintf(trash, sizeof trash, "%s.power-%ld", folder, (long)getpid());
+    snprintf(trash, sizeof trash, "%s.power", folder);
+    nftw(trash, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* of a process that was killed */
     snprintf(kept, sizeof kept, "%s.unsynced", folder);
     is_keep = getenv("TARN_POWER_KEEP") != NULL;
     text = getenv("TARN_POWER_AT");
     cut_at = text ? strtol(text, NULL, 10) : 0;
+    is_cut_at_exit = text && strcmp(text, "exit") == 0;
     text = getenv("TARN_POWER_TEAR");
     tear_seed = text ? strtoull(text, NULL, 10) : 0;
     text = getenv("TARN_POWER_FAIL");
-    if (text && strchr(text, ':') && strcspn(text, ":") < sizeof fail_name) {
-        memcpy(fail_name, text, strcspn(text, ":"));
-        char *end = NULL;
-        fail_at = strtol(strchr(text, ':') + 1, &end, 10);
-        fail_forever = strcmp(end, ":forever") == 0;
-    }
+    if (text)
+        set_failure(text);
     load_kept();
 }
 
@@ -474,14 +495,24 @@ static _Noreturn void cut(void)
 }
 
 /* Counts an operation; does not return when it is the chosen one. True: it shall fail. */
-static bool operation(const char *name)
+static bool operation(const char *name, const char *path)
 {
     if (++operations == cut_at)
         cut();
-    if (strcmp(name, fail_name) != 0)
+    if (strcmp(name, fail_name) != 0 || !strstr(path, fail_path))
         return false;
     fail_count++;
     return fail_count == fail_at || (fail_forever && fail_count > fail_at);
+}
+
+/* The name a file was opened by. */
+static const char *name_of(int fd, char *path, size_t path_size)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = fail_path[0] ? readlink(link, path, path_size - 1) : 0;
+    path[len > 0 ? len : 0] = 0;
+    return path;
 }
 
 static int failed(int code)
@@ -499,7 +530,7 @@ static int open_in_folder(int dirfd, const char *path, const char *full, int fla
     bool is_new = lstat(full, &before) != 0;
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
     pthread_mutex_lock(&mu);
-    if (is_new && (flags & O_CREAT) && operation("create"))
+    if (is_new && (flags & O_CREAT) && operation("create", full))
         return failed(EIO);
     int fd = real.openat(dirfd, path, flags, mode);
     if (fd >= 0 && fd < FD_MAX) {
@@ -527,8 +558,12 @@ static int open_in_folder(int dirfd, const char *path, const char *full, int fla
 static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
     char full[2 * PATH_MAX];
-    if (!resolve(dirfd, path, full))
-        return real.openat(dirfd, path, flags, mode);
+    if (!resolve(dirfd, path, full)) {
+        int fd = real.openat(dirfd, path, flags, mode);
+        if (fd >= 0 && fd < FD_MAX)
+            file_of_fd[fd] = NULL; /* its number may have been closed inside libc */
+        return fd;
+    }
     return open_in_folder(dirfd, path, full, flags, mode);
 }
 
@@ -594,11 +629,12 @@ static struct power_file *tracked(int fd)
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t len)
 {
+    char path[PATH_MAX];
     struct power_file *file = tracked(fd);
     if (!file)
         return real.write(fd, bytes, len);
     pthread_mutex_lock(&mu);
-    if (operation("write"))
+    if (operation("write", name_of(fd, path, sizeof path)))
         return failed(ENOSPC);
     ssize_t n = real.write(fd, bytes, len);
     off_t end = lseek(fd, 0, SEEK_CUR);
@@ -610,11 +646,12 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t len)
 
 EXPORT ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
 {
+    char path[PATH_MAX];
     struct power_file *file = tracked(fd);
     if (!file)
         return real.pwrite(fd, bytes, len, at);
     pthread_mutex_lock(&mu);
-    if (operation("write"))
+    if (operation("write", name_of(fd, path, sizeof path)))
         return failed(ENOSPC);
     ssize_t n = real.pwrite(fd, bytes, len, at);
     if (n > 0)
@@ -631,12 +668,13 @@ EXPORT ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t at)
 
 static int do_sync(int fd)
 {
+    char path[PATH_MAX];
     struct power_file *file = tracked(fd);
     bool is_dir = fd >= 0 && fd < FD_MAX && dir_of_fd[fd];
     if (!file && !is_dir)
         return folder_len ? 0 : real.fsync(fd);
     pthread_mutex_lock(&mu);
-    if (operation("sync"))
+    if (operation("sync", name_of(fd, path, sizeof path)))
         return failed(EIO);
     if (file)
         sync_file(file);
@@ -658,11 +696,12 @@ EXPORT int fdatasync(int fd)
 
 EXPORT int ftruncate(int fd, off_t len)
 {
+    char path[PATH_MAX];
     struct power_file *file = tracked(fd);
     if (!file)
         return real.ftruncate(fd, len);
     pthread_mutex_lock(&mu);
-    operation("truncate");
+    operation("truncate", name_of(fd, path, sizeof path));
     off_t size = size_of(fd);
     int st = real.ftruncate(fd, len);
     file->is_resized = true;
@@ -702,7 +741,7 @@ EXPORT int rename(const char *from, const char *to)
     if (!resolve(AT_FDCWD, from, full_from) || !resolve(AT_FDCWD, to, full_to))
         return real.rename(from, to);
     pthread_mutex_lock(&mu);
-    if (operation("rename"))
+    if (operation("rename", full_to))
         return failed(EIO);
     char *saved = save(full_to);
     int st = real.rename(from, to);
@@ -724,7 +763,7 @@ static int do_unlink(int dirfd, const char *path, int flags)
     if (!resolve(dirfd, path, full) || (flags & AT_REMOVEDIR))
         return real.unlinkat(dirfd, path, flags);
     pthread_mutex_lock(&mu);
-    operation("unlink");
+    operation("unlink", full);
     char *saved = save(full);
     int st = real.unlinkat(dirfd, path, flags);
     if (st == 0)
@@ -751,7 +790,7 @@ EXPORT int link(const char *from, const char *to)
     if (!resolve(AT_FDCWD, to, full))
         return real.link(from, to);
     pthread_mutex_lock(&mu);
-    if (operation("rename"))
+    if (operation("rename", full))
         return failed(EIO);
     int st = real.link(from, to);
     if (st == 0)
@@ -766,11 +805,21 @@ EXPORT int mkdir(const char *path, mode_t mode)
     if (!resolve(AT_FDCWD, path, full))
         return real.mkdir(path, mode);
     pthread_mutex_lock(&mu);
-    if (operation("create"))
+    if (operation("create", full))
         return failed(EIO);
     int st = real.mkdir(path, mode);
     if (st == 0)
         changed(NAME_MADE, full, NULL, NULL);
     pthread_mutex_unlock(&mu);
     return st;
+}
+
+/* Programs of tests end by _exit when something failed. */
+EXPORT void _exit(int status)
+{
+    pthread_mutex_lock(&mu);
+    if (is_cut_at_exit)
+        cut();
+    nftw(trash, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    real.exit(status);
 }

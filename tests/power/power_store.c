@@ -2,7 +2,8 @@
  * (tests/support/store_workload.h) under libpower.so, is cut at a random file operation, what was
  * not synced is gone (wholly, or torn by chance), and after opening again all that was promised
  * must hold. Then failing disks: the n-th write, sync, rename or create fails, once or for ever;
- * the child must end with an error, not crash, and the folder must check.
+ * the child must end with an error, not crash, and the folder must check. Then both: a sync of the
+ * manifest fails, so that nobody knows what it will name, and the power goes.
  *
  * Usage: power_store SHIM [SEED [CUTS]]; TARN_TEST_FULL raises the number of cuts.
  */
@@ -21,21 +22,32 @@
 static const char *program, *shim;
 static int aborts_count;
 
+#define DOUBTS 160
+
+#define TEXTS 6
+
 struct environment {
-    char texts[4][400];
-    const char *items[5];
+    char texts[TEXTS][400];
+    const char *items[TEXTS + 1];
 };
 
+/* Absent ones are NULL. */
 static void set_environment(struct environment *environment, const char *folder, const char *third,
-                            const char *fourth)
+                            const char *fourth, const char *fifth, const char *sixth)
 {
-    snprintf(environment->texts[0], sizeof environment->texts[0], "LD_PRELOAD=%s", shim);
-    snprintf(environment->texts[1], sizeof environment->texts[1], "TARN_POWER_FOLDER=%s", folder);
-    snprintf(environment->texts[2], sizeof environment->texts[2], "%s", third);
-    snprintf(environment->texts[3], sizeof environment->texts[3], "%s", fourth);
-    for (int i = 0; i < 4; i++)
-        environment->items[i] = environment->texts[i];
-    environment->items[4] = NULL;
+    char preload[400], power_folder[400];
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", shim);
+    snprintf(power_folder, sizeof power_folder, "TARN_POWER_FOLDER=%s", folder);
+    const char *const texts[TEXTS] = {preload, power_folder, third, fourth, fifth, sixth};
+    size_t count = 0;
+    for (size_t i = 0; i < TEXTS; i++) {
+        if (!texts[i])
+            continue;
+        snprintf(environment->texts[count], sizeof environment->texts[0], "%s", texts[i]);
+        environment->items[count] = environment->texts[count];
+        count++;
+    }
+    environment->items[count] = NULL;
 }
 
 static uint64_t mix(uint64_t seed)
@@ -61,7 +73,8 @@ static bool one_cut(const char *folder, uint64_t seed, int number,
     snprintf(at, sizeof at, "TARN_POWER_AT=%ld", moment(seed));
     snprintf(how, sizeof how, "TARN_POWER_TEAR=%llu",
              (unsigned long long)(number % 2 ? mix(seed + 77) | 1 : 0));
-    set_environment(&environment, folder, at, is_kill ? "TARN_POWER_KEEP=1" : how);
+    set_environment(&environment, folder, at, is_kill ? "TARN_POWER_KEEP=1" : how, NULL, NULL);
+    store_workload_context(at);
     bool is_good = store_workload_run(program, folder, seed, environment.items, 0, promises) &&
                    (is_kill || store_workload_check(folder, true, promises));
     if (!is_good)
@@ -82,28 +95,37 @@ static void cuts(const char *folder, uint64_t seed, int count)
     workload_promises_release(&promises);
 }
 
-/* Returns true when the child met the failure (ended with an error). */
-static bool one_failure(const char *what, long n, bool is_forever)
+static void remove_folder(const char *folder)
+{
+    char trash[300];
+    snprintf(trash, sizeof trash, "%s.power", folder); /* of a child that aborted */
+    temp_folder_remove(trash);
+    temp_folder_remove(folder);
+}
+
+/* One run of 120 rounds in a folder of its own. Returns true when the child met the failure. */
+static bool one_failure(const char *failure, uint64_t seed, const char *cut, const char *tear)
 {
     struct workload_promises promises = {0};
     struct environment environment;
-    char folder[256], failure[64];
+    char folder[256], fail[80];
     temp_folder_make(folder, sizeof folder);
-    snprintf(failure, sizeof failure, "TARN_POWER_FAIL=%s:%ld%s", what, n,
-             is_forever ? ":forever" : "");
-    set_environment(&environment, folder, failure, "TARN_WORKLOAD_ROUNDS=120");
-    int status =
-        store_workload_run_to_end(program, folder, (uint64_t)n, environment.items, &promises);
+    snprintf(fail, sizeof fail, "TARN_POWER_FAIL=%s", failure);
+    set_environment(&environment, folder, fail, "TARN_WORKLOAD_ROUNDS=120", cut, tear);
+    store_workload_context(failure);
+    int status = store_workload_run_to_end(program, folder, seed, environment.items, &promises);
     /* Debian's RocksDB has its assertions on, and some do not expect a failing disk */
     bool is_abort = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    bool is_cut = cut && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     aborts_count += is_abort;
-    CHECK(is_abort ||
+    CHECK(is_abort || is_cut ||
           (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3)));
-    CHECK(store_workload_check(folder, false, &promises));
+    CHECK(store_workload_check(folder, cut != NULL, &promises));
     if (tn_checks_failed)
-        fprintf(stderr, "%s, status %x, folder %s\n", failure, status, folder);
+        fprintf(stderr, "%s %s %s, status %x, folder %s\n", failure, cut ? cut : "",
+                tear ? tear : "", (unsigned)status, folder);
     else
-        temp_folder_remove(folder);
+        remove_folder(folder);
     workload_promises_release(&promises);
     return status != 0;
 }
@@ -115,13 +137,33 @@ static void failures(void)
     for (size_t k = 0; k < 4 && !tn_checks_failed; k++)
         for (long n = 1, misses = 0; misses < 3 && n < 3000 && !tn_checks_failed;
              n += 1 + n / 4, count++) {
-            bool is_met = one_failure(kinds[k], n, count % 2);
+            char failure[64];
+            snprintf(failure, sizeof failure, "%s:%ld%s", kinds[k], n, count % 2 ? ":forever" : "");
+            bool is_met = one_failure(failure, (uint64_t)n, NULL, NULL);
             met += is_met;
             misses = is_met ? 0 : misses + 1;
         }
     printf("%d failing disks, %d of them met, %d ended by an assertion of RocksDB\n", count, met,
            aborts_count);
     CHECK(met > 20);
+}
+
+/* A record of the manifest whose sync failed may stay or go: by itself (the process only ends),
+ * wholly lost, or torn. */
+static void doubts(void)
+{
+    int count = 0;
+    for (uint64_t i = 0; i < DOUBTS && !tn_checks_failed; i++) {
+        uint64_t n = 1 + i % 16, form = mix(i) % 3;
+        char failure[64], tear[64];
+        snprintf(failure, sizeof failure, "sync@MANIFEST:%llu%s", (unsigned long long)n,
+                 i / 16 % 2 ? ":forever" : "");
+        snprintf(tear, sizeof tear, "TARN_POWER_TEAR=%llu",
+                 (unsigned long long)(form == 2 ? mix(i) | 1 : 0));
+        count += one_failure(failure, i, form ? "TARN_POWER_AT=exit" : NULL, tear);
+    }
+    printf("%d failed syncs of the manifest\n", count);
+    CHECK(count > DOUBTS / 2);
 }
 
 int main(int argc, char **argv)
@@ -139,8 +181,10 @@ int main(int argc, char **argv)
     temp_folder_make(folder, sizeof folder);
     cuts(folder, seed, count);
     if (!tn_checks_failed)
-        temp_folder_remove(folder);
+        remove_folder(folder);
     if (!tn_checks_failed)
         failures();
+    if (!tn_checks_failed)
+        doubts();
     return TN_TEST_END();
 }

@@ -46,10 +46,17 @@ struct world {
     struct tn_topic in, out, latest;
 };
 
+static const char *context = "";
+
+void store_workload_context(const char *text)
+{
+    context = text;
+}
+
 static void fail(const char *what, const struct tn_err *err)
 {
     if (!getenv("TARN_WORKLOAD_ROUNDS"))
-        fprintf(stderr, "workload: %s: %s\n", what, err->message);
+        fprintf(stderr, "workload: %s: %s %s\n", what, err->message, context);
     _exit(3); /* other threads go on: no destructors */
 }
 

@@ -47,6 +47,9 @@ bool store_workload_run(const char *program, const char *folder, uint64_t seed,
 int store_workload_run_to_end(const char *program, const char *folder, uint64_t seed,
                               const char *const *environment, struct workload_promises *promises);
 
+/* Printed with whatever goes wrong from now on; the string must live on. */
+void store_workload_context(const char *context);
+
 /* True when all holds; prints what does not. is_power: only what was synced is promised. */
 bool store_workload_check(const char *folder, bool is_power, struct workload_promises *promises);
 
