@@ -15,6 +15,7 @@ struct conform_log_factory {
     void (*close)(void *ctx, struct tn_log *log);
     void *ctx;
     uint64_t seed;
+    bool has_holes;   /* offsets of the adapter's own: control records behind transactions */
     bool has_threads; /* appends may come from several threads at once, done from another thread */
 };
 

@@ -24,6 +24,8 @@ struct entry {
     bool is_ours; /* PENDING: of our transaction, not a foreign one */
     char *key, *value;
     size_t key_len, value_len;
+    struct tn_records *headers; /* the records it came with, when they have headers; else NULL */
+    uint32_t headers_at;
 };
 
 struct partition {
@@ -54,6 +56,7 @@ struct mem_log {
     size_t positions_count, positions_cap;
     struct tn_wake *wakes[READERS_MAX]; /* of open readers */
     int64_t seq, durable_seq;
+    struct tn_log_txn *txn; /* the open one */
     tn_mem_fault_fn fault;
     void *fault_ctx;
 };
@@ -115,6 +118,15 @@ static struct topic *find_topic(struct mem_log *log, const char *name)
         if (!log->topics[i].is_deleted && strcmp(log->topics[i].info.name, name) == 0)
             return &log->topics[i];
     return NULL;
+}
+
+/* Of the topic itself, not of a later one of the same name. NULL: gone. */
+static struct partition *partition_of(struct mem_log *log, const struct tn_topic *topic, int32_t p)
+{
+    struct topic *t = find_topic(log, topic->name);
+    if (!t || t->info.id != topic->id || p < 0 || p >= t->info.partitions_count)
+        return NULL;
+    return &t->partitions[p];
 }
 
 static struct partition *partition_at(struct mem_log *log, const char *name, int32_t p)
@@ -221,6 +233,7 @@ static void free_entries(struct partition *part, size_t from)
     for (size_t i = from; i < part->count; i++) {
         tn_free(part->entries[i].key);
         tn_free(part->entries[i].value);
+        tn_records_unref(part->entries[i].headers);
     }
     part->count = from;
 }
@@ -302,14 +315,16 @@ static enum tn_status mem_offset_at(struct tn_log *base, const struct tn_topic *
     struct mem_log *log = mem(base);
     TN_TRY(fault_check(log, TN_MEM_OFFSETS, "offset at", err));
     pthread_mutex_lock(&log->lock);
-    struct partition *part = partition_at(log, topic->name, p);
-    int64_t end = end_visible(part), found = end;
-    for (size_t i = part->count; i--;) {
+    struct partition *part = partition_of(log, topic, p);
+    int64_t end = part ? end_visible(part) : 0, found = end;
+    for (size_t i = part ? part->count : 0; i--;) {
         const struct entry *e = &part->entries[i];
         if (e->offset < end && e->state == ENTRY_COMMITTED && e->timestamp_ms >= timestamp_ms)
             found = e->offset;
     }
     pthread_mutex_unlock(&log->lock);
+    if (!part)
+        return TN_NOT_FOUND;
     *ret_offset = found;
     return TN_OK;
 }
@@ -368,6 +383,18 @@ static struct tn_str arena_bytes(struct tn_arena *arena, const char *ptr, size_t
     return tn_arena_str(arena, (struct tn_str){ptr, ptr ? len : 0});
 }
 
+static void copy_headers(struct tn_records *records, uint32_t i, const struct entry *e)
+{
+    if (!records->headers)
+        records->headers = TN_ARENA_ARRAY(&records->arena, struct tn_headers, records->count);
+    const struct tn_headers *from = &e->headers->headers[e->headers_at];
+    struct tn_header *items = TN_ARENA_ARRAY(&records->arena, struct tn_header, from->count);
+    for (uint32_t h = 0; h < from->count; h++)
+        items[h] = (struct tn_header){tn_arena_str(&records->arena, from->items[h].key),
+                                      tn_arena_str(&records->arena, from->items[h].value)};
+    records->headers[i] = (struct tn_headers){from->count, items};
+}
+
 static struct tn_records *copy_entries(const struct partition *part, const size_t *picked,
                                        uint32_t count)
 {
@@ -379,6 +406,8 @@ static struct tn_records *copy_entries(const struct partition *part, const size_
         records->timestamps_ms[i] = e->timestamp_ms;
         records->offsets[i] = e->offset;
         records->bytes += e->key_len + e->value_len;
+        if (e->headers)
+            copy_headers(records, i, e);
     }
     return records;
 }
@@ -441,9 +470,13 @@ static int64_t write_records(struct partition *part, const struct tn_records *re
                              enum entry_state state, int64_t seq)
 {
     int64_t base_offset = part->next_offset;
-    for (uint32_t i = 0; i < records->count; i++)
-        add_entry(part, records->keys[i], records->values[i], records->timestamps_ms[i], state, seq)
-            ->is_ours = state == ENTRY_PENDING;
+    for (uint32_t i = 0; i < records->count; i++) {
+        struct entry *e = add_entry(part, records->keys[i], records->values[i],
+                                    records->timestamps_ms[i], state, seq);
+        e->is_ours = state == ENTRY_PENDING;
+        e->headers = records->headers ? tn_records_ref(records) : NULL;
+        e->headers_at = i;
+    }
     return base_offset;
 }
 
@@ -454,12 +487,20 @@ static void mem_append(struct tn_log *base, const struct tn_topic *topic, int32_
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = fault_check(log, TN_MEM_APPEND, "append", &err);
     int64_t base_offset = -1;
+    for (uint32_t i = 0; st == TN_OK && i < records->count; i++)
+        if (records->keys[i].len + records->values[i].len > TN_RECORD_BYTES_MAX)
+            st = tn_err_set(&err, TN_E_LIMIT, "record of %zu bytes for topic '%s' is too large",
+                            records->keys[i].len + records->values[i].len, topic->name);
     if (st == TN_OK) {
         pthread_mutex_lock(&log->lock);
-        base_offset =
-            write_records(partition_at(log, topic->name, p), records, ENTRY_COMMITTED, ++log->seq);
-        log->durable_seq = log->seq; /* an acknowledged append is durable */
-        signal_all(log);
+        struct partition *part = partition_of(log, topic, p);
+        if (part) {
+            base_offset = write_records(part, records, ENTRY_COMMITTED, ++log->seq);
+            log->durable_seq = log->seq; /* an acknowledged append is durable */
+            signal_all(log);
+        } else {
+            st = tn_err_set(&err, TN_E_NAME, "no partition %d of topic '%s'", p, topic->name);
+        }
         pthread_mutex_unlock(&log->lock);
     }
     done(ctx, st, base_offset, &err);
@@ -470,8 +511,15 @@ static enum tn_status mem_begin(struct tn_log *base, struct tn_log_txn **ret_txn
 {
     struct mem_log *log = mem(base);
     TN_TRY(fault_check(log, TN_MEM_BEGIN, "begin", err));
-    struct tn_log_txn *txn = tn_alloc(sizeof *txn);
-    txn->log = log;
+    pthread_mutex_lock(&log->lock);
+    struct tn_log_txn *txn = log->txn ? NULL : tn_alloc(sizeof *txn);
+    if (txn) {
+        txn->log = log;
+        log->txn = txn;
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (!txn)
+        return tn_err_set(err, TN_E_BUSY, "a transaction is open already");
     *ret_txn = txn;
     return TN_OK;
 }
@@ -493,7 +541,9 @@ static enum tn_status mem_txn_append(struct tn_log_txn *txn, const struct tn_top
     }
     txn->ops[txn->ops_count] = (struct append_op){
         .topic = t, .partition = p, .records = tn_records_ref(records), .base_offset = -1};
-    *ret_slot = txn->ops_count++;
+    if (ret_slot)
+        *ret_slot = txn->ops_count;
+    txn->ops_count++;
     return TN_OK;
 }
 
@@ -607,6 +657,8 @@ static void mem_txn_close(struct tn_log_txn *txn)
         return;
     pthread_mutex_lock(&txn->log->lock);
     settle_txn(txn, false);
+    if (txn->log->txn == txn)
+        txn->log->txn = NULL;
     pthread_mutex_unlock(&txn->log->lock);
     for (uint32_t i = 0; i < txn->ops_count; i++)
         tn_records_unref(txn->ops[i].records);
@@ -783,6 +835,7 @@ void tn_mem_log_crash(struct tn_log *base, bool lose_all, uint64_t roll)
     struct mem_log *log = mem(base);
     pthread_mutex_lock(&log->lock);
     memset(log->wakes, 0, sizeof log->wakes);
+    log->txn = NULL;
     int64_t unsynced = log->seq - log->durable_seq;
     int64_t kept = lose_all ? 0 : (int64_t)(roll % (uint64_t)(unsynced + 1));
     int64_t seq_kept = log->durable_seq + kept;
