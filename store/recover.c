@@ -5,7 +5,8 @@
  * stay in the page cache and reach the disk later. The next open then misses a table. So the file
  * being ingested keeps a second name, db/ingest.now, made before RocksDB links it and made durable
  * by the same fsync of the folder (hence inside db/). It goes when the ingest succeeded, or after
- * an open without it. Only one ingest runs at a time (ingest_mu), so there is at most one such file.
+ * an open without it. Only one ingest runs at a time (ingest_mu), so there is at most one such
+ * file.
  */
 #include "store/recover_int.h"
 
