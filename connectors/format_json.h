@@ -4,6 +4,7 @@
 
 #include "connectors/column_writer.h"
 #include "connectors/json_scan.h"
+#include "connectors/json_shape.h"
 #include "stream/format.h"
 
 #define TNI_JSON_SLOTS_MAX 2048
@@ -26,12 +27,21 @@ struct tni_json_codec {
     /* decoder scratch */
     struct tni_cw *writers; /* per column */
     int64_t *exact_row;     /* last row in which the exact spelling was met */
+    struct tni_json_shape *shape; /* NULL = none yet */
     /* encoder: `{"count":`, `,"songName":` */
     struct tn_str *prefixes;
 };
 
 void tni_json_decode(struct tn_codec *codec, const struct tn_str *inputs, uint32_t rows_count,
                      struct tn_arena *arena, struct tn_decoded *ret_decoded);
+/* Column that reads members of this name (without escapes), −1 = none; *ret_match as 1 = without
+ * case, 2 = exactly. */
+int tni_json_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match);
+/* Decode the object at json->p into `row`, by the learned shape or in general. is_line: the object
+ * ends before the first newline, and what is behind its line may lie before json->end. NULL, or what
+ * is wrong (see tni_json_decode); then, and only then, parts of the row may be written. */
+const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
+                                   bool is_line, int *ret_col);
 void tni_json_encode(struct tn_codec *codec, const struct tn_column *columns, uint32_t rows_count,
                      const uint8_t *null_rows, struct tn_buf *buf, size_t *ret_ends);
 /* One cell as canonical JSON text (`null` for NULL). */

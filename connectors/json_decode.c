@@ -60,7 +60,7 @@ static int name_match(const struct tni_json_codec *codec, int col, struct tn_str
 }
 
 /* Column of a member, −1 when no plan reads it; *ret_match as name_match. */
-static int find_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match)
+static inline int find_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match)
 {
     uint32_t at = tni_json_name_hash(name) & codec->names.mask;
     for (; codec->names.slots[at] >= 0; at = (at + 1) & codec->names.mask) {
@@ -69,6 +69,11 @@ static int find_column(const struct tni_json_codec *codec, struct tn_str name, i
             return codec->names.slots[at];
     }
     return -1;
+}
+
+int tni_json_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match)
+{
+    return find_column(codec, name, ret_match);
 }
 
 static int find_escaped(const struct tni_json_codec *codec, struct tn_str raw, int *ret_match)
@@ -177,7 +182,8 @@ static const char *store_bytes(struct tni_cw *cw, uint32_t row, struct tn_str te
     return NULL;
 }
 
-static const char *store_string(struct tni_cw *cw, uint32_t row, struct tn_str text, unsigned flags)
+static const char *store_string(struct tni_cw *cw, uint32_t row, struct tn_str text, unsigned flags,
+                                bool is_lenient)
 {
     if (cw->kind == TN_K_VARCHAR || cw->kind == TN_K_JSON) {
         char *to = tni_cw_text_begin(cw, row, text.len);
@@ -195,6 +201,8 @@ static const char *store_string(struct tni_cw *cw, uint32_t row, struct tn_str t
         return "expected true or false";
     if (text.len == 0)
         return "expected a number, got empty text";
+    if (is_lenient && tni_text_store_iso(cw, row, text))
+        return NULL;
     return tni_text_store_number(cw, row, text, false);
 }
 
@@ -223,7 +231,7 @@ static const char *store_value(struct tni_json_codec *codec, struct tn_json *jso
     if (c == '"') {
         if (!tn_json_string(json, &text, &flags))
             return json->reason;
-        return store_string(cw, row, text, flags);
+        return store_string(cw, row, text, flags, codec->is_lenient);
     }
     if ((c == '-' || tn_json_is_digit(c)) && cw->kind != TN_K_VARCHAR) {
         if (!tn_json_number(json, &text, &is_integer))
@@ -293,6 +301,75 @@ static const char *decode_object(struct tni_json_codec *codec, struct tn_json *j
     }
 }
 
+/* ---- learned shapes ---- */
+
+/* The object at json->p by the codec's shape. False: it has another form or a value that does not
+ * fit; json->p and the row may have moved. */
+static bool decode_shaped(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
+                          bool is_line)
+{
+    const struct tni_json_shape *shape = codec->shape;
+    for (uint32_t i = 0; i < shape->count; i++) {
+        const struct tni_shape_member *member = &shape->members[i];
+        if (!tni_shape_match(member, json->p, json->end))
+            return false;
+        json->p += member->len;
+        if (TN_UNLIKELY(json->p >= json->end))
+            return false;
+        if (is_line && (*json->p == '{' || *json->p == '[')) {
+            const char *newline = memchr(json->p, '\n', (size_t)(json->end - json->p));
+            json->end = newline ? newline : json->end;
+        }
+        if (member->column < 0) {
+            if (!tn_json_skip(json))
+                return false;
+            continue;
+        }
+        struct tni_cw *cw = &codec->writers[member->column];
+        const char *bad = store_value(codec, json, cw, row);
+        if (TN_UNLIKELY(bad != NULL)) {
+            if (json->reason || !codec->is_lenient)
+                return false;
+            tni_cw_undo(cw, row);
+        }
+    }
+    if (json->p >= json->end || *json->p != '}')
+        return false;
+    json->p++;
+    return true;
+}
+
+static void undo_columns(struct tni_json_codec *codec, uint32_t row)
+{
+    for (uint32_t c = 0; c < codec->schema.fields_count; c++)
+        if (codec->needed[c])
+            tni_cw_undo(&codec->writers[c], row);
+}
+
+const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
+                                   bool is_line, int *ret_col)
+{
+    const char *from = json->p, *end = json->end;
+    struct tni_json_shape *shape = codec->shape;
+    if (TN_LIKELY(shape != NULL)) {
+        if (TN_LIKELY(decode_shaped(codec, json, row, is_line))) {
+            json->end = end;
+            return NULL;
+        }
+        undo_columns(codec, row);
+        *json = (struct tn_json){from, end, NULL, json->depth_max};
+    }
+    if (is_line) {
+        const char *newline = memchr(from, '\n', (size_t)(end - from));
+        json->end = newline ? newline : end;
+    }
+    const char *bad = decode_object(codec, json, row, ret_col);
+    json->end = end;
+    if (!bad && (!shape || shape->misses++ % TNI_SHAPE_LEARN_EVERY == 0))
+        tni_shape_learn(codec, (struct tn_str){from, (size_t)(json->p - from)});
+    return bad;
+}
+
 /* Decode one input. NULL = fine (*ret_null: null row). */
 static const char *decode_row(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
                               bool *ret_null, int *ret_col)
@@ -311,7 +388,7 @@ static const char *decode_row(struct tni_json_codec *codec, struct tn_json *json
         else if (!tn_json_skip(json))
             bad = json->reason;
     } else if (*json->p == '{') {
-        bad = decode_object(codec, json, row, ret_col);
+        bad = tni_json_decode_object(codec, json, row, false, ret_col);
     } else {
         const char *at = json->p;
         bad = tn_json_skip(json) ? "expected a JSON object" : json->reason;

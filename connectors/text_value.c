@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "stream/base/decimal.h"
+#include "stream/base/time.h"
 
 #define NUMBER_TEXT_MAX 512
 #define MS_PER_DAY      INT64_C(86400000)
@@ -169,6 +170,93 @@ const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str
     case TN_K_TIMESTAMP_TZ: return store_ms(cw, row, i);
     default: return "not a number column";
     }
+}
+
+/* YYYY-MM-DD, the usual form, without the general parser. */
+static bool plain_date(const char *p, int64_t *ret_days)
+{
+    static const char form[] = "dddd-dd-dd";
+    int part[3] = {0, 0, 0}, at = 0;
+    for (int i = 0; i < 10; i++) {
+        unsigned digit = (unsigned)(p[i] - '0');
+        if (form[i] == '-') {
+            if (p[i] != '-')
+                return false;
+            at++;
+        } else if (digit > 9) {
+            return false;
+        } else {
+            part[at] = part[at] * 10 + (int)digit;
+        }
+    }
+    if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > tn_days_in_month(part[0], part[1]))
+        return false;
+    *ret_days = tn_days_of(part[0], part[1], part[2]);
+    return true;
+}
+
+static inline int two_digits(const char *p)
+{
+    unsigned a = (unsigned)(p[0] - '0'), b = (unsigned)(p[1] - '0');
+    return a > 9 || b > 9 ? -1 : (int)(a * 10 + b);
+}
+
+/* YYYY-MM-DD(T| )HH:MM:SS[.f…][Z] */
+static bool plain_timestamp(struct tn_str text, int64_t *ret_us)
+{
+    const char *p = text.ptr;
+    int64_t days, us = 0, unit = 100000;
+    if (text.len < 19 || (p[10] != 'T' && p[10] != ' ') || p[13] != ':' || p[16] != ':' ||
+        !plain_date(p, &days))
+        return false;
+    int hour = two_digits(p + 11), minute = two_digits(p + 14), second = two_digits(p + 17);
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
+        return false;
+    size_t at = 19;
+    if (at < text.len && p[at] == '.') {
+        for (at++; at < text.len && p[at] >= '0' && p[at] <= '9'; at++, unit /= 10)
+            us += (p[at] - '0') * unit;
+        if (at == 20 || at > 26)
+            return false;
+    }
+    if (at < text.len && p[at] == 'Z')
+        at++;
+    if (at != text.len)
+        return false;
+    *ret_us = days * TN_US_PER_DAY + ((hour * 60 + minute) * 60 + second) * TN_US_PER_SECOND + us;
+    return true;
+}
+
+bool tni_text_store_iso(struct tni_cw *cw, uint32_t row, struct tn_str text)
+{
+    int64_t us;
+    int32_t date;
+    switch (cw->kind) {
+    case TN_K_DATE:
+        if (text.len == 10 && plain_date(text.ptr, &us))
+            date = (int32_t)us;
+        else if (text.len < 5 || !tn_timestamp_parse(text, &us))
+            return false;
+        else
+            date = (int32_t)tn_floor_div(us, TN_US_PER_DAY);
+        tni_cw_i32(cw, row, date);
+        return true;
+    case TN_K_TIME:
+        if (!memchr(text.ptr, ':', text.len) || !tn_time_parse(text, &us))
+            return false;
+        break;
+    case TN_K_TIMESTAMP:
+    case TN_K_TIMESTAMP_TZ:
+        /* plain digits are milliseconds, also when they could be a year */
+        if (!plain_timestamp(text, &us) &&
+            (text.len < 5 || !memchr(text.ptr + 1, '-', text.len - 1) ||
+             !tn_timestamp_parse(text, &us)))
+            return false;
+        break;
+    default: return false;
+    }
+    tni_cw_i64(cw, row, us);
+    return true;
 }
 
 static int base64_value(char c)

@@ -20,6 +20,9 @@ bool tni_text_f64(struct tn_str text, double *ret_value);
  * not fit. */
 const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str text,
                                   bool is_integer);
+/* ISO 8601 text into a DATE, TIME, TIMESTAMP or TIMESTAMP_TZ column; false, and nothing is written,
+ * for other columns and other text. */
+bool tni_text_store_iso(struct tni_cw *cw, uint32_t row, struct tn_str text);
 /* Standard base64 with padding (RFC 4648 §4) into `to` (at least len / 4 × 3 bytes); −1 when
  * malformed. */
 int64_t tni_base64_decode(struct tn_str text, unsigned char *to);

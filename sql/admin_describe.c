@@ -168,6 +168,7 @@ static enum tn_status describe_extended(struct tni_admin *admin, const struct tn
                                         [TN_OBJ_TABLE] = "TABLE",
                                         [TN_OBJ_KTABLE] = "TABLE",
                                         [TN_OBJ_VIEW] = "VIEW",
+                                        [TN_OBJ_ZONE] = "ZONE TABLE",
                                         [TN_OBJ_SYSTEM] = "SYSTEM TABLE"};
     struct extended ex = {.admin = admin, .err = err};
     TN_TRY(find_object(admin, name, &ex.object, err));

@@ -75,6 +75,10 @@ struct tn_expr *tni_pseudo(const struct tni_build *build, int rel, enum tn_pseud
         [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", TN_K_BIGINT},
         [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", TN_K_BIGINT},
         [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", TN_K_BIGINT},
+        [TN_PSEUDO_HEADERS] = {"HEADERS", TN_K_NULL},
+        [TN_PSEUDO_PATH] = {"$path", TN_K_VARCHAR},
+        [TN_PSEUDO_FILE_TIME] = {"$file_modified_time", TN_K_TIMESTAMP_TZ},
+        [TN_PSEUDO_FILE_SIZE] = {"$file_size", TN_K_BIGINT},
     };
     TN_ASSERT((size_t)pseudo < sizeof rows / sizeof *rows);
     struct tn_expr *expr = tni_node(build, TN_E_PSEUDO, tn_type_of(rows[pseudo].kind), 0, pos);

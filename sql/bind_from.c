@@ -26,6 +26,7 @@ void tni_scope_add(const struct tni_bind *bind, struct tni_scope *scope, struct 
     entry->has_pseudo =
         rel->object && (rel->object->kind == TN_OBJ_STREAM || rel->object->kind == TN_OBJ_TABLE ||
                         rel->object->kind == TN_OBJ_KTABLE);
+    entry->has_files = rel->object && rel->object->kind == TN_OBJ_ZONE;
     for (uint32_t i = 0; i < rel->schema->fields_count; i++) {
         const struct tn_field *field = &rel->schema->fields[i];
         struct tni_col *col = tni_scope_add_col(bind, scope);

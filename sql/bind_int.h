@@ -22,6 +22,7 @@ struct tni_scope_rel {
     int number;
     uint32_t cols_first, cols_count;
     bool has_pseudo; /* ROWTIME … can be read */
+    bool has_files;  /* "$path" … can be read */
 };
 
 /* What a FROM clause makes visible. */

@@ -78,10 +78,18 @@ static bool rel_matches(const struct tni_bind *bind, struct tn_str alias, struct
 
 static bool pseudo_named(struct tn_str name, enum tn_pseudo *ret_pseudo)
 {
-    static const char *const names[] = {"ROWTIME", "ROWPARTITION", "ROWOFFSET"};
-    for (int i = 0; i < 3; i++)
-        if (tn_str_eq_nocase(name, tn_str_of(names[i]))) {
-            *ret_pseudo = (enum tn_pseudo)i;
+    static const struct {
+        const char *name;
+        enum tn_pseudo pseudo;
+    } names[] = {{"ROWTIME", TN_PSEUDO_ROWTIME},
+                 {"ROWPARTITION", TN_PSEUDO_ROWPARTITION},
+                 {"ROWOFFSET", TN_PSEUDO_ROWOFFSET},
+                 {"$path", TN_PSEUDO_PATH},
+                 {"$file_modified_time", TN_PSEUDO_FILE_TIME},
+                 {"$file_size", TN_PSEUDO_FILE_SIZE}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (tn_str_eq_nocase(name, tn_str_of(names[i].name))) {
+            *ret_pseudo = names[i].pseudo;
             return true;
         }
     return false;
@@ -106,7 +114,8 @@ static void find_col(const struct tni_bind *bind, const struct tni_scope *scope,
         return;
     for (uint32_t i = 0; i < scope->rels_count; i++) {
         const struct tni_scope_rel *rel = &scope->rels[i];
-        if (!rel->has_pseudo ||
+        bool is_offered = out->pseudo >= TN_PSEUDO_PATH ? rel->has_files : rel->has_pseudo;
+        if (!is_offered ||
             (qualifiers && !rel_matches(bind, rel->alias, rel->schema_name, parts, qualifiers)))
             continue;
         if (!out->count++)

@@ -94,7 +94,7 @@ static enum tn_status add_source(struct binding *b, const struct tn_ast_rel *ast
         return tn_err_at(err, TN_E_LIMIT, "STATEMENT_TOO_COMPLEX", ast->line, ast->col,
                          "a persistent query joins at most %d sources", TNI_SOURCES_MAX);
     TN_TRY(tni_bind_object(b->bind, ast->name, &object, err));
-    if (object->kind == TN_OBJ_VIEW || object->kind == TN_OBJ_SYSTEM)
+    if (object->kind == TN_OBJ_VIEW || object->kind == TN_OBJ_SYSTEM || object->kind == TN_OBJ_ZONE)
         return tni_not_supported(
             err, ast->line, ast->col, "'%s' is a %s; a persistent query reads streams and tables",
             object->name, object->kind == TN_OBJ_VIEW ? "view" : "system table");

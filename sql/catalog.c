@@ -352,6 +352,14 @@ bool tn_catalog_has_schema(const struct tn_catalog *catalog, struct tn_str name)
     return entries_find_name(&catalog->schemas, false, name, &at);
 }
 
+const char *tn_catalog_schema_location(const struct tn_catalog *catalog, struct tn_str name)
+{
+    size_t at;
+    return entries_find_name(&catalog->schemas, false, name, &at)
+               ? catalog->schemas.items[at]->location
+               : NULL;
+}
+
 const struct tn_catalog_query *tn_catalog_query(const struct tn_catalog *catalog, struct tn_str id)
 {
     size_t at;

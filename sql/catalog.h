@@ -17,10 +17,12 @@ enum tn_object_kind {
     TN_OBJ_TABLE, /* declared TABLE over a topic (query scans fold the topic unless materialised) */
     TN_OBJ_KTABLE, /* result of CREATE TABLE AS: a store of query_id */
     TN_OBJ_VIEW,   /* text, bound on use */
+    TN_OBJ_ZONE,   /* files of an object store: zone (sql/zone.h) */
     TN_OBJ_SYSTEM  /* system.*, information_schema.*: rows made on demand */
 };
 
 struct tn_system_table; /* sql/system_tables.h */
+struct tn_zone_table;   /* sql/zone.h */
 
 struct tn_object {
     enum tn_object_kind kind;
@@ -39,6 +41,7 @@ struct tn_object {
     const char *ingest_defaults; /* JSON object of members added to events that lack them; NULL */
     const char *ingest_event;    /* text of server-sent events with {member}s; NULL = the value */
     const struct tn_system_table *system;
+    const struct tn_zone_table *zone; /* ZONE */
     int64_t created_ms;
 };
 
@@ -65,6 +68,8 @@ void tn_catalog_each_schema_of(const struct tn_catalog *catalog, struct tn_str c
 /* Is the object in that catalog? ret_schema: the name of its schema there. */
 bool tn_catalog_object_in(const struct tn_object *object, struct tn_str catalog_name,
                           const char **ret_schema);
+/* URL of CREATE SCHEMA … WITH (location=…); NULL = none was given, or no such schema. */
+const char *tn_catalog_schema_location(const struct tn_catalog *catalog, struct tn_str name);
 
 /* One persistent query. INTERNAL: keeps the store of a declared TABLE so that queries see it. */
 enum tn_query_kind { TN_QUERY_CSAS, TN_QUERY_CTAS, TN_QUERY_INSERT, TN_QUERY_INTERNAL };

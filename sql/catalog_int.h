@@ -20,6 +20,7 @@ struct tni_entry {
     struct tn_object object;       /* OBJECT */
     struct tn_catalog_query query; /* QUERY; query.plan is a reference owned by the entry */
     const char *name;              /* TYPE, SCHEMA */
+    const char *location;          /* SCHEMA: URL, may be NULL */
     const struct tn_type *type;    /* TYPE */
 };
 

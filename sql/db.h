@@ -29,6 +29,7 @@ struct tn_db_config {
     int default_partitions;                     /* PARTITIONS when a statement names none */
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */
+    const char *lake_dir; /* folder of zones without location; NULL or "" = none */
     const struct tni_option_set *options;       /* system.options, SHOW PROPERTIES; may be NULL */
     size_t options_count;
 };

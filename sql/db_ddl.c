@@ -1,5 +1,6 @@
 /* CREATE … AS SELECT, INSERT INTO … SELECT, views, schemas, types. Contract: sql/db_int.h. */
 #include "sql/db_int.h"
+#include "sql/zone_ddl.h"
 
 #include <ctype.h>
 
@@ -356,9 +357,6 @@ static enum tn_status create_schema(struct tni_change *change, const struct tn_a
     if (create->name->parts_count > 2)
         return tn_err_at(err, TN_E_NAME, "SYNTAX_ERROR", create->name->line, create->name->col,
                          "a schema name has at most two parts: catalog.schema");
-    if (create->props.items_count)
-        return tni_not_supported(err, create->props.line, create->props.col,
-                                 "properties of a schema are not supported yet (zones)");
     if (tn_catalog_has_schema(change->catalog, name)) {
         if (!create->is_if_not_exists)
             return tn_err_at(err, TN_E_EXISTS, "SCHEMA_ALREADY_EXISTS", create->name->line,
@@ -368,6 +366,11 @@ static enum tn_status create_schema(struct tni_change *change, const struct tn_a
     }
     struct tni_entry *entry = tni_cat_entry_new(TNI_ENTRY_SCHEMA);
     entry->name = tn_arena_str(&entry->arena, name).ptr;
+    enum tn_status st = tni_zone_schema_props(create, entry, err);
+    if (tn_failed(st)) {
+        tni_cat_entry_unref(entry);
+        return st;
+    }
     tni_catalog_put(change->catalog, entry);
     change->message = tn_arena_printf(change->arena, "created schema %.*s", TN_STR_FMT(name));
     return TN_OK;

@@ -8,6 +8,7 @@
  */
 #include "sql/db_int.h"
 #include "connectors/ingest.h"
+#include "sql/zone_ddl.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -98,17 +99,6 @@ enum tn_status tni_new_name(struct tni_change *change, const struct tn_ast_name 
         return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", name->line, name->col,
                          "a name has 1 to 200 bytes");
     return TN_OK;
-}
-
-static enum tn_status default_schema_only(const struct tn_ast_name *name, struct tn_str schema_name,
-                                          struct tn_err *err)
-{
-    if (tn_str_eq_nocase(schema_name, TN_STR("default")))
-        return TN_OK;
-    return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", name->line, name->col,
-                     "schema '%.*s' is a zone, and tables of zones are not supported yet; streams "
-                     "and tables live in schema 'default'",
-                     TN_STR_FMT(schema_name));
 }
 
 enum tn_status tni_check_exists(struct tni_change *change, const struct tn_ast_create *create,
@@ -548,7 +538,8 @@ enum tn_status tni_apply_declare(struct tni_change *change, const struct tn_ast_
     const struct tn_object *old;
     struct tn_str schema_name, name;
     TN_TRY(tni_new_name(change, create->name, &schema_name, &name, err));
-    TN_TRY(default_schema_only(create->name, schema_name, err));
+    if (tni_zone_is_target(schema_name, &create->props))
+        return tni_apply_zone_table(change, stmt, schema_name, name, err);
     TN_TRY(tni_check_exists(change, create, schema_name, name, &old, err));
     if (change->is_noop)
         return TN_OK;

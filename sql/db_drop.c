@@ -44,6 +44,7 @@ static bool kind_matches(enum tn_ast_object word, const struct tn_object *object
     switch (object->kind) {
     case TN_OBJ_STREAM: return word == TN_AOB_STREAM;
     case TN_OBJ_TABLE:
+    case TN_OBJ_ZONE:
     case TN_OBJ_KTABLE: return word == TN_AOB_TABLE;
     case TN_OBJ_VIEW: return word == TN_AOB_VIEW;
     default: return false;
@@ -66,11 +67,11 @@ static enum tn_status drop_object(struct tni_change *change, const struct tn_ast
     if (!kind_matches(drop->object, object))
         return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", drop->name->line, drop->name->col,
                          "'%s' is not a %s", object->name, tn_ast_object_text(drop->object));
-    if (object->kind != TN_OBJ_VIEW)
+    if (object->kind != TN_OBJ_VIEW && object->kind != TN_OBJ_ZONE)
         TN_TRY(drop_used(change, object, drop, err));
     if (object->query_id)
         drop_query(change, object->query_id);
-    if (drop->is_delete_topic && object->kind != TN_OBJ_VIEW && !object->is_source)
+    if (drop->is_delete_topic && object->decl.topic && !object->is_source)
         tni_change_effect(change, TNI_EFFECT_TOPIC_DELETE)->topic =
             tn_arena_strdup(change->arena, object->decl.topic);
     change->message = tn_arena_printf(change->arena, "dropped %s", object->name);

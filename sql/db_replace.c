@@ -5,6 +5,7 @@
  * it.
  */
 #include "sql/db_int.h"
+#include "sql/zone_ddl.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -225,6 +226,8 @@ bool tni_object_same(const struct tn_object *a, const struct tn_object *b)
     struct tn_err ignored = TN_ERR_INIT;
     if (a->kind != b->kind || strcmp(a->name, b->name) != 0 || a->is_source != b->is_source)
         return false;
+    if (a->kind == TN_OBJ_ZONE)
+        return tni_zone_same(a, b);
     if (a->kind == TN_OBJ_VIEW)
         return text_eq(a->text, b->text) && text_eq(a->text_schema, b->text_schema) &&
                schema_eq(a->schema, b->schema);

@@ -36,6 +36,8 @@ const struct tn_schema *tni_tscan_schema(const struct tn_object *object, struct 
         [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},     [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
         [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9}, [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
         [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9}, [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
+        [TN_PSEUDO_PATH] = {"$path", 5},          [TN_PSEUDO_FILE_TIME] = {"$file_modified_time", 19},
+        [TN_PSEUDO_FILE_SIZE] = {"$file_size", 10},
     };
     uint32_t count = object->schema->fields_count;
     struct tn_field *fields = TN_ARENA_ARRAY(arena, struct tn_field, count + TNI_TSCAN_PSEUDOS);
@@ -44,6 +46,8 @@ const struct tn_schema *tni_tscan_schema(const struct tn_object *object, struct 
     for (uint32_t i = 0; i < TNI_TSCAN_PSEUDOS; i++)
         fields[count + i] = (struct tn_field){names[i], tn_type_of(TN_K_BIGINT)};
     fields[count + TN_PSEUDO_ROWPARTITION].type = tn_type_of(TN_K_INTEGER);
+    fields[count + TN_PSEUDO_PATH].type = tn_type_of(TN_K_VARCHAR);
+    fields[count + TN_PSEUDO_FILE_TIME].type = tn_type_of(TN_K_TIMESTAMP_TZ);
     if (object->kind == TN_OBJ_STREAM)
         fields[count + TN_PSEUDO_HEADERS].type = headers_type(arena);
     struct tn_schema *schema = TN_ARENA_NEW(arena, struct tn_schema);
@@ -207,6 +211,7 @@ enum tn_status tni_tscan_open(struct tni_exec_ctx *ctx, const struct tni_tscan_s
         if (tni_object_has_store(object))
             return tni_tscan_table_open(ctx, spec, schema, ret_scan, err);
         return tni_tscan_log_open(ctx, spec, schema, ret_scan, err);
+    case TN_OBJ_ZONE: return tni_tscan_zone_open(ctx, spec, schema, ret_scan, err);
     case TN_OBJ_VIEW: break;
     }
     return tn_err_set(err, TN_E_INTERNAL, "view '%s' was not expanded", object->name);
@@ -233,6 +238,8 @@ int64_t tni_tscan_rows_estimate(struct tni_exec_ctx *ctx, const struct tn_object
 {
     if (tni_object_has_store(object) && ctx->engine)
         return tn_engine_table_rows(ctx->engine, object->query_id);
+    if (object->kind == TN_OBJ_ZONE)
+        return 1000000;
     if (object->kind == TN_OBJ_SYSTEM || !ctx->log)
         return 200;
     struct tn_topic topic;
@@ -300,6 +307,8 @@ void tni_tscan_explain(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *sp
     (void)ctx;
     if (object->kind == TN_OBJ_SYSTEM) {
         tn_buf_printf(buf, "system table %s.%s", object->schema_name, object->name);
+    } else if (object->kind == TN_OBJ_ZONE) {
+        tni_tscan_zone_explain(spec, buf);
     } else if (tni_object_has_store(object)) {
         tn_buf_printf(buf, "KTable %s", object->name);
         explain_table(spec, buf);

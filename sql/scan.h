@@ -19,7 +19,7 @@
 
 #include "sql/exec.h"
 
-#define TNI_TSCAN_PSEUDOS   6
+#define TNI_TSCAN_PSEUDOS   9
 #define TNI_TSCAN_PREDS_MAX 32
 #define TNI_TSCAN_KEYS_MAX  10000 /* keys of one IN list that are looked up instead of scanned */
 

@@ -22,6 +22,11 @@ enum tn_status tni_tscan_system_open(struct tni_exec_ctx *ctx, const struct tni_
                                      const struct tn_schema *schema, struct tni_tscan **ret_scan,
                                      struct tn_err *err);
 
+enum tn_status tni_tscan_zone_open(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
+                                   const struct tn_schema *schema, struct tni_tscan **ret_scan,
+                                   struct tn_err *err);
+void tni_tscan_zone_explain(const struct tni_tscan_spec *spec, struct tn_buf *buf);
+
 /* Is the object read from a store of the engine (KTable, materialised table)? */
 static inline bool tni_object_has_store(const struct tn_object *object)
 {

@@ -55,7 +55,10 @@ enum tn_pseudo {
     TN_PSEUDO_ROWOFFSET,
     TN_PSEUDO_WINDOWSTART,
     TN_PSEUDO_WINDOWEND,
-    TN_PSEUDO_HEADERS
+    TN_PSEUDO_HEADERS,
+    TN_PSEUDO_PATH,      /* of zone tables: "$path", "$file_modified_time", "$file_size" */
+    TN_PSEUDO_FILE_TIME,
+    TN_PSEUDO_FILE_SIZE
 };
 
 #define TN_REL_LAMBDA     (-1) /* columns of this relation are lambda parameters */

@@ -162,6 +162,9 @@ static void step_pseudo(const struct tni_step *step, struct tni_reg *reg, const 
     case TN_PSEUDO_WINDOWSTART:
     case TN_PSEUDO_WINDOWEND: window_bound(reg, expr, env); break;
     case TN_PSEUDO_HEADERS: headers_column(reg, expr->type, env); break;
+    case TN_PSEUDO_PATH:
+    case TN_PSEUDO_FILE_TIME:
+    case TN_PSEUDO_FILE_SIZE: null_reg(reg, expr->type, env->arena); break; /* only in scans */
     }
 }
 
