@@ -49,6 +49,7 @@ struct settings {
     const char *offset_reset, *guarantee, *identifiers;
     int64_t commit_interval_ms, cache_emit_bytes, state_cache_bytes, round_rows, round_bytes;
     int64_t threads, standby_replicas;
+    const char *lake_dir;
     int64_t sql_threads, sql_timeout_ms, sql_memory_bytes, sql_cache_bytes, sql_rows_max;
     int64_t partitions;
     bool is_flush_every_commit;
@@ -77,6 +78,8 @@ static const struct tn_opt engine_options[] = {
     {"num.stream.threads", TN_OPT_INT, SET(threads), "2", 1, 256, NULL, 0, NULL, "worker threads"},
     {"num.standby.replicas", TN_OPT_INT, SET(standby_replicas), "0", 0, 0, NULL, 0,
      "the embedded log has one process; standbys need Kafka", "warm copies of state"},
+    {"lake.dir", TN_OPT_STRING, SET(lake_dir), "", 0, 0, NULL, 0, NULL,
+     "folder or s3:// prefix of zones without a location of their own; default: STATE/lake"},
     {"sql.threads", TN_OPT_INT, SET(sql_threads), "4", 1, 256, NULL, 0, NULL, "statement threads"},
     {"sql.timeout.ms", TN_OPT_MS, SET(sql_timeout_ms), "60000", 1, INT64_MAX, NULL, 0, NULL,
      "deadline of a statement"},
@@ -181,6 +184,7 @@ struct server {
     struct tn_http_config http_config;
     struct tn_s3_options s3_options;
     struct tn_metrics *metrics;
+    char lake_dir[4200];             /* absolute */
     struct tn_object_stores *stores; /* of sinks and zones, by URL */
     struct tn_store *store;
     struct tn_log *log;
@@ -257,12 +261,33 @@ static enum tn_status open_db(struct server *server, struct tn_err *err)
         .memory_bytes = set->sql_memory_bytes,
         .rows_max = set->sql_rows_max,
         .cache_bytes = set->sql_cache_bytes,
+        .stores = server->stores,
+        .lake_dir = server->lake_dir,
         .threads_count = (int)set->sql_threads,
         .default_partitions = (int)set->partitions,
         .is_latest = strcmp(set->offset_reset, "latest") == 0,
         .is_identifiers_ksql = strcmp(set->identifiers, "ksql") == 0,
     };
     return tn_db_open(&config, &server->db, err);
+}
+
+/* lake.dir, default <state>/lake, as an absolute path. */
+static enum tn_status find_lake(struct server *server, const char *state, struct tn_err *err)
+{
+    char full[4096];
+    const char *dir = server->settings.lake_dir;
+    if (!dir || !*dir) {
+        if (!realpath(state, full))
+            return tn_err_set(err, TN_E_IO, "state folder '%s': %s", state, strerror(errno));
+        snprintf(server->lake_dir, sizeof server->lake_dir, "%s/lake", full);
+    } else if (*dir == '/' || strstr(dir, "://")) {
+        snprintf(server->lake_dir, sizeof server->lake_dir, "%s", dir);
+    } else {
+        if (!getcwd(full, sizeof full))
+            return tn_err_set(err, TN_E_IO, "lake.dir: %s", strerror(errno));
+        snprintf(server->lake_dir, sizeof server->lake_dir, "%s/%s", full, dir);
+    }
+    return TN_OK;
 }
 
 /* State folder, log, state, engine, catalog; queries of earlier runs start to restore. */
@@ -274,6 +299,7 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     server->metrics = tn_metrics_new();
     server->stores = tn_object_stores_new(&server->s3_options, &system_clock, server->metrics);
     TN_TRY(tn_store_open(&server->store_config, &server->store, err));
+    TN_TRY(find_lake(server, state, err));
     TN_TRY(tn_rocks_log_open(server->store, &server->log, err));
     TN_TRY(tn_rocks_state_open(server->store, &server->state, err));
     TN_TRY(tn_rocks_catalog_open(server->store, &server->catalog_store, err));

@@ -2,7 +2,8 @@
  *
  * HOW. One bitmap of separators, newlines and quotes per 64 bytes; a field ends at the next bit.
  * Fields that nobody reads cost their bit and nothing else. Fields of a needed column are stored at
- * once. A quote counts only at the start of a field; quoted fields may hold separators and newlines.
+ * once. A quote counts only at the start of a field; quoted fields may hold separators and
+ * newlines.
  *
  * An empty field is NULL, a quoted empty one the empty text. Missing fields are NULL, more fields
  * than columns are ignored, blank lines are no rows. A quote without end makes its line bad.
@@ -115,8 +116,8 @@ static struct tn_str quoted(struct csv *csv, const char *open, struct tn_arena *
     *ret_next = NULL;
     for (; p < csv->end; p++) {
         bool is_escape = csv->escape != csv->quote && *p == csv->escape;
-        bool is_double = csv->escape == csv->quote && *p == csv->quote && p + 1 < csv->end &&
-                         p[1] == csv->quote;
+        bool is_double =
+            csv->escape == csv->quote && *p == csv->quote && p + 1 < csv->end && p[1] == csv->quote;
         if (is_escape || is_double) {
             is_plain = false;
             p++;

@@ -75,8 +75,14 @@ static enum tn_status fetch(struct tn_file_bytes *bytes, struct tn_buf *buf, str
     if (left <= 0)
         return TN_END;
     int64_t want = left < (int64_t)FETCH_BYTES ? left : (int64_t)FETCH_BYTES;
-    enum tn_status st = spec->store->type->get(spec->store, spec->key, bytes->at, want, buf,
-                                               spec->deadline_ms, err);
+    struct tn_object_request request = {.op = TN_OBJECT_GET,
+                                        .key = spec->key,
+                                        .offset = bytes->at,
+                                        .length = want,
+                                        .if_etag = spec->etag,
+                                        .ret_body = buf,
+                                        .timeout_ms = spec->timeout_ms};
+    enum tn_status st = tn_object_wait(spec->store, &request, err);
     if (st != TN_OK)
         return st;
     bytes->at += (int64_t)(buf->len - before);
@@ -88,9 +94,9 @@ static enum tn_status fetch(struct tn_file_bytes *bytes, struct tn_buf *buf, str
 static enum tn_status corrupt(const struct tn_file_bytes *bytes, const char *what,
                               struct tn_err *err)
 {
-    return tn_err_set(err, TN_E_CORRUPT, "object '%s': %s at compressed byte %lld",
-                      bytes->spec.key, what, (long long)(bytes->at - (int64_t)bytes->packed.len +
-                                                         (int64_t)bytes->packed_at));
+    return tn_err_set(
+        err, TN_E_CORRUPT, "object '%s': %s at compressed byte %lld", bytes->spec.key, what,
+        (long long)(bytes->at - (int64_t)bytes->packed.len + (int64_t)bytes->packed_at));
 }
 
 static enum tn_status gzip_expand(struct tn_file_bytes *bytes, char *to, size_t room,
@@ -112,8 +118,8 @@ static enum tn_status gzip_expand(struct tn_file_bytes *bytes, char *to, size_t 
     bytes->packed_at = bytes->packed.len - state->avail_in;
     *ret_len = room - state->avail_out;
     if (rc != ISAL_DECOMP_OK)
-        return corrupt(bytes, rc == ISAL_INCORRECT_CHECKSUM ? "wrong gzip checksum" : "bad gzip data",
-                       err);
+        return corrupt(
+            bytes, rc == ISAL_INCORRECT_CHECKSUM ? "wrong gzip checksum" : "bad gzip data", err);
     if (state->block_state == ISAL_BLOCK_FINISH)
         bytes->is_member_open = false;
     return TN_OK;

@@ -1,8 +1,8 @@
-/* Bytes of one object, decompressed, in order. Compression is told by the first bytes: gzip (several
- * members too) and zstd; everything else is taken as it is.
+/* Bytes of one object, decompressed, in order. Compression is told by the first bytes: gzip
+ * (several members too) and zstd; everything else is taken as it is.
  *
- * Limits: at most `expanded_max` bytes come out of a compressed object (a bomb is an error), and the
- * window of zstd is at most 128 MiB.
+ * Limits: at most `expanded_max` bytes come out of a compressed object (a bomb is an error), and
+ * the window of zstd is at most 128 MiB.
  *
  * Ownership: heap; the store is borrowed. @thread one
  */
@@ -18,9 +18,10 @@ enum tn_file_codec { TN_FILE_PLAIN, TN_FILE_GZIP, TN_FILE_ZSTD };
 struct tn_file_bytes_spec {
     struct tn_object_store *store; /* borrowed */
     const char *key;               /* borrowed */
+    const char *etag;              /* the version to read; NULL = any. Borrowed */
     int64_t from, to;              /* bytes of the object */
     int64_t expanded_max;          /* 0 = no limit */
-    int64_t deadline_ms;
+    int64_t timeout_ms;            /* of one request; 0 = the store's own */
 };
 
 enum tn_status tn_file_bytes_open(const struct tn_file_bytes_spec *spec,
@@ -33,6 +34,6 @@ enum tn_status tn_file_bytes_read(struct tn_file_bytes *bytes, struct tn_buf *bu
 bool tn_file_bytes_is_short(const struct tn_file_bytes *bytes);
 enum tn_file_codec tn_file_bytes_codec(const struct tn_file_bytes *bytes);
 int64_t tn_file_bytes_fetched(const struct tn_file_bytes *bytes); /* from the store */
-void tn_file_bytes_close(struct tn_file_bytes *bytes); /* NULL is a no-op */
+void tn_file_bytes_close(struct tn_file_bytes *bytes);            /* NULL is a no-op */
 
 #endif

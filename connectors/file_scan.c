@@ -50,7 +50,8 @@ enum tn_status tn_file_scan_open(const struct tn_file_scan_spec *spec,
                                        .from = from,
                                        .to = spec->bytes,
                                        .expanded_max = spec->expanded_max,
-                                       .deadline_ms = spec->deadline_ms};
+                                       .timeout_ms = spec->timeout_ms,
+                                       .etag = spec->etag};
     scan->spec = *spec;
     scan->file_at = from;
     tn_buf_init(&scan->buf, TN_FILE_LINE_MAX + ((size_t)1 << 20));
@@ -61,8 +62,8 @@ enum tn_status tn_file_scan_open(const struct tn_file_scan_spec *spec,
         TN_GOTO(tn_format_json.open(&tn_format_json, &codec, &scan->codec, err));
         scan->rows.json = (struct tni_json_codec *)scan->codec;
     } else {
-        scan->writers = tn_alloc_array((size_t)spec->layout->schema->fields_count + 1,
-                                       sizeof *scan->writers);
+        scan->writers =
+            tn_alloc_array((size_t)spec->layout->schema->fields_count + 1, sizeof *scan->writers);
     }
     scan->rows.layout = spec->layout;
     scan->rows.is_tail_loose = spec->is_growing;
@@ -109,7 +110,8 @@ static enum tn_status read_more(struct tn_file_scan *scan, struct tn_err *err)
         return TN_OK;
     }
     if (st == TN_NOT_FOUND && scan->is_begun)
-        return tn_err_set(err, TN_E_BUSY, "object '%s' went away while it was read", scan->spec.key);
+        return tn_err_set(err, TN_E_BUSY, "object '%s' went away while it was read",
+                          scan->spec.key);
     if (st != TN_OK) {
         if (err && tn_failed(st))
             *err = why;

@@ -1,5 +1,5 @@
-/* Rows of one file as columns. Memory is bounded: one buffer of a few hundred KiB, or one line of at
- * most TN_FILE_LINE_MAX bytes, and one batch.
+/* Rows of one file as columns. Memory is bounded: one buffer of a few hundred KiB, or one line of
+ * at most TN_FILE_LINE_MAX bytes, and one batch.
  *
  * What is promised about files that change while they are read: only the first `bytes` bytes of the
  * object are read. A last line without newline that is not whole is left out when the file
@@ -23,12 +23,13 @@ struct tn_file_scan;
 struct tn_file_scan_spec {
     struct tn_object_store *store;       /* borrowed */
     const char *key;                     /* borrowed */
+    const char *etag;                    /* the version to read; NULL = any. Borrowed */
     int64_t bytes;                       /* size of the object */
     const struct tn_file_layout *layout; /* borrowed */
     const bool *needed;                  /* by column of the layout; borrowed */
     int64_t from, to; /* lines that begin in [from, to) of a plain object; 0, bytes = all */
     bool is_growing;  /* the file may still be written to */
-    int64_t expanded_max, deadline_ms;
+    int64_t expanded_max, timeout_ms;
 };
 
 struct tn_file_scan_counts {
@@ -45,6 +46,6 @@ enum tn_status tn_file_scan_next(struct tn_file_scan *scan, struct tn_arena *are
                                  struct tn_err *err);
 const struct tn_file_scan_counts *tn_file_scan_counts(const struct tn_file_scan *scan);
 enum tn_file_codec tn_file_scan_codec(const struct tn_file_scan *scan); /* after the first next */
-void tn_file_scan_close(struct tn_file_scan *scan); /* NULL is a no-op */
+void tn_file_scan_close(struct tn_file_scan *scan);                     /* NULL is a no-op */
 
 #endif

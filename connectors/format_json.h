@@ -25,8 +25,8 @@ struct tni_json_codec {
     uint32_t depth_max;
     struct tni_json_names names;
     /* decoder scratch */
-    struct tni_cw *writers; /* per column */
-    int64_t *exact_row;     /* last row in which the exact spelling was met */
+    struct tni_cw *writers;       /* per column */
+    int64_t *exact_row;           /* last row in which the exact spelling was met */
     struct tni_json_shape *shape; /* NULL = none yet */
     /* encoder: `{"count":`, `,"songName":` */
     struct tn_str *prefixes;
@@ -38,8 +38,8 @@ void tni_json_decode(struct tn_codec *codec, const struct tn_str *inputs, uint32
  * case, 2 = exactly. */
 int tni_json_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match);
 /* Decode the object at json->p into `row`, by the learned shape or in general. is_line: the object
- * ends before the first newline, and what is behind its line may lie before json->end. NULL, or what
- * is wrong (see tni_json_decode); then, and only then, parts of the row may be written. */
+ * ends before the first newline, and what is behind its line may lie before json->end. NULL, or
+ * what is wrong (see tni_json_decode); then, and only then, parts of the row may be written. */
 const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
                                    bool is_line, int *ret_col);
 void tni_json_encode(struct tn_codec *codec, const struct tn_column *columns, uint32_t rows_count,

@@ -60,7 +60,8 @@ static int name_match(const struct tni_json_codec *codec, int col, struct tn_str
 }
 
 /* Column of a member, −1 when no plan reads it; *ret_match as name_match. */
-static inline int find_column(const struct tni_json_codec *codec, struct tn_str name, int *ret_match)
+static inline int find_column(const struct tni_json_codec *codec, struct tn_str name,
+                              int *ret_match)
 {
     uint32_t at = tni_json_name_hash(name) & codec->names.mask;
     for (; codec->names.slots[at] >= 0; at = (at + 1) & codec->names.mask) {

@@ -164,12 +164,9 @@ static enum tn_status describe_extended(struct tni_admin *admin, const struct tn
 {
     static const struct tni_out_column columns[] = {{"Property", TN_K_VARCHAR},
                                                     {"Value", TN_K_VARCHAR}};
-    static const char *const kinds[] = {[TN_OBJ_STREAM] = "STREAM",
-                                        [TN_OBJ_TABLE] = "TABLE",
-                                        [TN_OBJ_KTABLE] = "TABLE",
-                                        [TN_OBJ_VIEW] = "VIEW",
-                                        [TN_OBJ_ZONE] = "ZONE TABLE",
-                                        [TN_OBJ_SYSTEM] = "SYSTEM TABLE"};
+    static const char *const kinds[] = {
+        [TN_OBJ_STREAM] = "STREAM", [TN_OBJ_TABLE] = "TABLE",     [TN_OBJ_KTABLE] = "TABLE",
+        [TN_OBJ_VIEW] = "VIEW",     [TN_OBJ_ZONE] = "ZONE TABLE", [TN_OBJ_SYSTEM] = "SYSTEM TABLE"};
     struct extended ex = {.admin = admin, .err = err};
     TN_TRY(find_object(admin, name, &ex.object, err));
     TN_TRY(tni_out_begin(&ex.out, admin->rows, admin->arena, ROWS_COLUMNS(columns), err));

@@ -1,6 +1,7 @@
 /* The database: opening (replay of the catalog), snapshots, and running one statement. Contract:
  * sql/db.h. */
 #include "sql/db_int.h"
+#include "sql/zone_files.h"
 
 #include <stdio.h>
 
@@ -107,6 +108,11 @@ enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_
     pthread_mutex_init(&db->ddl_lock, NULL);
     pthread_mutex_init(&db->lock, NULL);
     db->catalog = tni_catalog_new(config->is_identifiers_ksql, system, system_count);
+    db->zones = tni_zones_new(&(struct tni_zones_config){.stores = config->stores,
+                                                         .clock = config->clock,
+                                                         .metrics = config->metrics,
+                                                         .cache_bytes = config->cache_bytes,
+                                                         .threads_count = config->threads_count});
     struct replay replay = {.db = db};
     tn_session_init(&replay.session);
     TN_GOTO(tni_sqlite_pool_open(IDLE_CONNECTIONS, &db->pool, err));
@@ -124,6 +130,7 @@ void tn_db_close(struct tn_db *db)
     if (!db)
         return;
     tni_sqlite_pool_close(db->pool);
+    tni_zones_free(db->zones);
     tn_catalog_unref(db->catalog);
     pthread_mutex_destroy(&db->lock);
     pthread_mutex_destroy(&db->ddl_lock);
@@ -164,6 +171,7 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                                      .formats = db->config.formats,
                                      .application_id = db->config.application_id,
                                      .pool = db->pool,
+                                     .zones = db->zones,
                                      .budget = budget,
                                      .arena = arena,
                                      .options = db->config.options,

@@ -13,7 +13,8 @@
 #include "stream/engine.h"
 
 struct tn_db;
-struct tni_option_set; /* sql/exec.h */
+struct tni_option_set;   /* sql/exec.h */
+struct tn_object_stores; /* connectors/object_url.h */
 
 struct tn_db_config {
     const char *application_id;
@@ -29,8 +30,9 @@ struct tn_db_config {
     int default_partitions;                     /* PARTITIONS when a statement names none */
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */
-    const char *lake_dir; /* folder of zones without location; NULL or "" = none */
-    const struct tni_option_set *options;       /* system.options, SHOW PROPERTIES; may be NULL */
+    struct tn_object_stores *stores;            /* of zone tables; NULL: none can be read */
+    const char *lake_dir;                 /* folder of zones without location; NULL or "" = none */
+    const struct tni_option_set *options; /* system.options, SHOW PROPERTIES; may be NULL */
     size_t options_count;
 };
 

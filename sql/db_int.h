@@ -28,6 +28,7 @@ struct tn_db {
     pthread_mutex_t lock;             /* guards `catalog` */
     const struct tn_catalog *catalog; /* newest snapshot, one reference */
     struct tni_sqlite_pool *pool;
+    struct tni_zones *zones;
     _Atomic uint64_t push_next;   /* ids of push queries */
     _Atomic uint64_t insert_next; /* partitions of rows without key */
 };

@@ -28,6 +28,8 @@ enum tni_executor {
 
 struct tni_sqlite_pool; /* sql/exec_sqlite.h */
 struct tni_log_end;     /* sql/scan_log.c */
+struct tni_zones;       /* sql/zone_files.h */
+struct tni_zone_pin;
 
 /* One filled option struct and its table, for system.options. */
 struct tni_option_set {
@@ -45,6 +47,7 @@ struct tni_exec_ctx {
     struct tn_metrics *metrics; /* may be NULL */
     const struct tn_formats *formats;
     const char *application_id;
+    struct tni_zones *zones;      /* NULL: no zone tables */
     struct tni_sqlite_pool *pool; /* shared by all statements of the database */
     struct tn_budget *budget;
     struct tn_arena *arena;               /* the statement's */
@@ -53,10 +56,11 @@ struct tni_exec_ctx {
     enum tni_executor executor;
     bool is_pushdown_off; /* tests: no predicate leaves the executor for the scan */
     /* Filled while running. */
-    struct tn_pin *pin;           /* taken by the first scan of a KTable; all scans share it */
-    struct tni_log_end *log_ends; /* visible ends, fixed when the statement first opens a topic */
-    int64_t rows_bad;             /* undecodable log records skipped by scans */
-    int64_t rows_count;           /* result rows pushed */
+    struct tn_pin *pin;             /* taken by the first scan of a KTable; all scans share it */
+    struct tni_log_end *log_ends;   /* visible ends, fixed when the statement first opens a topic */
+    struct tni_zone_pin *zone_pins; /* files of zone tables, one snapshot a location */
+    int64_t rows_bad;               /* undecodable log records skipped by scans */
+    int64_t rows_count;             /* result rows pushed */
 };
 
 /* Run `query` and push its rows. The columns of `rows` are query->schema. */

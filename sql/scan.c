@@ -33,10 +33,14 @@ static const struct tn_type *headers_type(struct tn_arena *arena)
 const struct tn_schema *tni_tscan_schema(const struct tn_object *object, struct tn_arena *arena)
 {
     static const struct tn_str names[TNI_TSCAN_PSEUDOS] = {
-        [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},     [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
-        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9}, [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
-        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9}, [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
-        [TN_PSEUDO_PATH] = {"$path", 5},          [TN_PSEUDO_FILE_TIME] = {"$file_modified_time", 19},
+        [TN_PSEUDO_ROWTIME] = {"ROWTIME", 7},
+        [TN_PSEUDO_ROWPARTITION] = {"ROWPARTITION", 12},
+        [TN_PSEUDO_ROWOFFSET] = {"ROWOFFSET", 9},
+        [TN_PSEUDO_WINDOWSTART] = {"WINDOWSTART", 11},
+        [TN_PSEUDO_WINDOWEND] = {"WINDOWEND", 9},
+        [TN_PSEUDO_HEADERS] = {"HEADERS", 7},
+        [TN_PSEUDO_PATH] = {"$path", 5},
+        [TN_PSEUDO_FILE_TIME] = {"$file_modified_time", 19},
         [TN_PSEUDO_FILE_SIZE] = {"$file_size", 10},
     };
     uint32_t count = object->schema->fields_count;

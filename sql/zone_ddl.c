@@ -1,5 +1,5 @@
-/* DDL of zone tables: CREATE TABLE zone.t (columns) WITH (format, external_location, …), location of
- * CREATE SCHEMA. Only the catalog changes; nothing is written to the object store.
+/* DDL of zone tables: CREATE TABLE zone.t (columns) WITH (format, external_location, …), location
+ * of CREATE SCHEMA. Only the catalog changes; nothing is written to the object store.
  *
  * Properties carry the names of Trino's Hive connector, so that statements move over unchanged.
  */

@@ -56,7 +56,7 @@ enum tn_pseudo {
     TN_PSEUDO_WINDOWSTART,
     TN_PSEUDO_WINDOWEND,
     TN_PSEUDO_HEADERS,
-    TN_PSEUDO_PATH,      /* of zone tables: "$path", "$file_modified_time", "$file_size" */
+    TN_PSEUDO_PATH, /* of zone tables: "$path", "$file_modified_time", "$file_size" */
     TN_PSEUDO_FILE_TIME,
     TN_PSEUDO_FILE_SIZE
 };

@@ -1,0 +1,436 @@
+/* Files of zone tables. Contract: sql/zone_files.h.
+ *
+ * A location is opened once and kept. Its lock is held while its log is read or its folder listed,
+ * so that queries of one table do not do the same work side by side; the lock of all (zones->lock)
+ * only guards lists and remembered columns.
+ */
+#include "sql/zone_files.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "connectors/table_log.h"
+#include "sql/zone_int.h"
+#include "stream/base/hash.h"
+#include "stream/base/mem.h"
+
+#define LOCATIONS_MAX  4096
+#define KEEP_FILES_MAX 200000 /* longer listings are not kept between statements */
+#define CHARGE_EVERY   4096
+#define FIRST_ENTRY    "_log/00000000000000000000.commit"
+
+static const struct tn_metric_desc zone_metrics[] = {
+    {"tarn_zone_files_read_total", TN_METRIC_COUNTER, "files", NULL, "files read by queries"},
+    {"tarn_zone_bytes_read_total", TN_METRIC_COUNTER, "bytes", NULL, "bytes read by queries"},
+    {"tarn_zone_bad_lines_total", TN_METRIC_COUNTER, "lines", NULL,
+     "lines of zone files that are no rows"},
+    {"tarn_zone_cache_bytes", TN_METRIC_GAUGE, "bytes", NULL, "columns of files that are kept"},
+};
+
+/* ---- the registry ---- */
+
+struct tni_zones *tni_zones_new(const struct tni_zones_config *config)
+{
+    struct tni_zones *zones = tn_alloc(sizeof *zones);
+    zones->config = *config;
+    pthread_mutex_init(&zones->lock, NULL);
+    zones->lru.newer = zones->lru.older = &zones->lru;
+    for (int i = 0; config->metrics && i < 4; i++)
+        zones->metrics[i] = tn_metric_get(config->metrics, &zone_metrics[i], NULL);
+    return zones;
+}
+
+static void snapshot_unref(struct tni_zones *zones, struct tni_snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    pthread_mutex_lock(&zones->lock);
+    bool is_last = --snapshot->refs == 0;
+    for (uint32_t i = 0; is_last && i < snapshot->files.count; i++)
+        tni_cols_unref(zones, snapshot->files.files[i].cols);
+    pthread_mutex_unlock(&zones->lock);
+    if (!is_last)
+        return;
+    tn_arena_release(&snapshot->arena);
+    tn_free(snapshot->files.files);
+    tn_free(snapshot);
+}
+
+static void location_free(struct tni_zones *zones, struct tni_location *location)
+{
+    snapshot_unref(zones, location->snapshot);
+    tn_arena_release(&location->arena);
+    tn_object_store_close(location->store);
+    pthread_mutex_destroy(&location->lock);
+    tn_free(location->url);
+    tn_free(location);
+}
+
+void tni_zones_free(struct tni_zones *zones)
+{
+    if (!zones)
+        return;
+    while (zones->locations) {
+        struct tni_location *location = zones->locations;
+        zones->locations = location->next;
+        location_free(zones, location);
+    }
+    pthread_mutex_destroy(&zones->lock);
+    tn_free(zones);
+}
+
+struct tn_clock *tni_zones_clock(const struct tni_zones *zones)
+{
+    return zones->config.clock;
+}
+
+int tni_zones_threads(const struct tni_zones *zones)
+{
+    return zones->config.threads_count;
+}
+
+void tni_zones_count(struct tni_zones *zones, int64_t files, int64_t bytes, int64_t bad_lines)
+{
+    if (!zones->metrics[0])
+        return;
+    tn_metric_add(zones->metrics[0], files);
+    tn_metric_add(zones->metrics[1], bytes);
+    tn_metric_add(zones->metrics[2], bad_lines);
+}
+
+static struct tni_location *location_of(struct tni_zones *zones, const char *url)
+{
+    pthread_mutex_lock(&zones->lock);
+    struct tni_location *location = zones->locations;
+    while (location && strcmp(location->url, url) != 0)
+        location = location->next;
+    if (!location && zones->locations_count < LOCATIONS_MAX) {
+        location = tn_alloc(sizeof *location);
+        location->url = tn_strdup(url);
+        pthread_mutex_init(&location->lock, NULL);
+        tn_arena_init(&location->arena, 0);
+        location->next = zones->locations;
+        zones->locations = location;
+        zones->locations_count++;
+    }
+    pthread_mutex_unlock(&zones->lock);
+    return location;
+}
+
+/* ---- opening ---- */
+
+/* Path of a folder location, NULL for others. */
+static const char *folder_of(const char *url)
+{
+    return strncmp(url, "file://", 7) == 0 ? url + 7 : NULL;
+}
+
+static enum tn_status location_open(struct tni_zones *zones, struct tni_location *location,
+                                    struct tn_err *err)
+{
+    const char *folder = folder_of(location->url);
+    struct stat status;
+    if (!zones->config.stores)
+        return tn_err_set(err, TN_E_UNSUPPORTED, "zone tables cannot be read here");
+    if (folder && (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
+        tn_object_store_close(location->store); /* it went away: no files */
+        location->store = NULL;
+        location->is_own = false;
+        location->log_next = 0;
+        return TN_OK;
+    }
+    if (location->store)
+        return TN_OK;
+    return tn_object_store_open(zones->config.stores, location->url, NULL, &location->store, err);
+}
+
+/* ---- snapshots ---- */
+
+static struct tni_snapshot *snapshot_new(struct tni_location *location)
+{
+    struct tni_snapshot *snapshot = tn_alloc(sizeof *snapshot);
+    snapshot->refs = 1;
+    tn_arena_init(&snapshot->arena, 0);
+    snapshot->files.store = location->store;
+    snapshot->files.url = location->url;
+    snapshot->files.is_atomic = !folder_of(location->url);
+    return snapshot;
+}
+
+static struct tni_zone_file *snapshot_add(struct tni_snapshot *snapshot)
+{
+    if (snapshot->files.count == snapshot->cap) {
+        snapshot->cap = snapshot->cap ? snapshot->cap * 2 : 64;
+        snapshot->files.files =
+            tn_realloc(snapshot->files.files, snapshot->cap * sizeof *snapshot->files.files);
+    }
+    struct tni_zone_file *file = &snapshot->files.files[snapshot->files.count++];
+    *file = (struct tni_zone_file){.rows = -1};
+    return file;
+}
+
+static size_t snapshot_bytes(const struct tni_snapshot *snapshot)
+{
+    return snapshot->arena.bytes_total + snapshot->cap * sizeof *snapshot->files.files;
+}
+
+/* ---- listing ---- */
+
+struct listing {
+    struct tni_exec_ctx *ctx;
+    struct tni_snapshot *snapshot;
+    bool has_log;
+    int64_t charged;
+    enum tn_status st;
+    struct tn_err *err;
+};
+
+static bool is_hidden(struct tn_str key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        if ((i == 0 || key.ptr[i - 1] == '/') && (key.ptr[i] == '_' || key.ptr[i] == '.'))
+            return true;
+    return false;
+}
+
+static bool list_one(void *ctx, const struct tn_object_info *info)
+{
+    struct listing *list = ctx;
+    if (tn_str_eq(info->key, TN_STR(FIRST_ENTRY))) {
+        list->has_log = true;
+        return false;
+    }
+    if (is_hidden(info->key) || info->size <= 0)
+        return true;
+    struct tni_zone_file *file = snapshot_add(list->snapshot);
+    file->key = tn_arena_str(&list->snapshot->arena, info->key).ptr;
+    file->etag = tn_arena_strdup(&list->snapshot->arena, info->etag);
+    file->bytes = info->size;
+    file->modified_ms = info->modified_ms;
+    if (list->snapshot->files.count % CHARGE_EVERY == 0) {
+        list->st = tni_charge_to(list->ctx, (int64_t)snapshot_bytes(list->snapshot), &list->charged,
+                                 list->err);
+        if (!tn_failed(list->st))
+            list->st = tn_budget_check(list->ctx->budget, list->err);
+    }
+    return !tn_failed(list->st);
+}
+
+static bool file_same(const struct tni_zone_file *a, const struct tni_zone_file *b)
+{
+    return a->bytes == b->bytes && !strcmp(a->etag, b->etag) && a->modified_ms == b->modified_ms;
+}
+
+/* What is remembered of files that are unchanged goes on to the new snapshot; both are sorted. True
+ * when the two are equal. */
+static bool inherit(struct tni_zones *zones, const struct tni_zone_files *from,
+                    struct tni_zone_files *to)
+{
+    bool is_same = from->count == to->count;
+    pthread_mutex_lock(&zones->lock);
+    for (uint32_t i = 0, j = 0; i < from->count && j < to->count;) {
+        int order = strcmp(from->files[i].key, to->files[j].key);
+        if (order == 0 && file_same(&from->files[i], &to->files[j])) {
+            to->files[j].cols = from->files[i].cols;
+            if (to->files[j].cols)
+                to->files[j].cols->refs++;
+        } else {
+            is_same = false;
+        }
+        i += order <= 0;
+        j += order >= 0;
+    }
+    pthread_mutex_unlock(&zones->lock);
+    return is_same;
+}
+
+static enum tn_status list_files(struct tni_exec_ctx *ctx, struct tni_location *location,
+                                 bool *ret_has_log, struct tn_err *err)
+{
+    struct listing list = {.ctx = ctx, .snapshot = snapshot_new(location), .err = err};
+    struct tn_err why = TN_ERR_INIT;
+    enum tn_status st = TN_OK;
+    if (location->store)
+        st = tn_object_list(location->store, "", "", list_one, &list, 0, &why);
+    (void)tni_charge_to(ctx, 0, &list.charged, NULL);
+    *ret_has_log = list.has_log;
+    if (tn_failed(list.st) || tn_failed(st) || list.has_log) {
+        snapshot_unref(ctx->zones, list.snapshot);
+        if (tn_failed(list.st))
+            return list.st;
+        if (tn_failed(st) && err)
+            *err = why;
+        return st;
+    }
+    struct tni_snapshot *old = location->snapshot;
+    if (old && !old->files.is_own && old->files.store == location->store &&
+        inherit(ctx->zones, &old->files, &list.snapshot->files)) {
+        snapshot_unref(ctx->zones, list.snapshot);
+    } else {
+        snapshot_unref(ctx->zones, old);
+        location->snapshot = list.snapshot;
+    }
+    location->snapshot->files.listed_ms = tn_wall_ms(ctx->zones->config.clock);
+    return TN_OK;
+}
+
+/* ---- table log ---- */
+
+struct tail {
+    struct tni_location *location;
+    struct tni_snapshot *snapshot;
+};
+
+static void remove_file(struct tni_snapshot *snapshot, struct tn_str path)
+{
+    for (uint32_t i = snapshot->files.count; i-- > 0;)
+        if (tn_str_eq(tn_str_of(snapshot->files.files[i].key), path)) {
+            snapshot->files.files[i].bytes = -1; /* swept below */
+            return;
+        }
+}
+
+static enum tn_status tail_entry(void *ctx, const struct tn_table_entry *entry, struct tn_err *err)
+{
+    struct tail *tail = ctx;
+    struct tn_arena *arena = &tail->location->arena;
+    (void)err;
+    for (uint32_t i = 0; i < entry->files_count; i++) {
+        const struct tn_table_file *from = &entry->files[i];
+        if (from->is_errors)
+            continue;
+        if (from->is_removed) {
+            remove_file(tail->snapshot, from->path);
+            continue;
+        }
+        struct tni_zone_file *file = snapshot_add(tail->snapshot);
+        file->key = tn_arena_str(arena, from->path).ptr;
+        file->etag = "";
+        file->bytes = from->bytes;
+        file->rows = from->rows;
+        file->modified_ms = from->modified_ms;
+        file->parts_count = from->parts_count;
+        file->parts = from->parts; /* in the location's arena, as the entry is */
+        file->stats_count = from->stats_count;
+        file->stats = from->stats;
+    }
+    return TN_OK;
+}
+
+/* A copy of the files so far that may be changed; the strings are the location's. */
+static struct tni_snapshot *snapshot_copy(struct tni_zones *zones, struct tni_location *location)
+{
+    struct tni_snapshot *copy = snapshot_new(location);
+    const struct tni_snapshot *from = location->snapshot;
+    copy->files.is_own = true;
+    if (!from || !from->files.is_own || !location->log_next)
+        return copy;
+    copy->cap = from->files.count + 64;
+    copy->files.files = tn_realloc(NULL, copy->cap * sizeof *copy->files.files);
+    copy->files.count = from->files.count;
+    if (from->files.count)
+        memcpy(copy->files.files, from->files.files, from->files.count * sizeof *from->files.files);
+    pthread_mutex_lock(&zones->lock);
+    for (uint32_t i = 0; i < copy->files.count; i++)
+        if (copy->files.files[i].cols)
+            copy->files.files[i].cols->refs++;
+    pthread_mutex_unlock(&zones->lock);
+    return copy;
+}
+
+static void sweep_removed(struct tni_zones *zones, struct tni_snapshot *snapshot)
+{
+    uint32_t kept = 0;
+    pthread_mutex_lock(&zones->lock);
+    for (uint32_t i = 0; i < snapshot->files.count; i++) {
+        if (snapshot->files.files[i].bytes < 0)
+            tni_cols_unref(zones, snapshot->files.files[i].cols);
+        else
+            snapshot->files.files[kept++] = snapshot->files.files[i];
+    }
+    pthread_mutex_unlock(&zones->lock);
+    snapshot->files.count = kept;
+}
+
+static enum tn_status read_tail(struct tni_exec_ctx *ctx, struct tni_location *location,
+                                struct tn_err *err)
+{
+    struct tail tail = {location, NULL};
+    int64_t next = location->log_next;
+    tail.snapshot = snapshot_copy(ctx->zones, location);
+    enum tn_status st = tn_table_log_read(location->store, TN_STR(""), location->log_next,
+                                          &location->arena, tail_entry, &tail, &next, 0, err);
+    if (tn_failed(st) || next == location->log_next) {
+        snapshot_unref(ctx->zones, tail.snapshot);
+        return st;
+    }
+    sweep_removed(ctx->zones, tail.snapshot);
+    tail.snapshot->files.log_next = location->log_next = next;
+    location->is_own = true;
+    snapshot_unref(ctx->zones, location->snapshot);
+    location->snapshot = tail.snapshot;
+    return TN_OK;
+}
+
+/* ---- now ---- */
+
+static enum tn_status refresh(struct tni_exec_ctx *ctx, struct tni_location *location,
+                              const struct tn_zone_table *zone, struct tn_err *err)
+{
+    bool has_log = false;
+    TN_TRY(location_open(ctx->zones, location, err));
+    if (location->store && (location->is_own || !zone->is_external)) {
+        TN_TRY(read_tail(ctx, location, err));
+        if (location->is_own)
+            return TN_OK;
+    }
+    const struct tni_snapshot *old = location->snapshot;
+    int64_t now = tn_wall_ms(ctx->zones->config.clock);
+    if (zone->list_max_age_ms && old && !old->files.is_own && old->files.store == location->store &&
+        now - old->files.listed_ms <= zone->list_max_age_ms)
+        return TN_OK;
+    TN_TRY(list_files(ctx, location, &has_log, err));
+    return has_log ? read_tail(ctx, location, err) : TN_OK;
+}
+
+enum tn_status tni_zone_files(struct tni_exec_ctx *ctx, const struct tn_zone_table *zone,
+                              struct tni_zone_files **ret_files, struct tn_err *err)
+{
+    if (!ctx->zones)
+        return tn_err_set(err, TN_E_UNSUPPORTED, "zone tables cannot be read here");
+    for (struct tni_zone_pin *pin = ctx->zone_pins; pin; pin = pin->next)
+        if (!strcmp(pin->snapshot->files.url, zone->location)) {
+            *ret_files = &pin->snapshot->files;
+            return TN_OK;
+        }
+    struct tni_location *location = location_of(ctx->zones, zone->location);
+    if (!location)
+        return tn_err_set(err, TN_E_LIMIT, "more than %d locations of zone tables", LOCATIONS_MAX);
+    struct tni_zone_pin *pin = TN_ARENA_NEW(ctx->arena, struct tni_zone_pin);
+    pthread_mutex_lock(&location->lock);
+    enum tn_status st = refresh(ctx, location, zone, err);
+    if (!tn_failed(st)) {
+        pin->snapshot = location->snapshot;
+        pthread_mutex_lock(&ctx->zones->lock);
+        pin->snapshot->refs++;
+        pthread_mutex_unlock(&ctx->zones->lock);
+        if (pin->snapshot->files.count > KEEP_FILES_MAX && !pin->snapshot->files.is_own) {
+            snapshot_unref(ctx->zones, location->snapshot);
+            location->snapshot = NULL;
+        }
+    }
+    pthread_mutex_unlock(&location->lock);
+    if (tn_failed(st))
+        return st;
+    pin->next = ctx->zone_pins;
+    ctx->zone_pins = pin;
+    *ret_files = &pin->snapshot->files;
+    return TN_OK;
+}
+
+void tni_zone_release(struct tni_exec_ctx *ctx)
+{
+    for (struct tni_zone_pin *pin = ctx->zone_pins; pin; pin = pin->next)
+        snapshot_unref(ctx->zones, pin->snapshot);
+    ctx->zone_pins = NULL;
+}
