@@ -5,6 +5,7 @@ bool tn_zone_is_schema(struct tn_str schema_name)
 {
     return !tn_str_eq_nocase(schema_name, TN_STR("default")) &&
            !tn_str_eq_nocase(schema_name, TN_STR("system")) &&
+           !(schema_name.len > 7 && !strncasecmp(schema_name.ptr, "system.", 7)) &&
            !tn_str_eq_nocase(schema_name, TN_STR("information_schema"));
 }
 
