@@ -275,9 +275,9 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
         if (task->is_global || task->stage != scan->stage)
             continue;
         scan->keys_count = task->ops[number].keys_count;
+        if (!task->is_owned && query->engine->config.is_scan_partial)
+            continue;
         if (!task->is_owned && atomic_load(&task->state) != TNI_TASK_STANDBY) {
-            if (query->engine->config.is_scan_partial)
-                continue;
             return tn_err_set(
                 err, TN_E_BUSY, "partition %d of query '%s' is at another process of '%s'",
                 task->partition, query->plan->query_id, query->engine->application_id);

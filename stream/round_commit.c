@@ -100,17 +100,27 @@ static enum tn_status put_group(struct tn_engine *engine, struct tni_input *inpu
     return TN_OK;
 }
 
-/* Every transaction of a member carries its membership, also one of dropped positions only. */
+/* Every transaction of a member carries its membership, also one of dead letters only. */
 static enum tn_status put_any_group(struct tn_engine *engine, struct tn_err *err)
 {
-    for (uint32_t i = 0; i < engine->groups_count && !engine->is_group_sent; i++) {
-        struct tni_group_offset *group = &engine->groups[i];
-        if (group->committed < 0)
-            continue;
-        TN_TRY(engine->log->type->txn_group_offset(engine->txn, &group->topic, group->partition,
-                                                   group->committed, err));
-        engine->is_group_sent = true;
-    }
+    const struct tn_log_type *type = engine->log->type;
+    if (!type->txn_group_offset || !engine->has_members)
+        return TN_OK;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
+            struct tni_task *task = &engine->queries[q]->tasks[t];
+            bool is_shared = task->is_owned && !task->is_global && task->query->plan->sink_name;
+            for (uint32_t i = 0; i < task->inputs_count && is_shared; i++) {
+                if (engine->is_group_sent)
+                    return TN_OK;
+                int64_t at = atomic_load(&task->inputs[i].committed);
+                struct tni_group_offset *group = group_of(engine, &task->inputs[i]);
+                at = group->committed > at ? group->committed : at;
+                TN_TRY(type->txn_group_offset(engine->txn, &group->topic, group->partition, at,
+                                              err));
+                engine->is_group_sent = true;
+            }
+        }
     return TN_OK;
 }
 

@@ -85,6 +85,8 @@ struct sim_world {
     struct fake_clock clock;
     struct tn_engine_config config;
     struct tn_engine *engine;
+    struct tn_engine *engines[8]; /* a group of processes: the table is what all of them have */
+    uint32_t engines_count;
     int32_t partitions_count;
     bool is_emit_every_update;
     bool has_faults;
@@ -96,6 +98,12 @@ struct sim_world {
     int64_t now_ms; /* event time of the generator */
     uint64_t puts, kills, restarts;
 };
+
+/* sim_feed.c */
+void sim_make_topics(struct sim_world *world);
+void sim_put_event(struct sim_world *world);
+/* Foreign open transactions end, one way or the other. */
+void sim_settle_foreign(struct sim_world *world);
 
 /* Read the next event of an input partition below `end`. */
 bool sim_next(struct sim_world *world, const char *topic, int32_t partition, int64_t end,

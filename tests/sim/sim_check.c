@@ -129,13 +129,12 @@ static void add_batch(const struct sim_shape *shape, const struct tn_batch *batc
     }
 }
 
-static bool scan_table(struct sim_world *world, const struct sim_shape *shape, struct tn_pin *pin,
-                       struct sim_rows *rows)
+static bool scan_one(struct sim_world *world, struct tn_engine *engine,
+                     const struct sim_shape *shape, struct tn_pin *pin, struct sim_rows *rows)
 {
     struct tn_table_scan *scan = NULL;
     struct tn_err err = TN_ERR_INIT;
-    enum tn_status st =
-        tn_table_scan_open(world->engine, pin, shape->name, NULL, NULL, &scan, &err);
+    enum tn_status st = tn_table_scan_open(engine, pin, shape->name, NULL, NULL, &scan, &err);
     struct tn_batch *batch = NULL;
     while (st == TN_OK && (st = tn_table_scan_next(scan, &batch, &err)) == TN_OK)
         add_batch(shape, batch, rows);
@@ -145,6 +144,25 @@ static bool scan_table(struct sim_world *world, const struct sim_shape *shape, s
     fprintf(stderr, "seed %llu: scan of '%s': %s\n", (unsigned long long)world->seed, shape->name,
             err.message);
     return false;
+}
+
+/* All of the table: of the one engine under the pin, or what the engines of a group have together.
+ */
+static bool scan_table(struct sim_world *world, const struct sim_shape *shape, struct tn_pin *pin,
+                       struct sim_rows *rows)
+{
+    if (!world->engines_count)
+        return scan_one(world, world->engine, shape, pin, rows);
+    bool is_good = true;
+    for (uint32_t e = 0; e < world->engines_count; e++) {
+        struct tn_err err = TN_ERR_INIT;
+        struct tn_pin *own = NULL;
+        if (tn_engine_pin(world->engines[e], &own, &err) != TN_OK)
+            return false;
+        is_good &= scan_one(world, world->engines[e], shape, own, rows);
+        tn_pin_free(own);
+    }
+    return is_good;
 }
 
 static struct sim_row parse_record(const struct sim_shape *shape, const struct tn_mem_record *r)
@@ -332,8 +350,11 @@ bool sim_check_final(struct sim_world *world)
     bool is_good = true;
     struct tn_err err = TN_ERR_INIT;
     struct tn_pin *pin = NULL;
-    tn_engine_each_query(world->engine, print_failed, &is_good);
-    if (tn_engine_pin(world->engine, &pin, &err) != TN_OK)
+    for (uint32_t e = 0; e < world->engines_count; e++)
+        tn_engine_each_query(world->engines[e], print_failed, &is_good);
+    if (world->engine)
+        tn_engine_each_query(world->engine, print_failed, &is_good);
+    if (world->engine && tn_engine_pin(world->engine, &pin, &err) != TN_OK)
         return false;
     for (size_t s = 0; s < sim_shapes_count; s++)
         if (world->shapes & 1u << s)

@@ -21,7 +21,7 @@ struct entry {
     int64_t offset, timestamp_ms;
     int64_t seq; /* operation that made it visible (or dead) */
     enum entry_state state;
-    bool is_ours; /* PENDING: of our transaction, not a foreign one */
+    const void *owner; /* PENDING: our transaction; NULL = a foreign one of the tests */
     char *key, *value;
     size_t key_len, value_len;
     struct tn_records *headers; /* the records it came with, when they have headers; else NULL */
@@ -31,7 +31,7 @@ struct entry {
 struct partition {
     struct entry *entries;
     size_t count, cap;
-    int64_t next_offset;
+    int64_t next_offset, start;
 };
 
 struct topic {
@@ -56,6 +56,7 @@ struct mem_log {
     size_t positions_count, positions_cap;
     struct tn_wake *wakes[READERS_MAX]; /* of open readers */
     int64_t seq, durable_seq;
+    bool is_shared; /* several producers: more than one transaction at a time */
     struct tn_log_txn *txn; /* the open one */
     tn_mem_fault_fn fault;
     void *fault_ctx;
@@ -298,8 +299,9 @@ static enum tn_status mem_offsets(struct tn_log *base, const struct tn_topic *to
         int64_t end = end_visible(part), durable = part->next_offset;
         for (size_t i = part->count; i-- && part->entries[i].seq > log->durable_seq;)
             durable = part->entries[i].offset;
-        *ret_offsets = (struct tn_offsets){.start = 0,
+        *ret_offsets = (struct tn_offsets){.start = part->start,
                                            .end_visible = end,
+                                           .end_written = part->next_offset,
                                            .end_durable = durable < end ? durable : end,
                                            .bytes = -1};
     } else {
@@ -415,9 +417,9 @@ static struct tn_records *copy_entries(const struct partition *part, const size_
 static enum tn_status do_read(struct partition *part, int64_t offset, size_t bytes_max,
                               uint32_t rows_max, struct tn_read *ret_read, struct tn_err *err)
 {
-    if (offset < 0 || offset > part->next_offset)
-        return tn_err_set(err, TN_E_INVALID, "offset out of range: %lld is not in 0 … %lld",
-                          (long long)offset, (long long)part->next_offset);
+    if (offset < part->start || offset > part->next_offset)
+        return tn_err_set(err, TN_E_INVALID, "offset out of range: %lld is not in %lld … %lld",
+                          (long long)offset, (long long)part->start, (long long)part->next_offset);
     size_t picked[ROWS_MAX];
     uint32_t count = 0;
     size_t bytes = 0, i = lower_bound(part, offset);
@@ -467,13 +469,13 @@ static enum tn_status mem_read(struct tn_log_reader *reader, const struct tn_top
 /* ---- appends and transactions ---- */
 
 static int64_t write_records(struct partition *part, const struct tn_records *records,
-                             enum entry_state state, int64_t seq)
+                             enum entry_state state, int64_t seq, const void *owner)
 {
     int64_t base_offset = part->next_offset;
     for (uint32_t i = 0; i < records->count; i++) {
         struct entry *e = add_entry(part, records->keys[i], records->values[i],
                                     records->timestamps_ms[i], state, seq);
-        e->is_ours = state == ENTRY_PENDING;
+        e->owner = owner;
         e->headers = records->headers ? tn_records_ref(records) : NULL;
         e->headers_at = i;
     }
@@ -495,7 +497,7 @@ static void mem_append(struct tn_log *base, const struct tn_topic *topic, int32_
         pthread_mutex_lock(&log->lock);
         struct partition *part = partition_of(log, topic, p);
         if (part) {
-            base_offset = write_records(part, records, ENTRY_COMMITTED, ++log->seq);
+            base_offset = write_records(part, records, ENTRY_COMMITTED, ++log->seq, NULL);
             log->durable_seq = log->seq; /* an acknowledged append is durable */
             signal_all(log);
         } else {
@@ -512,7 +514,7 @@ static enum tn_status mem_begin(struct tn_log *base, struct tn_log_txn **ret_txn
     struct mem_log *log = mem(base);
     TN_TRY(fault_check(log, TN_MEM_BEGIN, "begin", err));
     pthread_mutex_lock(&log->lock);
-    struct tn_log_txn *txn = log->txn ? NULL : tn_alloc(sizeof *txn);
+    struct tn_log_txn *txn = log->txn && !log->is_shared ? NULL : tn_alloc(sizeof *txn);
     if (txn) {
         txn->log = log;
         log->txn = txn;
@@ -577,10 +579,15 @@ static enum tn_status mem_commit_start(struct tn_log_txn *txn, struct tn_wake *w
     TN_TRY(fault_check(log, TN_MEM_COMMIT_START, "commit start", err));
     TN_ASSERT(!txn->is_written);
     pthread_mutex_lock(&log->lock);
+    for (uint32_t i = 0; i < txn->ops_count; i++)
+        if (txn->ops[i].topic->is_deleted) {
+            pthread_mutex_unlock(&log->lock);
+            return tn_err_set(err, TN_E_NAME, "topic '%s' is gone", txn->ops[i].topic->info.name);
+        }
     for (uint32_t i = 0; i < txn->ops_count; i++) {
         struct append_op *op = &txn->ops[i];
         op->base_offset = write_records(&op->topic->partitions[op->partition], op->records,
-                                        ENTRY_PENDING, log->seq + 1);
+                                        ENTRY_PENDING, log->seq + 1, txn);
     }
     txn->is_written = true;
     pthread_mutex_unlock(&log->lock);
@@ -598,13 +605,13 @@ static void settle_txn(struct tn_log_txn *txn, bool is_commit)
         return;
     int64_t seq = ++log->seq;
     for (uint32_t i = 0; i < txn->ops_count; i++) {
-        struct partition *part = &txn->ops[i].topic->partitions[txn->ops[i].partition];
         if (txn->ops[i].topic->is_deleted)
             continue;
+        struct partition *part = &txn->ops[i].topic->partitions[txn->ops[i].partition];
         bool is_touched = false;
         for (size_t at = lower_bound(part, txn->ops[i].base_offset); at < part->count; at++) {
             struct entry *e = &part->entries[at];
-            if (e->state != ENTRY_PENDING || !e->is_ours)
+            if (e->state != ENTRY_PENDING || e->owner != txn)
                 continue;
             e->state = is_commit ? ENTRY_COMMITTED : ENTRY_DEAD;
             e->seq = seq;
@@ -759,6 +766,11 @@ struct tn_log *tn_mem_log_new(bool commits_state)
     return &log->base;
 }
 
+void tn_mem_log_share(struct tn_log *base)
+{
+    mem(base)->is_shared = true;
+}
+
 void tn_mem_log_set_fault(struct tn_log *base, tn_mem_fault_fn fn, void *ctx)
 {
     mem(base)->fault = fn;
@@ -808,7 +820,7 @@ void tn_mem_log_settle(struct tn_log *base, const char *topic, int32_t partition
     struct partition *part = partition_at(log, topic, partition);
     int64_t seq = ++log->seq;
     for (size_t i = 0; i < part->count; i++)
-        if (part->entries[i].state == ENTRY_PENDING && !part->entries[i].is_ours)
+        if (part->entries[i].state == ENTRY_PENDING && !part->entries[i].owner)
             part->entries[i].state = is_commit ? ENTRY_COMMITTED : ENTRY_DEAD;
     add_control(part, seq);
     log->durable_seq = log->seq;
@@ -826,7 +838,7 @@ static void crash_partition(struct partition *part, int64_t seq_kept)
         free_entries(part, keep);
     }
     for (size_t i = 0; i < part->count; i++)
-        if (part->entries[i].state == ENTRY_PENDING && part->entries[i].is_ours)
+        if (part->entries[i].state == ENTRY_PENDING && part->entries[i].owner)
             part->entries[i].state = ENTRY_DEAD;
 }
 
@@ -876,6 +888,34 @@ void tn_mem_log_compact(struct tn_log *base, const char *topic)
                     a->state = ENTRY_DEAD;
             }
     }
+    pthread_mutex_unlock(&log->lock);
+}
+
+void tn_mem_log_truncate(struct tn_log *base, const char *topic, int32_t partition, int64_t start)
+{
+    struct mem_log *log = mem(base);
+    pthread_mutex_lock(&log->lock);
+    struct partition *part = partition_at(log, topic, partition);
+    int64_t end = end_visible(part);
+    start = start < end ? start : end;
+    for (size_t i = 0; i < part->count && part->entries[i].offset < start; i++)
+        part->entries[i].state = ENTRY_DEAD;
+    if (start > part->start)
+        part->start = start;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void tn_mem_log_widen(struct tn_log *base, const char *topic, int32_t partitions_count)
+{
+    struct mem_log *log = mem(base);
+    pthread_mutex_lock(&log->lock);
+    struct topic *t = find_topic(log, topic);
+    TN_ASSERT(t && partitions_count >= t->info.partitions_count);
+    struct partition *wider = tn_alloc_array((size_t)partitions_count, sizeof *wider);
+    memcpy(wider, t->partitions, (size_t)t->info.partitions_count * sizeof *wider);
+    tn_free(t->partitions);
+    t->partitions = wider;
+    t->info.partitions_count = partitions_count;
     pthread_mutex_unlock(&log->lock);
 }
 

@@ -47,6 +47,8 @@ struct tn_mem_fault {
 typedef struct tn_mem_fault (*tn_mem_fault_fn)(void *ctx, enum tn_mem_call call);
 
 struct tn_log *tn_mem_log_new(bool commits_state);
+/* Several producers may have a transaction each. */
+void tn_mem_log_share(struct tn_log *log);
 void tn_mem_log_set_fault(struct tn_log *log, tn_mem_fault_fn fn, void *ctx);
 
 /* Producer side of tests: visible and durable at once. The topic must exist. */
@@ -71,6 +73,11 @@ void tn_mem_log_settle_disk(struct tn_log *log);
 /* Keep only the last record of each key below end_visible (tombstones stay: their retention has not
  * passed). */
 void tn_mem_log_compact(struct tn_log *log, const char *topic);
+
+/* Retention: records below `start` are gone, offsets below it out of range. */
+void tn_mem_log_truncate(struct tn_log *log, const char *topic, int32_t partition, int64_t start);
+/* More partitions, the others as they are. */
+void tn_mem_log_widen(struct tn_log *log, const char *topic, int32_t partitions_count);
 
 /* Committed records in order, for oracles: *cursor starts at 0. False past the end. Slices live
  * until the next change of the log. */
