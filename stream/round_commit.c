@@ -116,8 +116,8 @@ static enum tn_status put_any_group(struct tn_engine *engine, struct tn_err *err
                 int64_t at = atomic_load(&task->inputs[i].committed);
                 struct tni_group_offset *group = group_of(engine, &task->inputs[i]);
                 at = group->committed > at ? group->committed : at;
-                TN_TRY(type->txn_group_offset(engine->txn, &group->topic, group->partition, at,
-                                              err));
+                TN_TRY(
+                    type->txn_group_offset(engine->txn, &group->topic, group->partition, at, err));
                 engine->is_group_sent = true;
             }
         }

@@ -56,7 +56,7 @@ struct mem_log {
     size_t positions_count, positions_cap;
     struct tn_wake *wakes[READERS_MAX]; /* of open readers */
     int64_t seq, durable_seq;
-    bool is_shared; /* several producers: more than one transaction at a time */
+    bool is_shared;         /* several producers: more than one transaction at a time */
     struct tn_log_txn *txn; /* the open one */
     tn_mem_fault_fn fault;
     void *fault_ctx;
