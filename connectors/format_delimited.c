@@ -8,9 +8,11 @@
 #include "connectors/format_json.h"
 #include "connectors/formats.h"
 #include "connectors/text_value.h"
+#include "stream/base/base64.h"
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
+#include "stream/base/utf8.h"
 #include "stream/records.h"
 
 struct delimited_codec {
@@ -95,22 +97,6 @@ static bool next_field(struct delimited_codec *codec, const char **p, const char
     return true;
 }
 
-static bool is_utf8(struct tn_str text)
-{
-    const char *p = text.ptr, *end = text.ptr + text.len;
-    while (p < end) {
-        if ((signed char)*p >= 0) {
-            p++;
-            continue;
-        }
-        int n = tn_json_utf8(p, end);
-        if (!n)
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 static const char *store_field(struct tni_cw *cw, uint32_t row, struct tn_str text)
 {
     if (text.len == 0)
@@ -120,14 +106,14 @@ static const char *store_field(struct tni_cw *cw, uint32_t row, struct tn_str te
         return NULL;
     }
     if (cw->kind == TN_K_VARCHAR || cw->kind == TN_K_JSON) {
-        if (!is_utf8(text))
+        if (!tn_utf8_ok(text.ptr, text.len))
             return "invalid UTF-8";
         tni_cw_text(cw, row, text);
         return NULL;
     }
     if (cw->kind == TN_K_BYTES) {
         char *to = tni_cw_text_begin(cw, row, text.len);
-        int64_t n = tni_base64_decode(text, (unsigned char *)to);
+        int64_t n = tn_base64_decode_strict(text, to);
         if (n < 0)
             return "expected base64 text";
         tni_cw_text_end(cw, row, (size_t)n);
@@ -223,7 +209,7 @@ static void cell_text(const struct tn_column *col, uint32_t row, struct tn_buf *
 {
     switch (col->type->kind) {
     case TN_K_VARCHAR: tn_buf_add_str(buf, tn_column_str(col, row)); break;
-    case TN_K_BYTES: tni_base64_encode(tn_column_str(col, row), buf); break;
+    case TN_K_BYTES: tn_base64_encode(tn_column_str(col, row), buf); break;
     case TN_K_DOUBLE: tn_double_print(tn_column_f64(col, row), buf); break;
     default: tni_json_encode_cell(col, row, buf); break;
     }

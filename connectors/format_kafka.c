@@ -7,8 +7,8 @@
  */
 #include "connectors/decode_run.h"
 #include "connectors/formats.h"
-#include "connectors/json_scan.h"
 #include "stream/base/mem.h"
+#include "stream/base/utf8.h"
 
 struct kafka_codec {
     struct tn_codec base;
@@ -62,18 +62,6 @@ static void kafka_close(struct tn_codec *base)
     tn_free(codec);
 }
 
-static bool is_utf8(struct tn_str text)
-{
-    const char *p = text.ptr, *end = text.ptr + text.len;
-    while (p < end) {
-        int n = (signed char)*p >= 0 ? 1 : tn_json_utf8(p, end);
-        if (!n)
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 static const char *decode_value(struct tni_cw *cw, uint32_t row, struct tn_str input)
 {
     double d;
@@ -97,7 +85,7 @@ static const char *decode_value(struct tni_cw *cw, uint32_t row, struct tn_str i
         tni_cw_f64(cw, row, d);
         return NULL;
     case TN_K_VARCHAR:
-        if (!is_utf8(input))
+        if (!tn_utf8_ok(input.ptr, input.len))
             return "invalid UTF-8";
         tni_cw_text(cw, row, input);
         return NULL;

@@ -24,7 +24,7 @@
 #include <time.h>
 
 #include "connectors/format_json.h"
-#include "connectors/text_value.h"
+#include "stream/base/base64.h"
 #include "stream/base/mem.h"
 #include "stream/base/utf8.h"
 
@@ -360,7 +360,7 @@ static void print_json_bytes(struct tn_str bytes, bool is_json, struct tn_buf *b
         tn_buf_add_json(buf, bytes);
     } else {
         tn_buf_add_text(buf, "{\"base64\":\"");
-        tni_base64_encode(bytes, buf);
+        tn_base64_encode(bytes, buf);
         tn_buf_add_text(buf, "\"}");
     }
 }
@@ -420,7 +420,7 @@ static void print_event(struct subscription *sub, const struct source *source, i
         print_data(value, buf);
     } else {
         tn_buf_add_text(buf, "event: bytes\ndata: ");
-        tni_base64_encode(value, buf);
+        tn_base64_encode(value, buf);
         tn_buf_add_byte(buf, '\n');
     }
     tn_buf_add_byte(buf, '\n');

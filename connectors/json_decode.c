@@ -11,6 +11,7 @@
 #include "connectors/decode_run.h"
 #include "connectors/format_json.h"
 #include "connectors/text_value.h"
+#include "stream/base/base64.h"
 
 /* Equal bytes of equal length, without a call for the short names that members have. */
 static inline bool same_name(const char *a, const char *b, size_t len)
@@ -176,7 +177,7 @@ static const char *store_bytes(struct tni_cw *cw, uint32_t row, struct tn_str te
         len = tn_json_unescape(text, copy);
     }
     char *to = tni_cw_text_begin(cw, row, len / 4 * 3 + 3);
-    int64_t n = tni_base64_decode((struct tn_str){copy, len}, (unsigned char *)to);
+    int64_t n = tn_base64_decode_strict((struct tn_str){copy, len}, to);
     if (n < 0)
         return "expected base64 text";
     tni_cw_text_end(cw, row, (size_t)n);

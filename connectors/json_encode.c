@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "connectors/text_value.h"
+#include "stream/base/base64.h"
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 
@@ -77,7 +78,7 @@ void tni_json_encode_cell(const struct tn_column *col, uint32_t row, struct tn_b
     case TN_K_JSON: tn_buf_add_str(buf, tn_column_str(col, row)); break;
     case TN_K_BYTES:
         tn_buf_add_byte(buf, '"');
-        tni_base64_encode(tn_column_str(col, row), buf);
+        tn_base64_encode(tn_column_str(col, row), buf);
         tn_buf_add_byte(buf, '"');
         break;
     case TN_K_ARRAY:

@@ -3,33 +3,6 @@
  * nor speed. */
 #include "connectors/json_scan.h"
 
-static bool is_tail(unsigned char c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
-int tn_json_utf8(const char *text, const char *end)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    size_t left = (size_t)(end - text);
-    unsigned char c = p[0];
-    if (c >= 0xC2 && c <= 0xDF)
-        return left >= 2 && is_tail(p[1]) ? 2 : 0;
-    if (c >= 0xE0 && c <= 0xEF) {
-        if (left < 3 || !is_tail(p[1]) || !is_tail(p[2]))
-            return 0;
-        bool is_overlong = c == 0xE0 && p[1] < 0xA0, is_surrogate = c == 0xED && p[1] > 0x9F;
-        return is_overlong || is_surrogate ? 0 : 3;
-    }
-    if (c >= 0xF0 && c <= 0xF4) {
-        if (left < 4 || !is_tail(p[1]) || !is_tail(p[2]) || !is_tail(p[3]))
-            return 0;
-        bool is_overlong = c == 0xF0 && p[1] < 0x90, is_beyond = c == 0xF4 && p[1] > 0x8F;
-        return is_overlong || is_beyond ? 0 : 4;
-    }
-    return 0;
-}
-
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -84,27 +57,6 @@ const char *tn_json_escape(struct tn_json *json, const char *p)
     return p + 12;
 }
 
-static char *put_utf8(char *to, unsigned cp)
-{
-    if (cp < 0x80) {
-        *to++ = (char)cp;
-        return to;
-    }
-    if (cp < 0x800) {
-        *to++ = (char)(0xC0 | cp >> 6);
-    } else {
-        if (cp < 0x10000) {
-            *to++ = (char)(0xE0 | cp >> 12);
-        } else {
-            *to++ = (char)(0xF0 | cp >> 18);
-            *to++ = (char)(0x80 | (cp >> 12 & 63));
-        }
-        *to++ = (char)(0x80 | (cp >> 6 & 63));
-    }
-    *to++ = (char)(0x80 | (cp & 63));
-    return to;
-}
-
 size_t tn_json_unescape(struct tn_str text, char *to)
 {
     static const char plain[128] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
@@ -130,7 +82,7 @@ size_t tn_json_unescape(struct tn_str text, char *to)
             cp = 0x10000 + ((cp - 0xD800) << 10) + ((unsigned)hex4(p + 2, end) - 0xDC00);
             p += 6;
         }
-        out = put_utf8(out, cp);
+        out += tn_utf8_put(cp, out);
     }
     return (size_t)(out - to);
 }

@@ -19,6 +19,7 @@
 
 #include "stream/base/status.h"
 #include "stream/base/str.h"
+#include "stream/base/utf8.h"
 
 #define TN_JSON_DEPTH_MAX 512
 
@@ -50,8 +51,7 @@ static inline void tn_json_space(struct tn_json *json)
 }
 
 /* Out-of-line parts (json_scan.c). */
-/* Check the UTF-8 sequence that starts at text (a byte ≥ 0x80); its length, or 0 when malformed. */
-int tn_json_utf8(const char *text, const char *end);
+
 /* Check the escape at p (a backslash); the byte after it, or NULL with json->reason and p set. */
 const char *tn_json_escape(struct tn_json *json, const char *p);
 /* Skip an object or array whose opening bracket is at json->p. */
@@ -114,7 +114,7 @@ static inline bool tn_json_string(struct tn_json *json, struct tn_str *ret_text,
                 return false;
         } else if (c >= 0x80) {
             flags |= TN_JSON_WIDE;
-            int n = tn_json_utf8(p, end);
+            int n = tn_utf8_sequence(p, end);
             if (!n)
                 return tn_json_fail(json, p, "invalid UTF-8");
             p += n;

@@ -1,4 +1,4 @@
-/* Number, time and base64 text: see text_value.h. Doubles take the exact fast path (at most 15
+/* Number and time text: see text_value.h. Doubles take the exact fast path (at most 15
  * digits and a power of ten up to 22, both exact in binary64, one rounding: Clinger 1990), strtod
  * otherwise. */
 #include "connectors/text_value.h"
@@ -257,60 +257,4 @@ bool tni_text_store_iso(struct tni_cw *cw, uint32_t row, struct tn_str text)
     }
     tni_cw_i64(cw, row, us);
     return true;
-}
-
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-int64_t tni_base64_decode(struct tn_str text, unsigned char *to)
-{
-    size_t len = text.len;
-    if (len % 4)
-        return -1;
-    size_t pad = len && text.ptr[len - 1] == '=' ? (text.ptr[len - 2] == '=' ? 2 : 1) : 0;
-    unsigned char *out = to;
-    for (size_t i = 0; i < len; i += 4) {
-        bool is_last = i + 4 == len;
-        uint32_t word = 0;
-        for (size_t j = 0; j < 4; j++) {
-            bool is_pad = is_last && j >= 4 - pad;
-            int value = is_pad ? 0 : base64_value(text.ptr[i + j]);
-            if (value < 0)
-                return -1;
-            word = word << 6 | (uint32_t)value;
-        }
-        size_t bytes = is_last ? 3 - pad : 3;
-        for (size_t j = 0; j < bytes; j++)
-            *out++ = (unsigned char)(word >> (16 - 8 * j));
-    }
-    return out - to;
-}
-
-void tni_base64_encode(struct tn_str bytes, struct tn_buf *buf)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *p = (const unsigned char *)bytes.ptr;
-    size_t out_len = (bytes.len + 2) / 3 * 4;
-    char *out = tn_buf_reserve(buf, out_len);
-    if (!out)
-        return;
-    for (size_t i = 0; i < bytes.len; i += 3, out += 4) {
-        size_t left = bytes.len - i;
-        uint32_t word = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
-                        (left > 2 ? p[i + 2] : 0u);
-        out[0] = letters[word >> 18];
-        out[1] = letters[word >> 12 & 63];
-        out[2] = left > 1 ? letters[word >> 6 & 63] : '=';
-        out[3] = left > 2 ? letters[word & 63] : '=';
-    }
-    buf->len += out_len;
 }

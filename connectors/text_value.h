@@ -23,9 +23,5 @@ const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str
 /* ISO 8601 text into a DATE, TIME, TIMESTAMP or TIMESTAMP_TZ column; false, and nothing is written,
  * for other columns and other text. */
 bool tni_text_store_iso(struct tni_cw *cw, uint32_t row, struct tn_str text);
-/* Standard base64 with padding (RFC 4648 §4) into `to` (at least len / 4 × 3 bytes); −1 when
- * malformed. */
-int64_t tni_base64_decode(struct tn_str text, unsigned char *to);
-void tni_base64_encode(struct tn_str bytes, struct tn_buf *buf);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "stream/base/base64.h"
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
@@ -54,24 +55,6 @@ static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t
         tn_buf_add_text(buf, " UTC");
     if (is_json)
         tn_buf_add_byte(buf, '"');
-}
-
-static void add_base64(struct tn_buf *buf, struct tn_str bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *p = (const unsigned char *)bytes.ptr;
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        uint32_t bits = (uint32_t)p[i] << 16;
-        if (left > 1)
-            bits |= (uint32_t)p[i + 1] << 8;
-        if (left > 2)
-            bits |= p[i + 2];
-        char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
-                        left > 1 ? digits[bits >> 6 & 63] : '=',
-                        left > 2 ? digits[bits & 63] : '='};
-        tn_buf_add(buf, four, 4);
-    }
 }
 
 static void print_list(struct tn_buf *buf, const struct tn_column *col, uint32_t row)
@@ -139,7 +122,7 @@ static void print_bytes(struct tn_buf *buf, const struct tn_column *col, uint32_
 {
     if (is_json)
         tn_buf_add_byte(buf, '"');
-    add_base64(buf, tn_column_str(col, row));
+    tn_base64_encode(tn_column_str(col, row), buf);
     if (is_json)
         tn_buf_add_byte(buf, '"');
 }

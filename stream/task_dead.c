@@ -20,6 +20,7 @@
 
 #include <stdio.h>
 
+#include "stream/base/base64.h"
 #include "stream/base/mem.h"
 
 struct mark {
@@ -63,21 +64,12 @@ bool tni_dead_is_full(const struct tni_dead *dead)
 
 static void add_base64(struct tn_buf *buf, struct tn_str bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (!bytes.ptr) {
         tn_buf_add_text(buf, "null");
         return;
     }
     tn_buf_add_byte(buf, '"');
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-        unsigned char b[3] = {0};
-        memcpy(b, bytes.ptr + i, n);
-        char out[4] = {digits[b[0] >> 2], digits[(b[0] & 3) << 4 | b[1] >> 4],
-                       n > 1 ? digits[(b[1] & 15) << 2 | b[2] >> 6] : '=',
-                       n > 2 ? digits[b[2] & 63] : '='};
-        tn_buf_add(buf, out, 4);
-    }
+    tn_base64_encode(bytes, buf);
     tn_buf_add_byte(buf, '"');
 }
 

@@ -67,6 +67,13 @@ int64_t tn_base64_decode(struct tn_str text, char *to)
     return is_short ? -1 : p - to;
 }
 
+int64_t tn_base64_decode_strict(struct tn_str text, char *to)
+{
+    bool is_other =
+        text.len && (memchr(text.ptr, '-', text.len) || memchr(text.ptr, '_', text.len));
+    return text.len % 4 || is_other ? -1 : tn_base64_decode(text, to);
+}
+
 void tn_hex_put(struct tn_str bytes, bool is_upper, char *to)
 {
     const char *digits = is_upper ? "0123456789ABCDEF" : "0123456789abcdef";

@@ -3,10 +3,11 @@
  * @thread any */
 #include "stream/base/utf8.h"
 
-/* Length of the well-formed sequence at p, 0 when malformed or cut off. RFC 3629, section 4. */
-static size_t sequence_len(const unsigned char *p, const unsigned char *end)
+/* RFC 3629, section 4. */
+int tn_utf8_sequence(const char *ptr, const char *end)
 {
-    size_t left = (size_t)(end - p);
+    const unsigned char *p = (const unsigned char *)ptr;
+    ptrdiff_t left = end - ptr;
     unsigned char b = p[0];
     if (b < 0x80)
         return 1;
@@ -18,29 +19,28 @@ static size_t sequence_len(const unsigned char *p, const unsigned char *end)
     }
     if (b >= 0xF0 && b <= 0xF4) {
         unsigned char low = b == 0xF0 ? 0x90 : 0x80, high = b == 0xF4 ? 0x8F : 0xBF;
-        return left >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xC0) == 0x80 &&
-                       (p[3] & 0xC0) == 0x80
-                   ? 4
-                   : 0;
+        bool is_ok = left >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xC0) == 0x80 &&
+                     (p[3] & 0xC0) == 0x80;
+        return is_ok ? 4 : 0;
     }
     return 0;
 }
 
 size_t tn_utf8_prefix(const char *ptr, size_t len)
 {
-    const unsigned char *start = (const unsigned char *)ptr, *p = start, *end = start + len;
+    const char *p = ptr, *end = ptr + len;
     while (p < end) {
         uint64_t word;
         while (end - p >= 8 && (memcpy(&word, p, 8), (word & 0x8080808080808080u) == 0))
             p += 8;
         if (p == end)
             break;
-        size_t step = sequence_len(p, end);
+        int step = tn_utf8_sequence(p, end);
         if (step == 0)
             break;
         p += step;
     }
-    return (size_t)(p - start);
+    return (size_t)(p - ptr);
 }
 
 bool tn_utf8_ok(const char *ptr, size_t len)
@@ -66,7 +66,7 @@ void tn_utf8_repair(struct tn_str text, struct tn_buf *buf)
 uint32_t tn_utf8_next(const char **io_ptr, const char *end)
 {
     const unsigned char *p = (const unsigned char *)*io_ptr;
-    size_t len = sequence_len(p, (const unsigned char *)end);
+    int len = tn_utf8_sequence(*io_ptr, end);
     *io_ptr += len ? len : 1;
     switch (len) {
     case 1: return p[0];

@@ -1,5 +1,5 @@
 /* UTF-8: checking, walking, case. A "well-formed" text has no overlong forms, no surrogates,
- * nothing above U+10FFFF. Functions other than tn_utf8_ok and tn_utf8_repair take well-formed text
+ * nothing above U+10FFFF. Functions other than the first four take well-formed text
  * (everything decoded at the edges is).
  * @thread any
  */
@@ -8,6 +8,8 @@
 
 #include "stream/base/buf.h"
 
+/* Bytes of the well-formed sequence at ptr < end; 0 when it is malformed or cut off. */
+int tn_utf8_sequence(const char *ptr, const char *end);
 bool tn_utf8_ok(const char *ptr, size_t len);
 /* Bytes before the first malformed sequence; len when the text is well-formed. */
 size_t tn_utf8_prefix(const char *ptr, size_t len);
