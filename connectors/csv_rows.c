@@ -13,6 +13,7 @@
 #include "connectors/byte_mask.h"
 #include "connectors/json_scan.h"
 #include "connectors/text_value.h"
+#include "stream/base/base64.h"
 #include "stream/base/utf8.h"
 
 struct csv {
@@ -70,7 +71,7 @@ static void store_field(struct csv *csv, uint32_t column, struct tn_str text, bo
         store_bool(cw, row, text);
     } else if (cw->kind == TN_K_BYTES) {
         char *to = tni_cw_text_begin(cw, row, text.len / 4 * 3 + 3);
-        int64_t n = tni_base64_decode(text, (unsigned char *)to);
+        int64_t n = tn_base64_decode_strict(text, to);
         if (n >= 0)
             tni_cw_text_end(cw, row, (size_t)n);
     } else if (cw->kind == TN_K_JSON) {

@@ -32,7 +32,7 @@ struct tni_json_codec {
     struct tn_str *prefixes;
 };
 
-void tni_json_decode(struct tn_codec *codec, const struct tn_str *inputs, uint32_t rows_count,
+void tni_json_decode(struct tn_codec *base, const struct tn_str *inputs, uint32_t rows_count,
                      struct tn_arena *arena, struct tn_decoded *ret_decoded);
 /* Column that reads members of this name (without escapes), −1 = none; *ret_match as 1 = without
  * case, 2 = exactly. */
@@ -42,7 +42,7 @@ int tni_json_column(const struct tni_json_codec *codec, struct tn_str name, int 
  * what is wrong (see tni_json_decode); then, and only then, parts of the row may be written. */
 const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
                                    bool is_line, int *ret_col);
-void tni_json_encode(struct tn_codec *codec, const struct tn_column *columns, uint32_t rows_count,
+void tni_json_encode(struct tn_codec *base, const struct tn_column *columns, uint32_t rows_count,
                      const uint8_t *null_rows, struct tn_buf *buf, size_t *ret_ends);
 /* One cell as canonical JSON text (`null` for NULL). */
 void tni_json_encode_cell(const struct tn_column *col, uint32_t row, struct tn_buf *buf);

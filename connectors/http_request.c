@@ -98,7 +98,7 @@ struct tn_str tn_http_header(const struct tn_http_request *req, const char *name
     if (MHD_lookup_connection_value_n(req->conn->mhd, MHD_HEADER_KIND, name, strlen(name), &value,
                                       &len) != MHD_YES)
         return (struct tn_str){NULL, 0};
-    return (struct tn_str){value ? value : "", len};
+    return value ? (struct tn_str){value, len} : TN_STR("");
 }
 
 struct headers_walk {
@@ -145,7 +145,7 @@ struct tn_str tn_http_query(const struct tn_http_request *req, const char *name)
                                       &value, &len) != MHD_YES)
         return (struct tn_str){NULL, 0};
     struct tn_arena *arena = &((struct tn_http_request *)(uintptr_t)req)->arena;
-    if (!tni_http_decode(arena, (struct tn_str){value ? value : "", len}, &text))
+    if (!value || !tni_http_decode(arena, (struct tn_str){value, len}, &text))
         return (struct tn_str){"", 0};
     return text;
 }

@@ -111,7 +111,7 @@ static void frame_send(struct tn_live *live, const struct tni_live_reader *first
 
 static bool is_first_of_choice(const struct tn_live *live, const struct tni_live_reader *reader)
 {
-    for (const struct tni_live_reader *r = live->readers; r != reader; r = r->next)
+    for (const struct tni_live_reader *r = live->readers; r && r != reader; r = r->next)
         if (is_same_choice(r, reader))
             return false;
     return true;
@@ -200,8 +200,7 @@ static const struct tn_metric_desc *engine_desc(const char *name)
     for (size_t i = 0; i < count; i++)
         if (strcmp(descs[i].name, name) == 0)
             return &descs[i];
-    TN_ASSERT(!"an engine metric that the live page shows is gone");
-    return NULL;
+    tn_assert_failed("an engine metric that the live page shows is gone", __FILE__, __LINE__);
 }
 
 static void metrics_open(struct tn_live *live)

@@ -46,16 +46,14 @@ void tni_out_text(struct tni_out *out, const char *text)
     tni_out_str(out, tn_str_of(text));
 }
 
-void tni_out_i64(struct tni_out *out, int64_t i)
+void tni_out_i64(struct tni_out *out, int64_t value)
 {
-    struct tn_value value = {.i = i};
-    cell(out, &value);
+    cell(out, &(struct tn_value){.i = value});
 }
 
-void tni_out_bool(struct tni_out *out, bool b)
+void tni_out_bool(struct tni_out *out, bool value)
 {
-    struct tn_value value = {.b = b};
-    cell(out, &value);
+    cell(out, &(struct tn_value){.b = value});
 }
 
 static enum tn_status flush(struct tni_out *out, struct tn_err *err)

@@ -62,7 +62,7 @@ enum tn_status tni_bind_schema(const struct tni_bind *bind, const struct tn_ast_
                                struct tn_err *err);
 
 /* NOT_SUPPORTED: parsed, known by name, not offered. */
-enum tn_status tni_not_supported(struct tn_err *err, int line, int col, const char *fmt, ...)
+enum tn_status(tni_not_supported)(struct tn_err *err, int line, int col, const char *fmt, ...)
     TN_PRINTF(4, 5);
 
 #endif

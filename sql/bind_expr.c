@@ -364,6 +364,7 @@ static enum tn_status bind_row_in(struct tni_ctx *ctx, const struct tn_ast_expr 
         }
         any = tni_logic(&ctx->bind->build, TN_E_OR, any, all);
     }
+    TN_ASSERT(any); /* the grammar wants at least one row */
     *ret_expr = negate(ctx, any, ast->is_not);
     return TN_OK;
 }

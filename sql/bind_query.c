@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum tn_status tni_not_supported(struct tn_err *err, int line, int col, const char *fmt, ...)
+enum tn_status(tni_not_supported)(struct tn_err *err, int line, int col, const char *fmt, ...)
 {
     char text[TN_ERR_MESSAGE_MAX];
     va_list ap;

@@ -326,6 +326,9 @@ static enum tn_status add_star(struct binding *b, const struct tn_ast_item *ast,
                          ? joined_name(b, (uint32_t)col->expr->rel, col->name)
                          : col->name;
     }
+    if (b->query->items_count == before && !name)
+        return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", ast->line, ast->col,
+                         "'*' stands for no column here");
     if (b->query->items_count == before)
         return tn_err_at(err, TN_E_NAME, "TABLE_NOT_FOUND", ast->line, ast->col,
                          "no source '%.*s' in FROM", TN_STR_FMT(tn_ast_last(name).text));

@@ -165,11 +165,10 @@ static size_t argument_bytes(const struct tn_column *cols, uint32_t count)
 
 /* Asking a state for its size may take as long as it is large: done when it can have grown by an
  * eighth. */
-static void charge_state(sqlite3_context *context, struct accumulator *acc,
-                         const struct tn_column *cols)
+static void charge_state(sqlite3_context *context, struct accumulator *acc, size_t bytes_added)
 {
     const struct tn_agg_call *call = &acc->site->call;
-    acc->added += (int64_t)argument_bytes(cols, call->args_count);
+    acc->added += (int64_t)bytes_added;
     if ((!call->agg->bytes_extra && !acc->rows.cap) || acc->added < 4096 + acc->charged / 8)
         return;
     int64_t bytes =
@@ -301,6 +300,7 @@ static void agg_move(sqlite3_context *context, sqlite3_value **argv, bool is_inv
     if (!agg_args(context, acc, argv, cells, cols))
         return;
     const struct tn_agg_call *call = &acc->site->call;
+    size_t bytes_added = argument_bytes(cols, call->args_count);
     void *states[1] = {state_of(acc)};
     if (keeps_rows(acc->site)) {
         if (is_inverse)
@@ -312,7 +312,7 @@ static void agg_move(sqlite3_context *context, sqlite3_value **argv, bool is_inv
     } else {
         call->agg->update(call, cols, NULL, 1, states);
     }
-    charge_state(context, acc, cols);
+    charge_state(context, acc, bytes_added);
 }
 
 static void agg_step(sqlite3_context *context, int argc, sqlite3_value **argv)

@@ -10,10 +10,9 @@
 
 #include "stream/base/mem.h"
 
-void tni_sql_job_cancel(void *ctx)
+void tni_sql_job_cancel(void *job)
 {
-    struct tni_sql_job *job = ctx;
-    atomic_store(&job->budget.is_cancelled, true);
+    atomic_store(&((struct tni_sql_job *)job)->budget.is_cancelled, true);
 }
 
 void tni_sql_job_free(struct tni_sql_job *job)

@@ -74,7 +74,7 @@ void tni_expr_walk(const struct tn_expr *expr, bool (*each)(void *ctx, const str
 
 /* plan_stream_join.c */
 enum tn_status tni_flow_source(struct tni_planner *pl, struct tn_err *err);
-enum tn_status tni_flow_join(struct tni_planner *pl, uint32_t join, struct tn_err *err);
+enum tn_status tni_flow_join(struct tni_planner *pl, uint32_t index, struct tn_err *err);
 /* Write the rows to an internal topic keyed by keys[…] and go on in a new stage. */
 enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *const *keys,
                                     const struct tn_str *names, uint32_t keys_count,

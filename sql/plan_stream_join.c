@@ -168,6 +168,8 @@ static void carry_values(struct tni_planner *pl, const struct used *used, struct
     uint32_t keys_count = out->count;
     for (uint32_t s = 0; s < pl->query->sources_count && pl->columns[s]; s++) {
         uint32_t width = pl->query->sources[s].schema->fields_count;
+        const bool *is_read = used->columns[s];
+        TN_ASSERT(is_read);
         columns[s] = TN_ARENA_ARRAY(pl->arena, int, width + 1);
         for (uint32_t c = 0; c < width; c++) {
             struct tn_expr *column = key_column(pl, s, c);
@@ -175,7 +177,7 @@ static void carry_values(struct tni_planner *pl, const struct used *used, struct
             for (uint32_t k = 0; k < keys_count; k++)
                 if (tn_expr_eq(keys[k], column))
                     columns[s][c] = (int)k;
-            if (columns[s][c] < 0 && pl->columns[s][c] >= 0 && used->columns[s][c])
+            if (columns[s][c] < 0 && pl->columns[s][c] >= 0 && is_read[c])
                 columns[s][c] = carry(pl, out, tni_lower(pl, column));
         }
         for (int p = 0; p < TNI_PSEUDO_COUNT; p++) {

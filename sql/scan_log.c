@@ -384,10 +384,10 @@ static void decode_columns(struct log_scan *scan, uint32_t count, bool *is_bad,
         if (!scan->needed[i] || scan->map[i] < 0)
             continue;
         uint32_t from = (uint32_t)scan->map[i];
-        if (from < decl->keys_count)
-            batch->columns[i] = key.columns[from];
-        else
-            batch->columns[i] = value.columns[from - decl->keys_count];
+        bool is_key = from < decl->keys_count;
+        const struct tn_column *side = is_key ? key.columns : value.columns;
+        TN_ASSERT(side); /* a side with columns has a codec */
+        batch->columns[i] = side[is_key ? from : from - decl->keys_count];
     }
     if (scan->needed[tni_tscan_pseudo(scan->object, TN_PSEUDO_ROWTIME)]) {
         const struct tn_column *source = NULL;

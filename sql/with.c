@@ -271,8 +271,7 @@ bool tni_with_is_set(const struct tni_with *with, const char *name)
     for (size_t i = 0; i < WITH_COUNT; i++)
         if (!strcmp(with_items[i].name, name))
             return with->is_set[i];
-    TN_ASSERT(!"property of the table");
-    return false;
+    tn_assert_failed("property of the table", __FILE__, __LINE__);
 }
 
 enum tn_status tni_with_format(const struct tn_formats *formats, const char *name,

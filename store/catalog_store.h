@@ -8,6 +8,6 @@
 /* One per store. */
 enum tn_status tn_rocks_catalog_open(struct tn_store *store, struct tn_catalog_store **ret_catalog,
                                      struct tn_err *err);
-void tn_rocks_catalog_close(struct tn_catalog_store *catalog);
+void tn_rocks_catalog_close(struct tn_catalog_store *base);
 
 #endif

@@ -24,10 +24,10 @@ enum tn_status tn_rocks_log_open(struct tn_store *store, struct tn_log **ret_log
 
 /* One pass of retention and compaction over all partitions, now. For tests and commands; the thread
  * does the same. */
-enum tn_status tn_rocks_log_maintain(struct tn_log *log, struct tn_err *err);
+enum tn_status tn_rocks_log_maintain(struct tn_log *base, struct tn_err *err);
 
 /* Who holds back retention where. Strings valid during the call. */
-void tn_rocks_log_holds_each(struct tn_log *log,
+void tn_rocks_log_holds_each(struct tn_log *base,
                              bool (*each)(void *ctx, const char *topic, int32_t partition,
                                           const char *holder, int64_t offset),
                              void *ctx);
@@ -44,6 +44,6 @@ struct tn_rocks_log_stats {
     int64_t expired_count;   /* records dropped by retention */
     int64_t compacted_count; /* records dropped by compaction */
 };
-void tn_rocks_log_stats(struct tn_log *log, struct tn_rocks_log_stats *ret_stats);
+void tn_rocks_log_stats(struct tn_log *base, struct tn_rocks_log_stats *ret_stats);
 
 #endif

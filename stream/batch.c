@@ -382,6 +382,7 @@ struct tn_colbuilder *tn_colbuilder_new(const struct tn_type *type, struct tn_ar
 static void *grown(struct tn_arena *arena, const void *from, size_t used, size_t size)
 {
     uint8_t *to = tn_arena_alloc(arena, size);
+    TN_ASSERT(from || !used);
     if (used)
         memcpy(to, from, used);
     memset(to + used, 0, size - used);

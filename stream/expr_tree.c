@@ -10,12 +10,21 @@
 
 /* ---- equality ---- */
 
+/* −0.0 is another constant than 0.0, and NaN is itself. */
+static bool is_same_double(double a, double b)
+{
+    uint64_t a_bits, b_bits;
+    memcpy(&a_bits, &a, sizeof a);
+    memcpy(&b_bits, &b, sizeof b);
+    return a_bits == b_bits;
+}
+
 static bool same_value(const struct tn_value *a, const struct tn_value *b)
 {
     if (a->is_null || b->is_null)
         return a->is_null && b->is_null;
     if (a->type->kind == TN_K_DOUBLE)
-        return memcmp(&a->d, &b->d, sizeof a->d) == 0; /* -0.0 is another constant than 0.0 */
+        return is_same_double(a->d, b->d);
     return tn_value_cmp(a, b) == 0;
 }
 

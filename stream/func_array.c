@@ -427,7 +427,7 @@ static void kernel_union(struct tn_call *call)
 {
     struct tn_column items;
     struct tni_list list;
-    uint32_t starts[2];
+    uint32_t starts[2] = {0};
     append_items(call, &items, starts);
     tni_list_open(&list, call, items.rows_count);
     for (uint32_t row = 0; row < call->rows_count; row++) {

@@ -355,6 +355,8 @@ static void kernel_strpos(struct tn_call *call)
  */
 static int64_t instr(struct tn_str text, struct tn_str what, int64_t position, int64_t occurrence)
 {
+    if (!text.ptr)
+        return 0;
     int64_t length = (int64_t)tn_utf8_count(text);
     const char *end = text.ptr + text.len;
     if (position == 0 || occurrence < 1 || position > length + 1 || position < -length)

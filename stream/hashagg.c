@@ -543,7 +543,7 @@ enum tn_status tn_hashagg_merge(struct tn_hashagg *to, const struct tn_hashagg *
     tn_arena_init(&arena, 0);
     enum tn_status st = TN_OK;
     for (uint32_t first = 0; first < from->count && !tn_failed(st); first += BLOCK_GROUPS) {
-        uint32_t left = from->count - first, groups[BLOCK_GROUPS];
+        uint32_t left = from->count - first, groups[BLOCK_GROUPS] = {0};
         uint32_t count = left < BLOCK_GROUPS ? left : BLOCK_GROUPS;
         union {
             const struct tn_hashagg *in;

@@ -75,7 +75,7 @@ void tni_keycode_add_value(struct tn_buf *buf, const struct tn_value *value)
     }
     tn_buf_add_byte(buf, TAG_VALUE);
     switch (value->type->kind) {
-    case TN_K_NULL: TN_ASSERT(!"a value of type NULL is NULL"); break;
+    case TN_K_NULL: tn_assert_failed("a value of type NULL is NULL", __FILE__, __LINE__);
     case TN_K_BOOLEAN: tn_buf_add_byte(buf, value->b ? 1 : 0); break;
     case TN_K_INTEGER:
     case TN_K_DATE: put_be(buf, (uint32_t)value->i ^ 1u << 31, 4); break;

@@ -150,8 +150,10 @@ static inline char *put_be64(char *to, uint64_t value)
 static inline char *put_window(const struct tni_ktable *kt, char *to, const int64_t *starts,
                                const int64_t *ends, uint32_t i)
 {
-    if (kt->window_bytes == 16)
+    if (kt->window_bytes == 16) {
+        TN_ASSERT(ends);
         to = put_be64(to, (uint64_t)ends[i]);
+    }
     return put_be64(to, (uint64_t)starts[i]);
 }
 
@@ -250,8 +252,10 @@ static void encode_any(struct tni_ktable *kt, const struct tn_column *keys, cons
     size_t from = 0;
     for (uint32_t i = 0; i < count; i++) {
         tni_keycode_add(buf, keys, kt->cfg.keys_count, rows ? rows[i] : i);
-        if (kt->window_bytes == 16)
+        if (kt->window_bytes == 16) {
+            TN_ASSERT(ends);
             tn_buf_add_be64(buf, (uint64_t)ends[i]);
+        }
         if (kt->window_bytes)
             tn_buf_add_be64(buf, (uint64_t)starts[i]);
         kt->scratch.keys[i].len = buf->len - from;

@@ -297,6 +297,7 @@ static uint32_t drop_memory_rows(const struct tni_scan *scan, struct tni_row *ro
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
+        TN_ASSERT(rows[i].key.ptr);
         const struct tni_entry *e =
             tni_index_find(scan->kt, rows[i].key, tni_key_hash(rows[i].key));
         if (e && is_memory_row(tni_entry_visible(e, scan->pin->commit), scan->pin))

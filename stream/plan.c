@@ -218,6 +218,7 @@ static void mark_reads(const struct tn_node *reader, uint32_t in_count, const bo
     switch (reader->kind) {
     case TN_NODE_FILTER:
     case TN_NODE_JOIN_TABLE:
+        TN_ASSERT(live);
         for (uint32_t i = 0; i < in_count; i++)
             mask[i] = mask[i] || live[i];
         break;

@@ -27,7 +27,7 @@ void tni_rowcode_add_value(struct tn_buf *buf, const struct tn_type *type,
     if (value->is_null)
         return;
     switch (type->kind) {
-    case TN_K_NULL: TN_ASSERT(!"a value of type NULL is NULL"); break;
+    case TN_K_NULL: tn_assert_failed("a value of type NULL is NULL", __FILE__, __LINE__);
     case TN_K_BOOLEAN: tn_buf_add_byte(buf, value->b ? 1 : 0); break;
     case TN_K_DOUBLE: tn_buf_add(buf, &value->d, 8); break;
     case TN_K_DECIMAL: tn_buf_add(buf, &value->dec, 16); break;

@@ -125,6 +125,7 @@ static enum tn_status init_writer(struct tni_task *task, struct tni_op *op, stru
 /* The sink whose topic rebuilds the store keeps its records in the task's partition. */
 static enum tn_status pin_sink(struct tni_task *task, struct tni_op *op, struct tn_err *err)
 {
+    TN_ASSERT(op->store->changelog);
     for (uint32_t i = op->number + 1; i < task->ops_count; i++) {
         struct tni_op *sink = &task->ops[i];
         if (sink->node->kind != TN_NODE_SINK ||

@@ -421,11 +421,15 @@ static const struct tn_bad_row *next_bad(const struct decode *d, uint32_t at[3],
     uint32_t counts[3] = {d->keys.bad_count, d->values.bad_count, d->times_count};
     const struct tn_bad_row *best = NULL;
     int best_list = 0;
-    for (int l = 0; l < 3; l++)
-        if (at[l] < counts[l] && (!best || lists[l][at[l]].row < best->row)) {
+    for (int l = 0; l < 3; l++) {
+        if (at[l] >= counts[l])
+            continue;
+        TN_ASSERT(lists[l]);
+        if (!best || lists[l][at[l]].row < best->row) {
             best = &lists[l][at[l]];
             best_list = l;
         }
+    }
     if (!best)
         return NULL;
     for (int l = 0; l < 3; l++) /* one record is bad once */

@@ -279,7 +279,7 @@ static bool is_name(struct tn_str name)
 const struct tn_zone *tn_zone_find(struct tn_str name)
 {
     struct tn_zone *zone = NULL;
-    if (!is_name(name) && !memchr(name.ptr ? name.ptr : "", ':', name.len))
+    if (!name.ptr || (!is_name(name) && !memchr(name.ptr, ':', name.len)))
         return NULL;
     if (name.len > NAME_MAX_LEN)
         return NULL;

@@ -22,7 +22,7 @@ struct tn_zone;
  * digits, "_+-/", no "..", at most 64 bytes. */
 typedef bool (*tn_zone_loader)(const char *name, struct tn_buf *buf);
 /* Once, before threads start. */
-void tn_zone_set_loader(tn_zone_loader loader);
+void tn_zone_set_loader(tn_zone_loader fn);
 
 const struct tn_zone *tn_zone_find(struct tn_str name);
 struct tn_str tn_zone_name(const struct tn_zone *zone);
