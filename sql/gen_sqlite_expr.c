@@ -162,7 +162,9 @@ static void gen_const(struct tni_gen *gen, const struct tn_expr *expr, struct tn
         return;
     case TN_K_VARCHAR:
     case TN_K_JSON:
-        if (value.s.len <= 10000 && !memchr(value.s.ptr ? value.s.ptr : "", 0, value.s.len))
+        if (!value.s.ptr)
+            value.s = TN_STR("");
+        if (value.s.len <= 10000 && !memchr(value.s.ptr, 0, value.s.len))
             gen_text(gen, value.s, rope);
         else
             gen_bind(gen, &value, rope);
