@@ -23,6 +23,7 @@
 
 #include "store/options_int.h"
 #include "store/recover_int.h"
+#include "store/wal_int.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
 
@@ -263,7 +264,8 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
     tn_store_crash_points_install();
     struct tn_store *store = tn_alloc(sizeof *store);
     enum tn_status st;
-    store->lock_fd = -1;
+    store->lock_fd = store->mark_fd = store->wal_fd = -1;
+    store->is_cut_allowed = config->wal_damage && strcmp(config->wal_damage, "cut") == 0;
     store->path = tn_strdup(config->path);
     store->db_path = tn_alloc_raw(strlen(config->path) + 4);
     snprintf(store->db_path, strlen(config->path) + 4, "%s/db", config->path);
@@ -273,6 +275,7 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
     store->config.path = store->path;
     store->config.application_id = store->application_id;
     store->config.compression = store->compression;
+    store->config.wal_damage = NULL; /* the caller's string */
     pthread_mutex_init(&store->sync_mu, NULL);
     pthread_mutex_init(&store->ingest_mu, NULL);
     atomic_init(&store->room_checked_ns, INT64_MIN);
@@ -282,8 +285,11 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
 
     TN_GOTO(make_folder(store->path, err));
     TN_GOTO(lock_folder(store, err));
+    TN_GOTO(tni_wal_open(store, err));
+    TN_GOTO(tni_wal_check(store, err));
     TN_GOTO(sync_old_wal(store, err));
     TN_GOTO(open_db(store, err));
+    TN_GOTO(tni_wal_verify(store, err));
     TN_GOTO(check_identity(store, err));
     *ret_store = store;
     return TN_OK;
@@ -328,6 +334,7 @@ void tn_store_close(struct tn_store *store)
     rocksdb_readoptions_destroy(store->read_options);
     rocksdb_writeoptions_destroy(store->write_options);
     rocksdb_envoptions_destroy(store->env_options);
+    tni_wal_close(store);
     if (store->lock_fd >= 0)
         close(store->lock_fd); /* releases the lock; the file stays */
     pthread_mutex_destroy(&store->sync_mu);
@@ -379,6 +386,8 @@ enum tn_status tni_store_write(struct tn_store *store, rocksdb_writebatch_t *bat
     TN_TRY(tni_store_ready(store, err));
     char *message = NULL;
     rocksdb_write(store->db, store->write_options, batch, &message);
+    if (!message)
+        tni_wal_written(store, batch);
     rocksdb_writebatch_clear(batch);
     if (message)
         return tni_store_fail(store, message, "write", err);
@@ -398,13 +407,16 @@ enum tn_status tn_store_sync(struct tn_store *store, struct tn_err *err)
     } else if (atomic_load(&store->synced_seq) < wanted) {
         int64_t seq = atomic_load(&store->write_seq);
         char *message = NULL;
+        struct tni_wal_mark mark = tni_wal_before_sync(store);
         tn_crash_point("sync-before");
         rocksdb_flush_wal(store->db, 1, &message);
         tn_crash_point("sync-after");
-        if (message)
+        if (message) {
             st = tni_store_fail(store, message, "sync", err);
-        else
+        } else {
             atomic_store(&store->synced_seq, seq);
+            tni_wal_after_sync(store, &mark);
+        }
         atomic_fetch_add(&store->syncs_count, 1);
     }
     pthread_mutex_unlock(&store->sync_mu);

@@ -38,6 +38,7 @@ struct tn_store_config {
     int64_t compaction_bytes;     /* store.compaction.bytes: key map of one compaction pass */
     int64_t ingest_rows_min; /* store.ingest.rows: sorted changes from this size on become a file */
     const char *compression; /* store.log.compression: none, lz4, zstd */
+    const char *wal_damage;  /* store.wal.damage: refuse, cut; read by tn_store_open only */
 };
 
 /* Option table of the above (path, application_id and clock excepted). */
@@ -47,7 +48,7 @@ void tn_store_config_init(struct tn_store_config *config);
 
 /* Sets malloc's mmap and trim thresholds for the process (db.c says why).
  * TN_E_BUSY: in use by another process (names its pid). TN_E_INVALID: other application id or newer
- * format. */
+ * format. TN_E_CORRUPT: what was synced cannot be read (names the file). */
 enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_store **ret_store,
                              struct tn_err *err);
 void tn_store_close(struct tn_store *store); /* syncs; NULL is a no-op */

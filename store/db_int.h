@@ -25,6 +25,12 @@ enum tni_meta {
     TNI_META_TOPIC = 'T'       /* T name → topic */
 };
 
+/* What is known to be synced of the WAL: wal.c. */
+struct tni_wal_mark {
+    uint64_t counter; /* marks written */
+    uint64_t file, bytes, seq;
+};
+
 struct tn_store {
     struct tn_store_config config;
     char *path, *db_path, *application_id, *compression;
@@ -43,6 +49,13 @@ struct tn_store {
     atomic_int_fast64_t syncs_count;
     atomic_bool is_failed;   /* a write or sync failed: nothing is acknowledged any more */
     pthread_mutex_t sync_mu; /* one syncer at a time; late comers find their work done */
+
+    atomic_uint_fast64_t wal_seq; /* first sequence number of the last batch written; 0 = none */
+    bool is_cut_allowed;          /* store.wal.damage=cut */
+    /* under sync_mu */
+    int mark_fd, wal_fd;        /* <path>/synced; the newest WAL file known */
+    uint64_t wal_file, wal_bytes; /* its number, and its size at the last sync */
+    struct tni_wal_mark mark;
 
     pthread_mutex_t ingest_mu; /* one ingest at a time: recover.c says why */
 
