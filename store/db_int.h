@@ -53,7 +53,7 @@ struct tn_store {
     atomic_uint_fast64_t wal_seq; /* first sequence number of the last batch written; 0 = none */
     bool is_cut_allowed;          /* store.wal.damage=cut */
     /* under sync_mu */
-    int mark_fd, wal_fd;        /* <path>/synced; the newest WAL file known */
+    int mark_fd, wal_fd;          /* <path>/synced; the newest WAL file known */
     uint64_t wal_file, wal_bytes; /* its number, and its size at the last sync */
     struct tni_wal_mark mark;
 

@@ -42,7 +42,8 @@ static const struct tn_opt store_options[] = {
      0, "none,lz4,zstd", 0, NULL, "compression of log entries on disk (default none)"},
     {"store.wal.damage", TN_OPT_CHOICE, offsetof(struct tn_store_config, wal_damage), NULL, 0, 0,
      "refuse,cut", 0, NULL,
-     "a write-ahead log damaged in its synced part: refuse to open (default), or lose what follows"},
+     "a write-ahead log damaged in its synced part: refuse to open (default), or lose what "
+     "follows"},
 };
 
 const struct tn_opts tn_store_opts = {"store", store_options,

@@ -18,8 +18,8 @@
  * - rot, when M lies behind the last record before it: the open is refused, or with
  *   store.wal.damage=cut goes on with what is before;
  * - a torn end otherwise.
- * What is not harmless is cut off and one byte put there, so that RocksDB, which takes zeros for the
- * end of a block and reads on behind them, stops exactly there.
+ * What is not harmless is cut off and one byte put there, so that RocksDB, which takes zeros for
+ * the end of a block and reads on behind them, stops exactly there.
  *
  * WAL format (RocksDB 7.8): blocks of 32 KiB of fragments: masked CRC-32C of the rest u32, length
  * u16, type u8, bytes. The first 12 bytes of a record: sequence number u64, count u32. All little
@@ -418,11 +418,13 @@ enum tn_status tni_wal_verify(struct tn_store *store, struct tn_err *err)
     if (seq >= store->mark.seq)
         return TN_OK;
     tn_err_set(err, TN_E_CORRUPT,
-               "state folder '%s': its database ends at write %" PRIu64 ", but writes up to %" PRIu64
+               "state folder '%s': its database ends at write %" PRIu64
+               ", but writes up to %" PRIu64
                " were synced: a .log file in db/ is missing, or db/ is of an older copy",
                store->path, seq, store->mark.seq);
-    tn_err_hint(err, "restore the whole folder from one copy; or go on without them by removing "
-                     "the file '%s/synced'",
+    tn_err_hint(err,
+                "restore the whole folder from one copy; or go on without them by removing "
+                "the file '%s/synced'",
                 store->path);
     return TN_E_CORRUPT;
 }

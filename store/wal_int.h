@@ -1,8 +1,8 @@
 /* Synced part of the write-ahead log: known at run time, checked before RocksDB recovers. Private
  * to store/.
  *
- * @thread tni_wal_open, _check, _verify, _close: the one that opens; _before_sync, _after_sync under
- * store->sync_mu; _written any.
+ * @thread tni_wal_open, _check, _verify, _close: the one that opens; _before_sync, _after_sync
+ * under store->sync_mu; _written any.
  */
 #ifndef TN_STORE_WAL_INT_H
 #define TN_STORE_WAL_INT_H

@@ -1,6 +1,6 @@
 /* Damage in the write-ahead log. A child appends records, each synced, then commits that nobody
- * waited for, and ends without closing. In the synced part every flipped bit, zeroed page and missing
- * end must be refused by name; in the part behind it they only end the log there; what was
+ * waited for, and ends without closing. In the synced part every flipped bit, zeroed page and
+ * missing end must be refused by name; in the part behind it they only end the log there; what was
  * acknowledged is read back in every case. */
 #include "tests/check.h"
 #include "tests/support/conform_log.h"
