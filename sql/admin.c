@@ -51,6 +51,11 @@ void tni_out_i64(struct tni_out *out, int64_t value)
     cell(out, &(struct tn_value){.i = value});
 }
 
+void tni_out_double(struct tni_out *out, double value)
+{
+    cell(out, &(struct tn_value){.d = value});
+}
+
 void tni_out_bool(struct tni_out *out, bool value)
 {
     cell(out, &(struct tn_value){.b = value});

@@ -393,6 +393,8 @@ enum tn_status tni_admin_describe(struct tni_admin *admin, struct tn_err *err)
             return describe_extended(admin, ast->name, err);
         return tni_admin_columns(admin, ast->name, (struct tn_str){0}, (struct tn_str){0}, err);
     case TN_AH_FUNCTION: return tni_admin_describe_function(admin, err);
+    case TN_AH_INPUT:
+    case TN_AH_OUTPUT: return tni_admin_describe_prepared(admin, err);
     default:
         return tni_not_supported(err, admin->stmt->line, admin->stmt->col,
                                  "this DESCRIBE statement is not supported yet");

@@ -101,13 +101,18 @@ enum tn_status tni_admin_explain(struct tni_admin *admin, struct tn_err *err)
     const struct tn_ast_explain *ast = admin->stmt->explain;
     struct tn_buf buf;
     enum tn_status st;
-    if (ast->is_analyze || ast->type == TN_AXT_IO || ast->format == TN_AXF_GRAPHVIZ ||
-        ast->format == TN_AXF_JSON)
+    if (ast->is_analyze || ast->format == TN_AXF_GRAPHVIZ ||
+        (ast->format == TN_AXF_JSON && ast->type != TN_AXT_IO))
         return tni_not_supported(err, admin->stmt->line, admin->stmt->col,
                                  "this form of EXPLAIN is not supported");
     tn_buf_init(&buf, 4u << 20);
     if (!ast->stmt)
         st = explain_id(admin, &ast->query_id, &buf, err);
+    else if (ast->type == TN_AXT_IO && ast->stmt->kind == TN_AS_QUERY)
+        st = tni_explain_io(admin, ast->stmt->query, &buf, err);
+    else if (ast->type == TN_AXT_IO)
+        st = tni_not_supported(err, ast->stmt->line, ast->stmt->col,
+                               "EXPLAIN (TYPE IO) is for queries");
     else if (ast->stmt->kind == TN_AS_QUERY)
         st = explain_query(admin, ast->stmt->query, &buf, err);
     else if (tni_is_ddl(ast->stmt))

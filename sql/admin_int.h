@@ -29,6 +29,7 @@ enum tn_status tni_out_begin(struct tni_out *out, struct tn_rows *rows, struct t
 void tni_out_text(struct tni_out *out, const char *text); /* NULL = SQL NULL */
 void tni_out_str(struct tni_out *out, struct tn_str text);
 void tni_out_i64(struct tni_out *out, int64_t value);
+void tni_out_double(struct tni_out *out, double value);
 void tni_out_bool(struct tni_out *out, bool value);
 /* After the last cell of a row. */
 enum tn_status tni_out_row(struct tni_out *out, struct tn_err *err);
@@ -55,6 +56,13 @@ enum tn_status tni_admin_functions(struct tni_admin *admin, struct tn_err *err);
 enum tn_status tni_admin_describe_function(struct tni_admin *admin, struct tn_err *err);
 /* admin_explain.c */
 enum tn_status tni_admin_explain(struct tni_admin *admin, struct tn_err *err);
+
+/* prepared.c: DESCRIBE INPUT, OUTPUT */
+enum tn_status tni_admin_describe_prepared(struct tni_admin *admin, struct tn_err *err);
+/* info_stats.c */
+enum tn_status tni_admin_stats(struct tni_admin *admin, struct tn_err *err);
+enum tn_status tni_explain_io(struct tni_admin *admin, const struct tn_ast_query *ast,
+                              struct tn_buf *buf, struct tn_err *err);
 
 /* LIKE as SHOW … LIKE uses it; pattern ptr NULL matches all. */
 bool tni_like(struct tn_str text, struct tn_str pattern, struct tn_str escape);

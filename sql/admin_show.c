@@ -40,9 +40,9 @@ static bool matches(const struct show *show, const char *name)
 
 static enum tn_status show_catalogs(struct show *show)
 {
-    static const char *const names[] = {"hive", "tarn"};
+    static const char *const names[] = {"hive", "system", "tarn"};
     COLUMNS({"Catalog", TN_K_VARCHAR});
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 3; i++)
         if (matches(show, names[i])) {
             tni_out_text(&show->out, names[i]);
             if (!row_done(show))
@@ -64,14 +64,14 @@ static bool schema_row(void *ctx, const char *name)
 static enum tn_status show_schemas(struct show *show)
 {
     COLUMNS({"Schema", TN_K_VARCHAR});
+    struct tn_str catalog = tn_str_of(show->admin->session->catalog);
     if (show->ast->name) {
-        struct tn_str catalog = tn_ast_last(show->ast->name).text;
-        if (!tn_str_eq_nocase(catalog, TN_STR("tarn")) &&
-            !tn_str_eq_nocase(catalog, TN_STR("hive")))
-            return tn_err_at(show->err, TN_E_NAME, "CATALOG_NOT_FOUND", show->ast->name->line,
-                             show->ast->name->col, "Catalog '%.*s' not found", TN_STR_FMT(catalog));
+        catalog = tn_ast_last(show->ast->name).text;
+        if (!tn_catalog_is_name(catalog))
+            return tn_err_at(show->err, TN_E_NAME, "CATALOG_NOT_FOUND", 0, 0,
+                             "Catalog '%.*s' not found", TN_STR_FMT(catalog));
     }
-    tn_catalog_each_schema(show->admin->catalog, schema_row, show);
+    tn_catalog_each_schema_of(show->admin->catalog, catalog, schema_row, show);
     return finish(show);
 }
 
@@ -91,12 +91,21 @@ static enum tn_status show_tables(struct show *show)
 {
     const struct tn_ast_name *name = show->ast->name;
     COLUMNS({"Table", TN_K_VARCHAR});
-    show->schema_name = name ? tn_ast_last(name).text : tn_str_of(show->admin->session->schema);
-    if (!tn_catalog_has_schema(show->admin->catalog, show->schema_name))
-        return tn_err_at(show->err, TN_E_NAME, "SCHEMA_NOT_FOUND",
-                         name ? name->line : show->admin->stmt->line,
-                         name ? name->col : show->admin->stmt->col, "Schema '%.*s' does not exist",
-                         TN_STR_FMT(show->schema_name));
+    struct tn_str catalog = tn_str_of(show->admin->session->catalog);
+    struct tn_str schema = tn_str_of(show->admin->session->schema);
+    int line = show->admin->stmt->line, col = show->admin->stmt->col;
+    if (name) {
+        schema = tn_ast_last(name).text;
+        if (name->parts_count > 1)
+            catalog = name->parts[name->parts_count - 2].text;
+    }
+    if (!tn_catalog_is_name(catalog))
+        return tn_err_at(show->err, TN_E_NAME, "CATALOG_NOT_FOUND", line, col,
+                         "Catalog '%.*s' not found", TN_STR_FMT(catalog));
+    show->schema_name = tn_catalog_schema(show->admin->catalog, catalog, schema);
+    if (!show->schema_name.ptr)
+        return tn_err_at(show->err, TN_E_NAME, "SCHEMA_NOT_FOUND", line, col,
+                         "Schema '%.*s' does not exist", TN_STR_FMT(schema));
     tn_catalog_each(show->admin->catalog, table_row, show);
     return finish(show);
 }
@@ -105,15 +114,21 @@ static enum tn_status show_session(struct show *show)
 {
     COLUMNS({"Name", TN_K_VARCHAR}, {"Value", TN_K_VARCHAR}, {"Default", TN_K_VARCHAR},
             {"Type", TN_K_VARCHAR}, {"Description", TN_K_VARCHAR});
-    static const char *const texts[] = {NULL, "earliest", "latest"};
     const char *deflt = show->admin->db->config.is_latest ? "latest" : "earliest";
-    int set = show->admin->session->offset_reset;
-    tni_out_text(&show->out, "auto.offset.reset");
-    tni_out_text(&show->out, set ? texts[set] : deflt);
-    tni_out_text(&show->out, deflt);
-    tni_out_text(&show->out, "varchar");
-    tni_out_text(&show->out, "where a new persistent query starts to read streams");
-    row_done(show);
+    for (size_t i = 0; i < tni_session_properties_count; i++) {
+        const struct tni_session_property *property = &tni_session_properties[i];
+        char text[64];
+        if (!matches(show, property->name))
+            continue;
+        tni_out_text(&show->out, property->name);
+        tni_out_text(&show->out,
+                     tni_session_value(show->admin->session, property, deflt, text, sizeof text));
+        tni_out_text(&show->out, property->deflt ? property->deflt : deflt);
+        tni_out_text(&show->out, property->type);
+        tni_out_text(&show->out, property->help);
+        if (!row_done(show))
+            return show->st;
+    }
     return finish(show);
 }
 
@@ -127,8 +142,10 @@ static enum tn_status show_create(struct show *show)
                   show->admin->session, 0);
     TN_TRY(tni_bind_object(&bind, name, &object, show->err));
     if (is_view != (object->kind == TN_OBJ_VIEW))
-        return tni_not_supported(show->err, name->line, name->col, "'%s' is %sa view", object->name,
-                                 is_view ? "not " : "");
+        return tni_not_supported(show->err, show->admin->stmt->line, show->admin->stmt->col,
+                                 "Relation '%s.%s.%s' is a %s, not a %s",
+                                 show->admin->session->catalog, object->schema_name, object->name,
+                                 is_view ? "table" : "view", is_view ? "view" : "table");
     if (!object->statement)
         return tni_not_supported(show->err, name->line, name->col,
                                  "'%s' was not made by a statement", object->name);
@@ -314,6 +331,7 @@ enum tn_status tni_admin_show(struct tni_admin *admin, struct tn_err *err)
     case TN_AH_COLUMNS: return tni_admin_columns(admin, ast->name, ast->like, ast->escape, err);
     case TN_AH_FUNCTIONS: return tni_admin_functions(admin, err);
     case TN_AH_SESSION: return show_session(&show);
+    case TN_AH_STATS: return tni_admin_stats(admin, err);
     case TN_AH_CREATE_TABLE:
     case TN_AH_CREATE_VIEW: return show_create(&show);
     case TN_AH_STREAMS: return list_sources(&show);

@@ -155,6 +155,9 @@ enum tn_status tni_cast(const struct tni_build *build, struct tn_expr *expr,
         return TN_OK;
     }
     if (tni_is_null(expr)) {
+        for (uint32_t i = 0; build->params && i < build->params->count; i++)
+            if (build->params->nodes[i] == expr && !build->params->types[i])
+                build->params->types[i] = type;
         *ret_expr = tni_const_null(build, type, pos);
         return TN_OK;
     }

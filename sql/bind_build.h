@@ -14,9 +14,17 @@ struct tni_pos {
     int line, col;
 };
 
+/* Parameters of a statement that is only described: NULLs whose types are looked for. */
+struct tni_params {
+    uint32_t count;
+    const struct tn_expr **nodes; /* what stands for each */
+    const struct tn_type **types; /* what it was first coerced to; NULL = nothing yet */
+};
+
 struct tni_build {
     struct tn_arena *arena;
     enum tn_rules rules;
+    struct tni_params *params; /* NULL: parameters have values */
 };
 
 struct tn_expr *tni_const(const struct tni_build *build, const struct tn_value *value,

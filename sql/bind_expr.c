@@ -56,6 +56,38 @@ static bool text_has_zone(struct tn_str text)
     return false;
 }
 
+/* Bits of TINYINT and SMALLINT under query rules; 0 = another type. */
+static int small_of(const struct tni_ctx *ctx, const struct tn_ast_type *type)
+{
+    if (ctx->bind->build.rules != TN_RULES_QUERY || type->kind != TN_AT_NAMED)
+        return 0;
+    if (tn_str_eq_nocase(type->name.text, TN_STR("TINYINT")))
+        return 8;
+    return tn_str_eq_nocase(type->name.text, TN_STR("SMALLINT")) ? 16 : 0;
+}
+
+/* Constants of the small types, as drivers send them, are INTEGERs whose range is checked here. */
+static enum tn_status bind_small(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
+                                 struct tn_expr *arg, struct tn_expr **ret_expr, struct tn_err *err)
+{
+    int bits = small_of(ctx, ast->type);
+    struct tn_expr *expr;
+    TN_TRY(tni_cast(&ctx->bind->build, arg, tn_type_of(TN_K_INTEGER), ast->is_try, tni_pos_of(ast),
+                    &expr, err));
+    if (tni_is_const(expr) && !expr->value.is_null) {
+        int64_t value = expr->value.i, limit = INT64_C(1) << (bits - 1);
+        if (value < -limit || value >= limit) {
+            if (!ast->is_try)
+                return tn_err_at(err, TN_E_EVAL, "NUMERIC_VALUE_OUT_OF_RANGE", ast->line, ast->col,
+                                 "Out of range for %s: %lld", bits == 8 ? "tinyint" : "smallint",
+                                 (long long)value);
+            expr = tni_const_null(&ctx->bind->build, tn_type_of(TN_K_INTEGER), tni_pos_of(ast));
+        }
+    }
+    *ret_expr = expr;
+    return TN_OK;
+}
+
 static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                  struct tn_expr **ret_expr, struct tn_err *err)
 {
@@ -65,6 +97,8 @@ static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *
     if (ast->type->kind == TN_AT_NAMED && !ast->type->numbers_count &&
         tn_str_eq_nocase(ast->type->name.text, TN_STR("DECIMAL")))
         return bind_decimal(ctx, ast, ast->text, ret_expr, err);
+    if (small_of(ctx, ast->type))
+        return bind_small(ctx, ast, text, ret_expr, err);
     TN_TRY(tni_bind_type(ctx->bind, ast->type, &type, err));
     if (type->kind == TN_K_TIMESTAMP && build->rules == TN_RULES_QUERY && text_has_zone(ast->text))
         type = tn_type_of(TN_K_TIMESTAMP_TZ);
@@ -73,6 +107,11 @@ static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *
         return tn_err_at(err, TN_E_INVALID, "INVALID_LITERAL", ast->line, ast->col,
                          "'%.*s' is not a valid %s literal", TN_STR_FMT(ast->text),
                          tni_type_text(build, type));
+    bool is_stamp = type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ;
+    if (is_stamp && build->rules == TN_RULES_QUERY && value->value.i % 1000) {
+        value->type = tn_type_time(build->arena, type->kind, 6); /* finer than the default shows */
+        value->value.type = value->type;
+    }
     *ret_expr = value;
     return TN_OK;
 }
@@ -177,6 +216,12 @@ static enum tn_status bind_interval(struct tni_ctx *ctx, const struct tn_ast_exp
 static enum tn_status bind_param(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                  struct tn_expr **ret_expr, struct tn_err *err)
 {
+    struct tni_params *params = ctx->bind->build.params;
+    if (params && ast->integer >= 0 && (uint64_t)ast->integer < params->count) {
+        *ret_expr = tni_const_null(&ctx->bind->build, tn_type_of(TN_K_NULL), tni_pos_of(ast));
+        params->nodes[ast->integer] = *ret_expr;
+        return TN_OK;
+    }
     if (ast->integer < 0 || (uint64_t)ast->integer >= ctx->bind->params_count)
         return tn_err_at(err, TN_E_INVALID, "INVALID_PARAMETER_USAGE", ast->line, ast->col,
                          "parameter %lld has no value: %u given", (long long)ast->integer + 1,
@@ -459,6 +504,8 @@ static enum tn_status bind_cast(struct tni_ctx *ctx, const struct tn_ast_expr *a
     struct tn_expr *arg;
     const struct tn_type *type;
     TN_TRY(tni_bind_expr(ctx, ast->args[0], &arg, err));
+    if (small_of(ctx, ast->type) && tni_is_const(arg))
+        return bind_small(ctx, ast, arg, ret_expr, err);
     TN_TRY(tni_bind_type(ctx->bind, ast->type, &type, err));
     return tni_cast(&ctx->bind->build, arg, type, ast->is_try, tni_pos_of(ast), ret_expr, err);
 }

@@ -292,6 +292,8 @@ static enum tn_status row_count(struct tni_bind *bind, const struct tn_ast_expr 
 {
     struct tn_value value;
     TN_TRY(tni_bind_constant(bind, ast, tn_type_of(TN_K_BIGINT), clause, &value, err));
+    if (value.is_null && bind->build.params) /* a parameter that is only described */
+        value = (struct tn_value){.i = 0};
     if (value.is_null || value.i < 0)
         return tn_err_at(err, TN_E_INVALID, "INVALID_LIMIT_CLAUSE", ast->line, ast->col,
                          "%s must be a whole number, not below 0", clause);

@@ -137,6 +137,11 @@ void tn_db_close(struct tn_db *db)
     tn_free(db);
 }
 
+void tn_db_set_queries(struct tn_db *db, struct tni_query_list *queries)
+{
+    atomic_store(&db->queries, queries);
+}
+
 const struct tn_catalog *tn_db_catalog(struct tn_db *db)
 {
     pthread_mutex_lock(&db->lock);
@@ -175,7 +180,8 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                                      .budget = budget,
                                      .arena = arena,
                                      .options = db->config.options,
-                                     .options_count = db->config.options_count};
+                                     .options_count = db->config.options_count,
+                                     .queries = atomic_load(&db->queries)};
 }
 
 /* Holds the header back until the first rows, so that a query whose table is still being restored

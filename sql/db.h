@@ -14,6 +14,7 @@
 
 struct tn_db;
 struct tni_option_set;   /* sql/exec.h */
+struct tni_query_list;   /* the same */
 struct tn_object_stores; /* connectors/object_url.h */
 
 struct tn_db_config {
@@ -84,6 +85,9 @@ enum tn_status tn_db_apply(struct tn_db *db, struct tn_str script, bool is_prune
  * (fresh=1). */
 enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
                                 struct tn_budget *budget, struct tn_err *err);
+
+/* Rows of system.runtime.queries; NULL = none. */
+void tn_db_set_queries(struct tn_db *db, struct tni_query_list *queries);
 
 /* Immutable snapshot of the catalog; release with tn_catalog_unref. */
 const struct tn_catalog *tn_db_catalog(struct tn_db *db);

@@ -12,6 +12,8 @@
 #define TN_SQL_DB_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+
 #include "sql/bind.h"
 #include "sql/catalog_int.h"
 #include "sql/catalog_record.h"
@@ -29,8 +31,9 @@ struct tn_db {
     const struct tn_catalog *catalog; /* newest snapshot, one reference */
     struct tni_sqlite_pool *pool;
     struct tni_zones *zones;
-    _Atomic uint64_t push_next;   /* ids of push queries */
-    _Atomic uint64_t insert_next; /* partitions of rows without key */
+    struct tni_query_list *_Atomic queries; /* of Trino clients; NULL = none */
+    _Atomic uint64_t push_next;             /* ids of push queries */
+    _Atomic uint64_t insert_next;           /* partitions of rows without key */
 };
 
 enum tni_effect_kind {

@@ -31,6 +31,19 @@ struct tni_log_end;     /* sql/scan_log.c */
 struct tni_zones;       /* sql/zone_files.h */
 struct tni_zone_pin;
 
+/* One statement of a Trino client, for system.runtime.queries. */
+struct tni_query_row {
+    const char *id, *state, *user, *source, *error_type, *error_name; /* NULL = SQL NULL */
+    struct tn_str text;
+    int64_t queued_ms, created_ms, started_ms, seen_ms, ended_ms; /* times: 0 = NULL */
+};
+/* Who knows them. */
+struct tni_query_list {
+    void (*each)(struct tni_query_list *list,
+                 bool (*row)(void *ctx, const struct tni_query_row *row), void *ctx);
+    const char *uri; /* of this process */
+};
+
 /* One filled option struct and its table, for system.options. */
 struct tni_option_set {
     const struct tn_opts *opts;
@@ -53,6 +66,7 @@ struct tni_exec_ctx {
     struct tn_arena *arena;               /* the statement's */
     const struct tni_option_set *options; /* may be NULL */
     size_t options_count;
+    struct tni_query_list *queries; /* may be NULL */
     enum tni_executor executor;
     bool is_pushdown_off; /* tests: no predicate leaves the executor for the scan */
     /* Filled while running. */

@@ -11,16 +11,9 @@
 #include <pthread.h>
 
 #include "sql/exec.h"
+#include "sql/system_tables_int.h"
 #include "stream/agg.h"
 #include "stream/func.h"
-
-#define COLUMNS_MAX  24
-#define CATALOG_NAME "tarn"
-
-struct column_desc {
-    const char *name;
-    enum tn_kind kind;
-};
 
 /* Fill functions of tables that walk a list: the context of the walk. */
 struct walk {
@@ -39,7 +32,7 @@ static void fill_ms(struct tni_fill *fill, int64_t ms)
         tni_fill_int(fill, ms * 1000);
 }
 
-static void fill_lower(struct tni_exec_ctx *ctx, struct tni_fill *fill, struct tn_str text)
+void tni_fill_lower(struct tni_exec_ctx *ctx, struct tni_fill *fill, struct tn_str text)
 {
     struct tn_str lower = tn_arena_str(ctx->arena, text);
     char *at = tn_arena_alloc(ctx->arena, text.len + 1);
@@ -472,107 +465,6 @@ static const struct tn_object *dead_letters(struct tni_exec_ctx *ctx,
     return object;
 }
 
-/* ---- information_schema ---- */
-
-static bool schemata_row(void *ctx, const char *name)
-{
-    struct walk *walk = ctx;
-    tni_fill_text(walk->fill, CATALOG_NAME);
-    fill_lower(walk->ctx, walk->fill, tn_str_of(name));
-    return tni_fill_row_done(walk->fill);
-}
-
-static enum tn_status fill_schemata(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                    struct tni_fill *fill, struct tn_err *err)
-{
-    (void)table;
-    (void)err;
-    struct walk walk = {.ctx = ctx, .fill = fill};
-    if (ctx->catalog)
-        tn_catalog_each_schema(ctx->catalog, schemata_row, &walk);
-    return TN_OK;
-}
-
-static void fill_object(struct walk *walk, const struct tn_object *object)
-{
-    tni_fill_text(walk->fill, CATALOG_NAME);
-    fill_lower(walk->ctx, walk->fill, tn_str_of(object->schema_name));
-    fill_lower(walk->ctx, walk->fill, tn_str_of(object->name));
-}
-
-static bool is_tables_row(void *ctx, const struct tn_object *object)
-{
-    struct walk *walk = ctx;
-    fill_object(walk, object);
-    tni_fill_text(walk->fill, object->kind == TN_OBJ_VIEW ? "VIEW" : "BASE TABLE");
-    return tni_fill_row_done(walk->fill);
-}
-
-static enum tn_status fill_is_tables(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                     struct tni_fill *fill, struct tn_err *err)
-{
-    (void)table;
-    (void)err;
-    struct walk walk = {.ctx = ctx, .fill = fill};
-    if (ctx->catalog)
-        tn_catalog_each(ctx->catalog, is_tables_row, &walk);
-    return TN_OK;
-}
-
-static bool is_columns_rows(void *ctx, const struct tn_object *object)
-{
-    struct walk *walk = ctx;
-    struct tn_buf type;
-    bool is_wanted = true;
-    tn_buf_init(&type, 1 << 16);
-    for (uint32_t i = 0; object->schema && i < object->schema->fields_count && is_wanted; i++) {
-        const struct tn_field *field = &object->schema->fields[i];
-        tn_buf_reset(&type);
-        tn_type_print_trino(field->type, &type);
-        fill_object(walk, object);
-        fill_lower(walk->ctx, walk->fill, field->name);
-        tni_fill_int(walk->fill, i + 1);
-        tni_fill_null(walk->fill);
-        tni_fill_text(walk->fill, "YES");
-        tni_fill_str(walk->fill, tn_buf_str(&type));
-        is_wanted = tni_fill_row_done(walk->fill);
-    }
-    tn_buf_release(&type);
-    return is_wanted;
-}
-
-static enum tn_status fill_is_columns(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                      struct tni_fill *fill, struct tn_err *err)
-{
-    (void)table;
-    (void)err;
-    struct walk walk = {.ctx = ctx, .fill = fill};
-    if (ctx->catalog)
-        tn_catalog_each(ctx->catalog, is_columns_rows, &walk);
-    return TN_OK;
-}
-
-static bool is_views_row(void *ctx, const struct tn_object *object)
-{
-    struct walk *walk = ctx;
-    if (object->kind != TN_OBJ_VIEW)
-        return true;
-    fill_object(walk, object);
-    tni_fill_text(walk->fill, object->text);
-    return tni_fill_row_done(walk->fill);
-}
-
-static enum tn_status fill_is_views(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                    struct tni_fill *fill, struct tn_err *err)
-{
-    (void)table;
-    (void)err;
-    struct walk walk = {.ctx = ctx, .fill = fill};
-    if (ctx->catalog)
-        tn_catalog_each(ctx->catalog, is_views_row, &walk);
-    return TN_OK;
-}
-
 /* ---- descriptors ---- */
 
 #define TEXT  TN_K_VARCHAR
@@ -582,48 +474,7 @@ static enum tn_status fill_is_views(struct tni_exec_ctx *ctx, const struct tn_sy
 #define STAMP TN_K_TIMESTAMP
 #define RAW   TN_K_BYTES
 
-static const struct table_desc {
-    const char *schema_name, *name, *help;
-    enum tn_status (*fill)(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                           struct tni_fill *fill, struct tn_err *err);
-    const struct tn_object *(*stream)(struct tni_exec_ctx *ctx,
-                                      const struct tn_system_table *table);
-    struct column_desc columns[COLUMNS_MAX];
-} tables[] = {
-    {"information_schema",
-     "columns",
-     "columns of all tables and views",
-     fill_is_columns,
-     NULL,
-     {{"table_catalog", TEXT},
-      {"table_schema", TEXT},
-      {"table_name", TEXT},
-      {"column_name", TEXT},
-      {"ordinal_position", LONG},
-      {"column_default", TEXT},
-      {"is_nullable", TEXT},
-      {"data_type", TEXT}}},
-    {"information_schema",
-     "schemata",
-     "schemas",
-     fill_schemata,
-     NULL,
-     {{"catalog_name", TEXT}, {"schema_name", TEXT}}},
-    {"information_schema",
-     "tables",
-     "streams, tables, views, system tables",
-     fill_is_tables,
-     NULL,
-     {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT}, {"table_type", TEXT}}},
-    {"information_schema",
-     "views",
-     "views and their text",
-     fill_is_views,
-     NULL,
-     {{"table_catalog", TEXT},
-      {"table_schema", TEXT},
-      {"table_name", TEXT},
-      {"view_definition", TEXT}}},
+static const struct tni_table_desc tables[] = {
     {"system",
      "dead_letters",
      "records that could not be used, with their raw bytes",
@@ -760,23 +611,31 @@ static const struct table_desc {
       {"readers", TEXT}}},
 };
 
-#define TABLES_COUNT (sizeof tables / sizeof *tables)
+#define OWN_COUNT  (sizeof tables / sizeof *tables)
+#define TABLES_MAX 64
 
 static struct tn_arena arena; /* never released */
-static struct tn_system_table descriptors[TABLES_COUNT];
-static struct tn_object objects[TABLES_COUNT];
-static const struct tn_object *object_list[TABLES_COUNT];
+static struct tn_system_table descriptors[TABLES_MAX];
+static struct tn_object objects[TABLES_MAX];
+static const struct tn_object *object_list[TABLES_MAX];
+static size_t objects_count;
 
-static void make_object(size_t i)
+static const struct tn_type *type_of(enum tn_kind kind)
 {
-    const struct table_desc *desc = &tables[i];
+    return kind == TN_K_ARRAY ? tn_type_array(&arena, tn_type_of(TN_K_VARCHAR)) : tn_type_of(kind);
+}
+
+static void make_object(const struct tni_table_desc *desc)
+{
+    size_t i = objects_count++;
     uint32_t count = 0;
-    while (count < COLUMNS_MAX && desc->columns[count].name)
+    TN_ASSERT(i < TABLES_MAX);
+    while (count < TNI_SYSTEM_COLUMNS_MAX && desc->columns[count].name)
         count++;
     struct tn_field *fields = TN_ARENA_ARRAY(&arena, struct tn_field, count);
     for (uint32_t k = 0; k < count; k++)
         fields[k] =
-            (struct tn_field){tn_str_of(desc->columns[k].name), tn_type_of(desc->columns[k].kind)};
+            (struct tn_field){tn_str_of(desc->columns[k].name), type_of(desc->columns[k].kind)};
     struct tn_schema *schema = TN_ARENA_NEW(&arena, struct tn_schema);
     *schema = (struct tn_schema){count, fields};
     descriptors[i] = (struct tn_system_table){.schema_name = desc->schema_name,
@@ -793,17 +652,22 @@ static void make_object(size_t i)
     object_list[i] = &objects[i];
 }
 
+/* "information_schema" < "system" < "system.jdbc" … */
 static void make_objects(void)
 {
     tn_arena_init(&arena, 0);
-    for (size_t i = 0; i < TABLES_COUNT; i++)
-        make_object(i);
+    for (size_t i = 0; i < tni_info_schema_tables_count; i++)
+        make_object(&tni_info_schema_tables[i]);
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        make_object(&tables[i]);
+    for (size_t i = 0; i < tni_info_system_tables_count; i++)
+        make_object(&tni_info_system_tables[i]);
 }
 
 const struct tn_object *const *tn_system_objects(size_t *ret_count)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_objects);
-    *ret_count = TABLES_COUNT;
+    *ret_count = objects_count;
     return object_list;
 }

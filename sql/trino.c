@@ -3,6 +3,8 @@
  * Answers that are no documents (404, 410, 401) are plain text, as Trino's are. */
 #include "sql/trino_int.h"
 
+#include <stdio.h>
+
 #include "stream/base/mem.h"
 #include "stream/base/utf8.h"
 
@@ -373,6 +375,9 @@ enum tn_status tn_trino_open(struct tn_http_sql *http, struct tn_trino **ret_tri
     pthread_cond_init(&trino->work, NULL);
     metrics_open(trino);
     TN_GOTO(tni_trino_watch_start(trino, err));
+    snprintf(trino->uri, sizeof trino->uri, "http://%s", tn_http_address(http->server));
+    trino->list = (struct tni_query_list){tni_trino_queries_each, trino->uri};
+    tn_db_set_queries(trino->config.db, &trino->list);
     routes_add(trino, http->server);
     *ret_trino = trino;
     return TN_OK;
@@ -385,6 +390,7 @@ void tn_trino_close(struct tn_trino *trino)
 {
     if (!trino)
         return;
+    tn_db_set_queries(trino->config.db, NULL);
     tni_trino_watch_stop(trino);
     tni_trino_run_stop(trino);
     tni_trino_table_free(trino);

@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "sql/exec.h"
 #include "sql/http_sql_int.h"
 #include "sql/trino.h"
 
@@ -127,6 +128,8 @@ struct tni_trino_metrics {
 };
 
 struct tn_trino {
+    struct tni_query_list list; /* first: system.runtime.queries */
+    char uri[160];
     struct tn_http_sql_config config;
     struct tn_http_server *server;
     struct tn_http_sql *http; /* shapes */
@@ -185,6 +188,8 @@ void tni_trino_query_set(struct tni_trino_query *query, const char *suffix, char
 void tni_trino_query_forget(struct tni_trino_query *query); /* an inline try that starts again */
 enum tn_status tni_trino_watch_start(struct tn_trino *trino, struct tn_err *err);
 void tni_trino_watch_stop(struct tn_trino *trino);
+void tni_trino_queries_each(struct tni_query_list *list,
+                            bool (*row)(void *ctx, const struct tni_query_row *row), void *ctx);
 void tni_trino_table_free(struct tn_trino *trino); /* at the very end */
 
 /* trino_pool.c */

@@ -207,6 +207,45 @@ struct tni_trino_query *tni_trino_query_find(struct tn_trino *trino, struct tn_s
     return query;
 }
 
+static struct tni_query_row row_of(const struct tni_trino_query *query)
+{
+    int64_t now_ns = tn_mono_ns(query->trino->config.clock);
+    int64_t from_ns = query->started_ns ? query->started_ns : now_ns;
+    struct tni_query_row row = {
+        .id = query->id,
+        .state = tni_trino_state_name(query->state),
+        .user = query->client.user,
+        .source = query->client.source[0] ? query->client.source : NULL,
+        .text = {query->text, query->text_len},
+        .queued_ms = (from_ns - query->created_ns) / 1000000,
+        .created_ms = query->created_ms,
+        .started_ms =
+            query->started_ns ? query->created_ms + (from_ns - query->created_ns) / 1000000 : 0,
+        .seen_ms = query->created_ms + (query->seen_ns - query->created_ns) / 1000000,
+        .ended_ms = query->ended_ms};
+    if (query->is_done && query->err.code != TN_OK) {
+        struct tni_trino_error error = tni_trino_error_of(&query->err);
+        row.error_type = error.type;
+        row.error_name = error.name;
+    }
+    return row;
+}
+
+void tni_trino_queries_each(struct tni_query_list *list,
+                            bool (*each)(void *ctx, const struct tni_query_row *row), void *ctx)
+{
+    struct tn_trino *trino = (struct tn_trino *)list; /* its first member */
+    bool is_wanted = true;
+    pthread_mutex_lock(&trino->lock);
+    for (struct tni_trino_query *query = trino->newest; query && is_wanted; query = query->next) {
+        pthread_mutex_lock(&query->lock);
+        struct tni_query_row row = row_of(query);
+        is_wanted = each(ctx, &row);
+        pthread_mutex_unlock(&query->lock);
+    }
+    pthread_mutex_unlock(&trino->lock);
+}
+
 void tni_trino_table_free(struct tn_trino *trino)
 {
     while (trino->newest) {

@@ -125,6 +125,7 @@ bool tni_trino_run(struct tni_trino_query *query)
     tn_buf_init(&page.buf, TNI_TRINO_ROW_MAX);
     pthread_mutex_lock(&query->lock);
     query->started_ns = tn_mono_ns(query->trino->config.clock);
+    query->state = TNI_TRINO_RUNNING;
     pthread_mutex_unlock(&query->lock);
     enum tn_status st = run_text(query, &page, &err);
     bool must_move = query->is_inline && (query->is_overflow || st == TN_E_TIMEOUT);
