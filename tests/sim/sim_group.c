@@ -326,7 +326,8 @@ static void group_init(struct group *group, uint64_t seed, const struct options 
     world->has_faults = rng_chance(&world->rng, 85);
     fake_clock_init(&world->clock);
     struct model_broker_config broker = {.seed = rng_next(&world->rng),
-                                         .session_timeout_ms = SESSION_MS,
+                                         .session_timeout_ms =
+                                             SESSION_MS / (1 + rng_below(&world->rng, 4)),
                                          .txn_timeout_ms = TXN_MS,
                                          .has_faults = world->has_faults};
     group->broker = model_broker_new(&broker);

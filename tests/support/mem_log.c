@@ -645,7 +645,7 @@ static enum tn_status mem_commit_poll(struct tn_log_txn *txn, struct tn_err *err
 
 static int64_t mem_txn_offset(const struct tn_log_txn *txn, uint32_t slot)
 {
-    TN_ASSERT(slot < txn->ops_count && txn->is_settled);
+    TN_ASSERT(slot < txn->ops_count && txn->is_written);
     return txn->ops[slot].base_offset;
 }
 

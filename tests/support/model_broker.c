@@ -38,7 +38,7 @@ struct group_offset {
 
 struct tn_log_txn {
     struct model_client *client;
-    void *inner;
+    void *inner, *data;          /* of mem_log: positions; records, whose markers may come later */
     struct tn_records **records; /* for at-least-once and refusals */
     struct tn_topic *topics;
     int32_t *partitions;
@@ -49,7 +49,7 @@ struct tn_log_txn {
     uint64_t epoch;
     int64_t due_ms;    /* begun: time-out; orphan: decision */
     int64_t answer_ms; /* EndTxn is answered then */
-    bool is_started, is_checked, is_settled, is_commit, is_timed_out;
+    bool is_started, is_checked, is_settled, is_commit, is_timed_out, is_late;
     uint32_t failed_slot;
     struct tn_log_txn *next; /* orphans */
 };
@@ -107,6 +107,11 @@ static struct tn_log_txn *inner_of(const struct tn_log_txn *txn)
     return txn->inner;
 }
 
+static struct tn_log_txn *data_of(const struct tn_log_txn *txn)
+{
+    return txn->data;
+}
+
 static enum tn_status away(const struct model_broker *broker, struct tn_err *err)
 {
     if (broker->now_ms >= broker->away_until_ms)
@@ -151,6 +156,13 @@ static struct tn_mem_fault store_fault(void *ctx, enum tn_mem_call call)
     return (struct tn_mem_fault){.rows_max = chance(broker, 400) ? 1 + roll(broker, 20) : 0};
 }
 
+static void settle(struct model_broker *broker, struct tn_log_txn *inner, bool is_commit)
+{
+    broker->decision = &is_commit;
+    (void)broker->store->type->commit_poll(inner, NULL);
+    broker->decision = NULL;
+}
+
 static void decide(struct tn_log_txn *txn, bool is_commit)
 {
     struct model_broker *broker = txn->client->broker;
@@ -160,9 +172,11 @@ static void decide(struct tn_log_txn *txn, bool is_commit)
     txn->is_commit = is_commit;
     if (!txn->is_started)
         return;
-    broker->decision = &is_commit;
-    (void)broker->store->type->commit_poll(inner_of(txn), NULL);
-    broker->decision = NULL;
+    settle(broker, inner_of(txn), is_commit);
+    txn->is_late = is_commit && chance(broker, 300);
+    txn->due_ms = broker->now_ms + roll(broker, 300);
+    if (!txn->is_late)
+        settle(broker, data_of(txn), is_commit);
     if (is_commit)
         take_offsets(broker, txn);
 }
@@ -170,9 +184,12 @@ static void decide(struct tn_log_txn *txn, bool is_commit)
 static void free_txn(struct tn_log_txn *txn)
 {
     decide(txn, false);
+    if (txn->is_late)
+        settle(txn->client->broker, data_of(txn), true);
     for (uint32_t i = 0; i < txn->count; i++)
         tn_records_unref(txn->records[i]);
     txn->client->broker->store->type->txn_close(inner_of(txn));
+    txn->client->broker->store->type->txn_close(data_of(txn));
     tn_free(txn->records);
     tn_free(txn->topics);
     tn_free(txn->partitions);
@@ -191,18 +208,18 @@ static void orphan(struct tn_log_txn *txn, bool is_commit, int64_t due_ms)
 }
 
 /* Orphans that are due, or of a producer that starts again. */
-static void decide_orphans(struct model_broker *broker, const char *id)
+static void decide_orphans(struct model_broker *broker, const char *id, bool with_late)
 {
     for (struct tn_log_txn **at = &broker->orphans; *at;) {
         struct tn_log_txn *txn = *at;
-        bool is_mine = id && strcmp(txn->client->id, id) == 0;
+        bool is_mine = id && strcmp(txn->client->id, id) == 0 && (with_late || !txn->is_late);
         if (!is_mine && broker->now_ms < txn->due_ms) {
             at = &txn->next;
             continue;
         }
         *at = txn->next;
         decide(txn, txn->is_commit);
-        free_txn(txn);
+        free_txn(txn); /* markers that are late come now */
     }
 }
 
@@ -367,11 +384,13 @@ static enum tn_status begin(struct tn_log *log, struct tn_log_txn **ret_txn, str
     TN_ASSERT(!client->txn && !client->is_dead);
     if (chance(broker, 20))
         return tn_err_set(err, TN_E_IO, "begin failed");
-    decide_orphans(broker, client->id); /* init_transactions */
-    struct tn_log_txn *txn = tn_alloc(sizeof *txn), *inner = NULL;
+    decide_orphans(broker, client->id, true); /* init_transactions */
+    struct tn_log_txn *txn = tn_alloc(sizeof *txn), *inner = NULL, *data = NULL;
     TN_ASSERT(broker->store->type->begin(broker->store, &inner, NULL) == TN_OK);
+    TN_ASSERT(broker->store->type->begin(broker->store, &data, NULL) == TN_OK);
     *txn = (struct tn_log_txn){.client = client,
                                .inner = inner,
+                               .data = data,
                                .epoch = client->epoch,
                                .due_ms = broker->now_ms + broker->config.txn_timeout_ms,
                                .failed_slot = UINT32_MAX};
@@ -420,7 +439,7 @@ static enum tn_status txn_append(struct tn_log_txn *txn, const struct tn_topic *
     uint32_t slot = txn->count;
     if (!txn->client->is_at_least_once)
         TN_TRY(
-            broker->store->type->txn_append(inner_of(txn), topic, partition, records, &slot, err));
+            broker->store->type->txn_append(data_of(txn), topic, partition, records, &slot, err));
     grow(txn);
     if (is_large)
         txn->failed_slot = slot;
@@ -478,6 +497,7 @@ static enum tn_status commit_start(struct tn_log_txn *txn, struct tn_wake *wake,
         return tn_err_set(err, TN_E_IO, "commit start failed");
     if (txn->client->is_at_least_once && txn->failed_slot == UINT32_MAX)
         TN_TRY(append_now(txn, err));
+    TN_TRY(broker->store->type->commit_start(data_of(txn), wake, err));
     enum tn_status st = broker->store->type->commit_start(inner_of(txn), wake, err);
     txn->is_started = st == TN_OK;
     txn->answer_ms = broker->now_ms + (chance(broker, 700) ? roll(broker, 60) : 0);
@@ -551,7 +571,7 @@ static int64_t txn_offset(const struct tn_log_txn *txn, uint32_t slot)
 {
     if (txn->client->is_at_least_once)
         return txn->bases[slot];
-    return txn->client->broker->store->type->txn_offset(inner_of(txn), slot);
+    return txn->client->broker->store->type->txn_offset(data_of(txn), slot);
 }
 
 static uint32_t txn_failed_slot(const struct tn_log_txn *txn)
@@ -566,6 +586,8 @@ static void txn_close(struct tn_log_txn *txn)
     txn->client->txn = NULL;
     if (txn->is_started && !txn->is_settled && txn->is_timed_out)
         orphan(txn, txn->is_commit, txn->due_ms); /* indefinite */
+    else if (txn->is_late)
+        orphan(txn, true, txn->due_ms);
     else
         free_txn(txn);
 }
@@ -585,7 +607,7 @@ static enum tn_status offsets(struct tn_log *log, const struct tn_topic *topic, 
 static bool has_undecided(const struct model_broker *broker, const struct model_client *but)
 {
     for (const struct tn_log_txn *txn = broker->orphans; txn; txn = txn->next)
-        if (txn->is_started)
+        if (txn->is_started && !txn->is_settled)
             return true;
     for (int c = 0; c < CLIENTS_MAX; c++)
         if (broker->clients[c] && broker->clients[c] != but && broker->clients[c]->txn &&
@@ -603,7 +625,7 @@ static enum tn_status positions(struct tn_log *log, struct tn_str prefix,
     struct model_broker *broker = client->broker;
     TN_TRY(away(broker, err));
     if (!client->txn)
-        decide_orphans(broker, client->id);
+        decide_orphans(broker, client->id, false);
     if (chance(broker, 5) || has_undecided(broker, client))
         return tn_err_set(err, TN_E_IO, "positions are not stable yet");
     return broker->store->type->positions(broker->store, prefix, each, ctx, err);
@@ -673,7 +695,7 @@ static void close_client(struct tn_log *log)
     for (int c = 0; c < CLIENTS_MAX; c++)
         if (broker->clients[c] == client)
             broker->clients[c] = NULL;
-    decide_orphans(broker, client->id);
+    decide_orphans(broker, client->id, true);
 }
 
 struct tn_log *model_client_new(struct model_broker *broker, const char *id, bool is_at_least_once)
@@ -717,7 +739,7 @@ struct tn_log *model_client_new(struct model_broker *broker, const char *id, boo
     broker->clients[slot] = client;
     client->next = broker->all;
     broker->all = client;
-    decide_orphans(broker, id);
+    decide_orphans(broker, id, true);
     return &client->base;
 }
 
@@ -734,7 +756,7 @@ void model_client_kill(struct tn_log *log)
     if (txn) { /* EndTxn may have been sent once the offsets were accepted */
         bool is_commit = txn->is_checked && !txn->is_settled && roll(broker, 2);
         int64_t timeout = broker->config.txn_timeout_ms;
-        orphan(txn, is_commit, broker->now_ms + roll(broker, (uint32_t)timeout));
+        orphan(txn, is_commit, broker->now_ms + roll(broker, 2 * (uint32_t)timeout));
     }
 }
 
@@ -766,7 +788,7 @@ struct model_broker *model_broker_new(const struct model_broker_config *config)
 void model_broker_free(struct model_broker *broker)
 {
     broker->now_ms = INT64_MAX;
-    decide_orphans(broker, NULL);
+    decide_orphans(broker, NULL, false);
     broker->store->type->close(broker->store);
     for (struct model_client *client = broker->all, *next; client; client = next) {
         next = client->next;
@@ -791,7 +813,7 @@ void model_broker_advance(struct model_broker *broker, int64_t now_ms)
 {
     broker->now_ms = now_ms;
     time_out_txns(broker);
-    decide_orphans(broker, NULL);
+    decide_orphans(broker, NULL, false);
     expire(broker);
 }
 
