@@ -348,6 +348,14 @@ static void blame(struct tn_engine *engine, struct tni_query *culprit, const str
         tni_engine_fail(engine, err);
 }
 
+/* Without transactions some records of the round may be in the topics already: state is what its
+ * changelog says, so it is loaded again. */
+static enum tni_rewind after(const struct tn_engine *engine, enum tn_status st)
+{
+    return st == TN_E_INDEFINITE || engine->config.is_at_least_once ? TNI_REWIND_RECOVER
+                                                                    : TNI_REWIND_ABORT;
+}
+
 /* Alone: stop. In a group: everything is lost, and this process joins again. */
 static enum tn_status fenced(struct tn_engine *engine, const struct tn_err *err)
 {
@@ -371,7 +379,7 @@ static enum tn_status start_commit(struct tn_engine *engine)
     if (tn_failed(st)) {
         if (culprit)
             blame(engine, culprit, &err);
-        begin_abort(engine, st == TN_E_INDEFINITE ? TNI_REWIND_RECOVER : TNI_REWIND_ABORT);
+        begin_abort(engine, after(engine, st));
         return TN_OK;
     }
     engine->round_state = TNI_ROUND_COMMITTING;
@@ -419,7 +427,7 @@ static enum tn_status step_committing(struct tn_engine *engine)
         blame(engine, culprit, &err);
     tn_logf(TN_LOG_WARN, "engine", "commit not settled, processing again: outcome=%s: %s",
             tn_status_name(st), err.message);
-    begin_abort(engine, st == TN_E_INDEFINITE ? TNI_REWIND_RECOVER : TNI_REWIND_ABORT);
+    begin_abort(engine, after(engine, st));
     return TN_OK;
 }
 

@@ -90,6 +90,7 @@ struct sim_world {
     int32_t partitions_count;
     bool is_emit_every_update;
     bool has_faults;
+    bool is_at_least_once; /* rows may be counted again, none may be missing */
     bool is_verbose;
     bool has_open_txn[8];
     uint32_t shapes;    /* bits */

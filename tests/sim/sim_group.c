@@ -156,8 +156,8 @@ static void freeze_some(struct group *group)
 {
     struct rng *rng = &group->world.rng;
     struct process *process = &group->processes[rng_below(rng, group->processes_count)];
-    if (!process->engine)
-        return;
+    if (!process->engine || group->is_at_least_once)
+        return; /* without transactions nobody fences what a zombie appends */
     say(group, "freeze", process);
     process->frozen_until_ms = now_ms(group) + rng_below(rng, 3 * SESSION_MS);
     group->freezes++;
@@ -320,6 +320,7 @@ static void group_init(struct group *group, uint64_t seed, const struct options 
     *group = (struct group){.is_at_least_once = options->is_at_least_once};
     struct sim_world *world = &group->world;
     world->seed = seed;
+    world->is_at_least_once = options->is_at_least_once;
     world->rng.state = seed * 0x632BE59BD9B4E019ull + 7;
     world->now_ms = 1000;
     world->is_verbose = options->is_verbose;
