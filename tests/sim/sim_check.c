@@ -315,8 +315,8 @@ static recount_fn table_recount(const struct sim_shape *shape)
     return shape->recount_table ? shape->recount_table : shape->recount;
 }
 
-/* Is the result topic the changelog of a store? Only then it must fold to the table: otherwise state
- * may be ahead of results that were not acknowledged. */
+/* Is the result topic the changelog of a store? Only then it must fold to the table: otherwise
+ * state may be ahead of results that were not acknowledged. */
 static bool is_changelog(const struct sim_world *world, const struct sim_shape *shape)
 {
     const struct tn_plan *plan = world->plans[shape - sim_shapes];
