@@ -3,8 +3,11 @@
  * Queries outside the native shape run in the automatic mode (derived tables native) and in both
  * SQLite modes.
  *
- *   agree [SEED [COUNT]]     prints what ran; on the first ten disagreements the query and both
- * answers
+ *   agree [SEED [COUNT [json|csv]]]   prints what ran; on the first ten disagreements the query and
+ *                                     both answers
+ *
+ * With json or csv the tables are zone tables. JSON ones must also give the answers of tables in
+ * memory; CSV ones are partitioned and their columns are kept in memory.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -12,6 +15,7 @@
 #include "tests/agree/agree_gen.h"
 #include "tests/check.h"
 #include "tests/support/query_fixture.h"
+#include "tests/support/temp_folder.h"
 
 static const struct query_run runs[] = {
     {.executor = TNI_EXEC_AUTO},
@@ -121,30 +125,78 @@ static void check_query(struct query_fixture *fx, const struct agree_gen *gen, c
     }
 }
 
+static void make_tables(struct query_fixture *fx, uint64_t seed, const char *form,
+                        const char *folder)
+{
+    struct agree_gen gen;
+    char path[300];
+    query_fixture_init(fx);
+    agree_gen_init(&gen, seed);
+    struct query_fixture_table *t = query_fixture_table(fx, "t", AGREE_COLUMNS_T);
+    query_fixture_values(fx, t, agree_rows_t(&gen, 40));
+    struct query_fixture_table *u = query_fixture_table(fx, "u", AGREE_COLUMNS_U);
+    query_fixture_values(fx, u, agree_rows_u(&gen, 12));
+    bool is_csv = form && strcmp(form, "csv") == 0;
+    enum tn_file_format format = is_csv ? TN_FILE_CSV : TN_FILE_JSON;
+    for (int i = 0; form && i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "u" : "t");
+        query_fixture_zone(fx, i ? u : t, path, format, i ? 3 : 5, is_csv && i,
+                           is_csv ? 1 << 20 : 0);
+    }
+    query_fixture_open(fx);
+    agree_gen_release(&gen);
+}
+
+/* The same query over tables in memory. */
+static void check_memory(struct query_fixture *memory, const char *sql,
+                         const struct query_result *zone, bool is_native,
+                         struct query_result *result, struct counts *counts)
+{
+    query_fixture_run(memory, sql, &runs[0], result);
+    bool agrees = same(zone, result, is_native);
+    CHECK(agrees);
+    if (agrees || ++counts->disagreements > 10)
+        return;
+    fprintf(stderr, "disagreement with memory: %s\n", sql);
+    print_result("zone", zone);
+    print_result("memory", result);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     int count = argc > 2 ? atoi(argv[2]) : 1500;
-    struct query_fixture fx;
+    const char *form = argc > 3 ? argv[3] : NULL;
+    bool has_memory = form && strcmp(form, "json") == 0;
+    char folder[256] = "";
+    struct query_fixture fx, memory;
     struct agree_gen gen;
-    struct query_result results[RUNS_COUNT];
+    struct query_result results[RUNS_COUNT], other;
     struct counts counts = {0};
-    query_fixture_init(&fx);
-    agree_gen_init(&gen, seed);
-    struct query_fixture_table *t = query_fixture_table(&fx, "t", AGREE_COLUMNS_T);
-    query_fixture_values(&fx, t, agree_rows_t(&gen, 40));
-    struct query_fixture_table *u = query_fixture_table(&fx, "u", AGREE_COLUMNS_U);
-    query_fixture_values(&fx, u, agree_rows_u(&gen, 12));
-    query_fixture_open(&fx);
+    if (form)
+        temp_folder_make(folder, sizeof folder);
+    make_tables(&fx, seed, form, folder);
+    make_tables(&memory, seed, NULL, NULL);
+    agree_gen_init(&gen, seed + 1000);
+    query_result_init(&other);
     for (size_t i = 0; i < RUNS_COUNT; i++)
         query_result_init(&results[i]);
-    for (int i = 0; i < count; i++)
-        check_query(&fx, &gen, agree_query(&gen), results, &counts);
-    printf("seed %llu: %d queries, %d of the native shape, %d fail alike, %d rows\n",
-           (unsigned long long)seed, counts.queries, counts.native, counts.failing, counts.rows);
+    for (int i = 0; i < count; i++) {
+        const char *sql = agree_query(&gen);
+        check_query(&fx, &gen, sql, results, &counts);
+        if (has_memory)
+            check_memory(&memory, sql, &results[0], gen.is_native, &other, &counts);
+    }
+    printf("seed %llu%s%s: %d queries, %d of the native shape, %d fail alike, %d rows\n",
+           (unsigned long long)seed, form ? ", zone tables of " : "", form ? form : "",
+           counts.queries, counts.native, counts.failing, counts.rows);
     for (size_t i = 0; i < RUNS_COUNT; i++)
         query_result_release(&results[i]);
+    query_result_release(&other);
     agree_gen_release(&gen);
     query_fixture_release(&fx);
+    query_fixture_release(&memory);
+    if (form)
+        temp_folder_remove(folder);
     return TN_TEST_END();
 }

@@ -40,6 +40,8 @@ void query_fixture_init(struct query_fixture *fx)
 void query_fixture_release(struct query_fixture *fx)
 {
     tn_catalog_unref(fx->catalog);
+    tni_zones_free(fx->zones);
+    tn_object_stores_free(fx->stores);
     tni_sqlite_pool_close(fx->pool);
     tn_arena_release(&fx->arena);
 }
@@ -289,6 +291,7 @@ static void run(struct query_fixture *fx, const char *sql, const struct query_ru
                                .formats = fx->formats,
                                .application_id = "test",
                                .pool = fx->pool,
+                               .zones = fx->zones,
                                .budget = &budget,
                                .arena = &arena,
                                .executor = run->executor,

@@ -9,6 +9,7 @@
 #include "sql/exec.h"
 #include "sql/exec_sqlite.h"
 #include "sql/system_tables.h"
+#include "sql/zone_files.h"
 
 #define QUERY_FIXTURE_TABLES 8
 
@@ -28,6 +29,8 @@ struct query_fixture {
     struct tni_sqlite_pool *pool;
     struct tn_log *log;               /* optional */
     const struct tn_formats *formats; /* optional */
+    struct tn_object_stores *stores;  /* of query_fixture_zone */
+    struct tni_zones *zones;
 };
 
 struct query_run {
@@ -59,6 +62,11 @@ void query_fixture_row(struct query_fixture *fx, struct query_fixture_table *tab
 /* Rows as SQL: "VALUES (1, 'x'), (2, NULL)" is bound, coerced to the columns and evaluated. */
 void query_fixture_values(struct query_fixture *fx, struct query_fixture_table *table,
                           const char *values);
+/* Makes the table a zone table: its rows, in order, become files_count files below `folder`. With
+ * is_partitioned the values of the last column are folder names. */
+void query_fixture_zone(struct query_fixture *fx, struct query_fixture_table *table,
+                        const char *folder, enum tn_file_format format, int files_count,
+                        bool is_partitioned, int64_t cache_bytes);
 /* After the last table: builds the catalog. */
 void query_fixture_open(struct query_fixture *fx);
 
