@@ -2,7 +2,7 @@
 #include "connectors/file_write.h"
 
 #include "connectors/format_json.h"
-#include "connectors/text_value.h"
+#include "stream/base/base64.h"
 #include "stream/base/time.h"
 
 /* Digits of the fraction that the instant needs: 0, 3 or 6. */
@@ -93,7 +93,7 @@ static void csv_cell(const struct tn_file_layout *layout, const struct tn_column
     if (col->type->kind == TN_K_BYTES) {
         if (tn_column_str(col, row).len == 0)
             csv_text(layout, TN_STR(""), buf);
-        tni_base64_encode(tn_column_str(col, row), buf);
+        tn_base64_encode(tn_column_str(col, row), buf);
         return;
     }
     size_t from = buf->len;
