@@ -17,6 +17,9 @@ struct conform_log_factory {
     uint64_t seed;
     bool has_holes;   /* offsets of the adapter's own: control records behind transactions */
     bool has_threads; /* appends may come from several threads at once, done from another thread */
+    /* Records take their time: reads are repeated until what is wanted has come. Commits take
+     * offsets of their own, and times before 1970 are not kept. */
+    bool is_remote;
 };
 
 /* Runs all cases; prints what failed. Returns the number of failed checks; 0 = conforms. */

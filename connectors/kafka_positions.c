@@ -1,0 +1,247 @@
+/* Positions of the Kafka log: the compacted topic "<application id>-positions", read into a sorted
+ * list.
+ *
+ * HOW IT WORKS. positions() first lets an earlier transaction of this id settle, asks where the
+ * topic ends (with open transactions), waits until everything before that is stable (another
+ * member's transaction may be open; it ends within transaction.timeout.ms), and reads what is new
+ * since the last call. So it gives what is committed, never less than what a restart must know.
+ * @thread any; one caller at a time (lock)
+ */
+#include "connectors/kafka_int.h"
+
+#include <time.h>
+
+#include "stream/base/mem.h"
+
+#define STABLE_NS  30000000000ll
+#define READ_NS    60000000000ll
+#define READ_BYTES ((size_t)4 << 20)
+
+struct entry {
+    struct tn_str key, value; /* one allocation, at key.ptr */
+};
+
+struct tni_kpositions {
+    pthread_mutex_t lock;
+    struct tn_topic topic;
+    int64_t next;
+    struct entry *entries;
+    size_t count, cap;
+};
+
+static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int compare(struct tn_str a, struct tn_str b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static size_t lower_bound(const struct tni_kpositions *list, struct tn_str key)
+{
+    size_t low = 0, high = list->count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (compare(list->entries[mid].key, key) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static struct entry entry_new(struct tn_str key, struct tn_str value)
+{
+    char *bytes = tn_alloc_raw(key.len + value.len + 1);
+    memcpy(bytes, key.ptr, key.len);
+    if (value.len)
+        memcpy(bytes + key.len, value.ptr, value.len);
+    return (struct entry){{bytes, key.len}, {bytes + key.len, value.len}};
+}
+
+static void put(struct tni_kpositions *list, struct tn_str key, struct tn_str value)
+{
+    size_t at = lower_bound(list, key);
+    bool is_there = at < list->count && compare(list->entries[at].key, key) == 0;
+    if (is_there)
+        tn_free((char *)(uintptr_t)list->entries[at].key.ptr);
+    if (!value.ptr) {
+        if (is_there)
+            memmove(list->entries + at, list->entries + at + 1,
+                    (--list->count - at) * sizeof *list->entries);
+        return;
+    }
+    if (!is_there) {
+        if (list->count == list->cap) {
+            list->cap = list->cap ? list->cap * 2 : 64;
+            list->entries = tn_realloc(list->entries, list->cap * sizeof *list->entries);
+        }
+        memmove(list->entries + at + 1, list->entries + at,
+                (list->count++ - at) * sizeof *list->entries);
+    }
+    list->entries[at] = entry_new(key, value);
+}
+
+static void clear(struct tni_kpositions *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        tn_free((char *)(uintptr_t)list->entries[i].key.ptr);
+    list->count = 0;
+    list->next = 0;
+}
+
+void tni_kafka_positions_free(struct tni_kafka *kafka)
+{
+    struct tni_kpositions *list = kafka->positions;
+    if (!list)
+        return;
+    clear(list);
+    tn_free(list->entries);
+    pthread_mutex_destroy(&list->lock);
+    tn_free(list);
+    kafka->positions = NULL;
+}
+
+/* ---- reading ---- */
+
+struct waiter {
+    struct tn_wake wake;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool is_signalled;
+};
+
+static void waiter_signal(struct tn_wake *wake)
+{
+    struct waiter *waiter = (struct waiter *)(void *)wake;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->is_signalled = true;
+    pthread_cond_signal(&waiter->cond);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static void waiter_wait(struct waiter *waiter)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 50000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&waiter->lock);
+    while (!waiter->is_signalled &&
+           pthread_cond_timedwait(&waiter->cond, &waiter->lock, &until) == 0)
+        ;
+    waiter->is_signalled = false;
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static void take(struct tni_kpositions *list, const struct tn_records *records)
+{
+    for (uint32_t i = 0; i < records->count; i++)
+        if (records->keys[i].ptr)
+            put(list, records->keys[i], records->values[i]);
+}
+
+static enum tn_status read_to(struct tni_kafka *kafka, struct tni_kpositions *list, int64_t end,
+                              struct tn_err *err)
+{
+    struct waiter waiter = {.wake = {waiter_signal},
+                            .lock = PTHREAD_MUTEX_INITIALIZER,
+                            .cond = PTHREAD_COND_INITIALIZER};
+    struct tn_log_reader *reader = NULL;
+    int64_t deadline = tn_mono_ns(kafka->clock) + READ_NS;
+    TN_TRY(tni_kafka_reader_open(&kafka->base, &waiter.wake, &reader, err));
+    enum tn_status st = TN_OK;
+    while (list->next < end && !tn_failed(st)) {
+        struct tn_read read = {0};
+        st = tni_kafka_read(reader, &list->topic, 0, list->next, READ_BYTES, &read, err);
+        if (tn_failed(st) || st == TN_NOT_FOUND)
+            break;
+        if (st == TN_OK) {
+            take(list, read.records);
+            tn_records_unref(read.records);
+        }
+        list->next = read.next;
+        if (st != TN_AGAIN)
+            continue;
+        if (tn_mono_ns(kafka->clock) > deadline)
+            st = tn_err_set(err, TN_E_IO, "topic '%s' could not be read to %lld", list->topic.name,
+                            (long long)end);
+        else if (list->next < end)
+            waiter_wait(&waiter);
+    }
+    tni_kafka_reader_close(reader);
+    if (st == TN_NOT_FOUND)
+        st = tn_err_set(err, TN_E_IO, "topic '%s' is gone", list->topic.name);
+    return tn_failed(st) ? st : TN_OK;
+}
+
+/* The end of everything written, once it is stable. */
+static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic *topic,
+                                 int64_t *ret_end, struct tn_err *err)
+{
+    int64_t low, high, deadline = tn_mono_ns(kafka->clock) + STABLE_NS;
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->admin, topic->name, 0, &low,
+                                                                &high, TNI_KAFKA_WAIT_MS);
+    if (code)
+        return tni_kafka_err(err, code, "end of topic '%s'", topic->name);
+    for (;;) {
+        struct tn_offsets offsets;
+        enum tn_status st = tni_kafka_offsets(&kafka->base, topic, 0, &offsets, err);
+        if (st != TN_OK)
+            return tn_failed(st) ? st : TN_E_IO;
+        if (offsets.end_visible >= high)
+            break;
+        if (tn_mono_ns(kafka->clock) > deadline)
+            return tn_err_set(err, TN_E_IO, "topic '%s': a transaction of another process is open",
+                              topic->name);
+    }
+    *ret_end = high;
+    return TN_OK;
+}
+
+static enum tn_status catch_up(struct tni_kafka *kafka, struct tni_kpositions *list,
+                               struct tn_err *err)
+{
+    struct tn_topic topic;
+    int64_t end = 0;
+    TN_TRY(tni_kafka_txns_settled(kafka, err));
+    TN_TRY(tni_kafka_topic_internal(kafka, "positions", 1, TN_CLEANUP_COMPACT, &topic, err));
+    if (memcmp(topic.log_id, list->topic.log_id, 16) != 0)
+        clear(list);
+    list->topic = topic;
+    TN_TRY(stable_end(kafka, &topic, &end, err));
+    return read_to(kafka, list, end, err);
+}
+
+static struct tni_kpositions *list_of(struct tni_kafka *kafka)
+{
+    pthread_mutex_lock(&create_lock);
+    if (!kafka->positions) {
+        kafka->positions = tn_alloc(sizeof *kafka->positions);
+        pthread_mutex_init(&kafka->positions->lock, NULL);
+    }
+    pthread_mutex_unlock(&create_lock);
+    return kafka->positions;
+}
+
+enum tn_status tni_kafka_positions(struct tn_log *log, struct tn_str prefix,
+                                   enum tn_status (*each)(void *ctx, struct tn_str key,
+                                                          struct tn_str value, struct tn_err *err),
+                                   void *ctx, struct tn_err *err)
+{
+    struct tni_kafka *kafka = (struct tni_kafka *)log;
+    struct tni_kpositions *list = list_of(kafka);
+    pthread_mutex_lock(&list->lock);
+    enum tn_status st = catch_up(kafka, list, err);
+    for (size_t i = tn_failed(st) ? list->count : lower_bound(list, prefix);
+         i < list->count && !tn_failed(st); i++) {
+        struct tn_str key = list->entries[i].key;
+        if (key.len < prefix.len || (prefix.len && memcmp(key.ptr, prefix.ptr, prefix.len) != 0))
+            break;
+        st = each(ctx, key, list->entries[i].value, err);
+    }
+    pthread_mutex_unlock(&list->lock);
+    return tn_failed(st) ? st : TN_OK;
+}
