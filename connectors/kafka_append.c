@@ -285,10 +285,12 @@ void tni_kafka_appender_close(struct tni_kafka *kafka)
         pthread_join(appender->thread, NULL);
     if (appender->rk) {
         rd_kafka_flush(appender->rk, DRAIN_MS);
-        rd_kafka_purge(appender->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_flush(appender->rk, DRAIN_MS);
+        if (rd_kafka_outq_len(appender->rk)) {
+            rd_kafka_purge(appender->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+            rd_kafka_flush(appender->rk, DRAIN_MS);
+        }
         tni_kafka_rkts_free(appender->rkts);
-        rd_kafka_destroy(appender->rk);
+        tni_kafka_reap(kafka, appender->rk);
     }
     pthread_rwlock_destroy(&appender->swap);
     pthread_mutex_destroy(&appender->lock);

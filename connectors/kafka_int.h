@@ -76,10 +76,19 @@ struct tni_kafka {
     bool is_refused;         /* credentials or certificate */
     struct tn_metric *m_up, *m_fetched, *m_appended, *m_commits, *m_aborts;
 
+    pthread_t reapers[64]; /* of handles that end with the log */
+    int reapers_count;
+
     struct tni_kappender *appender;
     struct tni_ktxns *txns;
     struct tni_kpositions *positions;
 };
+
+/* ---- kafka_log.c ---- */
+
+/* Ends a handle while others end too: one takes up to a second. Closing thread; joined before the
+ * log is gone. */
+void tni_kafka_reap(struct tni_kafka *kafka, rd_kafka_t *rk);
 
 /* ---- kafka_conf.c ---- */
 

@@ -178,6 +178,22 @@ static enum tn_status log_sync(struct tn_log *log, struct tn_err *err)
     return TN_OK; /* what was acknowledged is as durable as it will be */
 }
 
+static void *reaper_main(void *rk)
+{
+    rd_kafka_destroy(rk);
+    return NULL;
+}
+
+void tni_kafka_reap(struct tni_kafka *kafka, rd_kafka_t *rk)
+{
+    int max = (int)(sizeof kafka->reapers / sizeof kafka->reapers[0]);
+    if (kafka->reapers_count < max &&
+        pthread_create(&kafka->reapers[kafka->reapers_count], NULL, reaper_main, rk) == 0)
+        kafka->reapers_count++;
+    else
+        rd_kafka_destroy(rk);
+}
+
 static void log_close(struct tn_log *log)
 {
     struct tni_kafka *kafka = (struct tni_kafka *)log;
@@ -194,7 +210,9 @@ static void log_close(struct tn_log *log)
     tni_kafka_appender_close(kafka);
     tni_kafka_fetchers_free(kafka);
     if (kafka->admin)
-        rd_kafka_destroy(kafka->admin);
+        tni_kafka_reap(kafka, kafka->admin);
+    for (int i = 0; i < kafka->reapers_count; i++)
+        pthread_join(kafka->reapers[i], NULL);
     tni_kafka_topics_free(kafka);
     pthread_cond_destroy(&kafka->keeper_cond);
     pthread_mutex_destroy(&kafka->lock);

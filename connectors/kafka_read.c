@@ -62,10 +62,14 @@ enum tn_status tni_kafka_fetcher_new(struct tni_kafka *kafka, struct tni_kfetche
     return TN_OK;
 }
 
-static void fetcher_free(struct tni_kfetcher *fetcher)
+/* With `reaper` the handle ends beside others. */
+static void fetcher_free(struct tni_kfetcher *fetcher, struct tni_kafka *reaper)
 {
     tni_kafka_rkts_free(fetcher->rkts);
-    rd_kafka_destroy(fetcher->rk);
+    if (reaper)
+        tni_kafka_reap(reaper, fetcher->rk);
+    else
+        rd_kafka_destroy(fetcher->rk);
     tn_free(fetcher->uses);
     tn_free(fetcher);
 }
@@ -74,7 +78,7 @@ void tni_kafka_fetchers_free(struct tni_kafka *kafka)
 {
     for (struct tni_kfetcher *fetcher = kafka->fetchers, *next; fetcher; fetcher = next) {
         next = fetcher->next;
-        fetcher_free(fetcher);
+        fetcher_free(fetcher, kafka);
     }
     kafka->fetchers = NULL;
 }
@@ -98,7 +102,7 @@ void tni_kafka_fetchers_trim(struct tni_kafka *kafka)
     pthread_mutex_unlock(&kafka->lock);
     for (struct tni_kfetcher *next; idle; idle = next) {
         next = idle->next;
-        fetcher_free(idle);
+        fetcher_free(idle, NULL);
     }
 }
 

@@ -649,7 +649,10 @@ void tni_kafka_txns_close(struct tni_kafka *kafka)
     pthread_mutex_unlock(&txns->lock);
     if (txns->has_thread)
         pthread_join(txns->thread, NULL);
-    producer_destroy(txns);
+    if (txns->rk) {
+        tni_kafka_rkts_free(txns->rkts);
+        tni_kafka_reap(kafka, txns->rk);
+    }
     pthread_cond_destroy(&txns->changed);
     pthread_mutex_destroy(&txns->lock);
     tn_free(txns);
