@@ -85,7 +85,8 @@ int main(int argc, char **argv)
                                           .close = log_close,
                                           .seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1,
                                           .has_threads = true,
-                                          .has_holes = true, .is_remote = true};
+                                          .has_holes = true,
+                                          .is_remote = true};
     CHECK_INT(conform_log(&factory), 0);
     return TN_TEST_END();
 }

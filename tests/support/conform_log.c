@@ -254,8 +254,7 @@ static void case_read(void)
     const char *keys[] = {"a", NULL, "b", ""}, *values[] = {"1", "2", NULL, ""};
     const int64_t times[] = {10, second_ms, 30, 30};
     while (offset < 4) {
-        enum tn_status st =
-            read_wait(log, reader, &topic, 1, offset, 1 << 20, true, &read, &err);
+        enum tn_status st = read_wait(log, reader, &topic, 1, offset, 1 << 20, true, &read, &err);
         CHECK_OK(st, &err);
         if (st != TN_OK || !read.records)
             break;
