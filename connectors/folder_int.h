@@ -4,11 +4,11 @@
 
 #include <sys/stat.h>
 
+#include "connectors/object_token.h"
 #include "stream/object_store.h"
 
-#define TNI_TMP_FOLDER      ".tarn-tmp"
-#define TNI_COPY_BYTES      ((size_t)1 << 20)
-#define TNI_UPLOAD_ID_BYTES 33 /* 16 bytes as hex, NUL */
+#define TNI_TMP_FOLDER ".tarn-tmp"
+#define TNI_COPY_BYTES ((size_t)1 << 20)
 
 struct tni_object_pool;
 
@@ -24,7 +24,7 @@ struct tni_folder_store {
 struct tni_pending {
     int folder; /* .tarn-tmp */
     int fd;
-    char name[TNI_UPLOAD_ID_BYTES];
+    char name[TNI_OBJECT_TOKEN];
 };
 
 struct tni_entry {
@@ -38,7 +38,6 @@ enum tn_status tni_folder_key_check(const struct tni_folder_store *store, const 
 /* A folder below `at`, never through a link; −1 with errno. */
 int tni_open_folder(int at, const char *name, bool is_make);
 bool tni_write_all(int fd, const char *bytes, size_t len);
-void tni_random_name(char name[TNI_UPLOAD_ID_BYTES]);
 /* 0 or an errno; drop it in any case. */
 int tni_pending_open(const struct tni_folder_store *store, struct tni_pending *pending);
 void tni_pending_drop(struct tni_pending *pending);

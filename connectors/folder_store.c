@@ -22,11 +22,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "stream/base/hash.h"
@@ -128,19 +126,6 @@ bool tni_write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-void tni_random_name(char name[TNI_UPLOAD_ID_BYTES])
-{
-    static atomic_ullong counter;
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        unsigned long long n = (unsigned long long)getpid() << 32 | atomic_fetch_add(&counter, 1);
-        memset(bytes, 0, sizeof bytes);
-        memcpy(bytes, &n, sizeof n);
-    }
-    for (int i = 0; i < 16; i++)
-        snprintf(name + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* ---- put ---- */
 
 void tni_pending_drop(struct tni_pending *pending)
@@ -160,7 +145,7 @@ int tni_pending_open(const struct tni_folder_store *store, struct tni_pending *p
     pending->folder = tni_open_folder(store->root, TNI_TMP_FOLDER, true);
     if (pending->folder < 0)
         return errno;
-    tni_random_name(pending->name);
+    tni_object_token(pending->name);
     pending->fd =
         openat(pending->folder, pending->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return pending->fd < 0 ? errno : 0;

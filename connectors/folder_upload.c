@@ -19,8 +19,8 @@
 
 static bool id_ok(const char *id)
 {
-    return strlen(id) == TNI_UPLOAD_ID_BYTES - 1 &&
-           strspn(id, "0123456789abcdef") == TNI_UPLOAD_ID_BYTES - 1;
+    return strlen(id) == TNI_OBJECT_TOKEN - 1 &&
+           strspn(id, "0123456789abcdef") == TNI_OBJECT_TOKEN - 1;
 }
 
 /* Folder of an upload; TN_E_CANCELLED when it does not exist (any more). */
@@ -60,10 +60,10 @@ static int make_upload(int tmp, const char *id, const char *key)
 enum tn_status tni_upload_start(struct tni_folder_store *store, struct tn_object_request *request,
                                 struct tn_err *err)
 {
-    char id[TNI_UPLOAD_ID_BYTES];
+    char id[TNI_OBJECT_TOKEN];
     TN_TRY(tni_folder_key_check(store, request->key, err));
     int tmp = tni_open_folder(store->root, TNI_TMP_FOLDER, true);
-    tni_random_name(id);
+    tni_object_token(id);
     int error = tmp < 0 ? errno : make_upload(tmp, id, request->key);
     if (tmp >= 0)
         close(tmp);
@@ -82,13 +82,13 @@ enum tn_status tni_upload_part(struct tni_folder_store *store, struct tn_object_
                                struct tn_err *err)
 {
     struct tn_str body = request->body;
-    char name[16], tmp_name[40], unique[TNI_UPLOAD_ID_BYTES];
+    char name[16], tmp_name[40], unique[TNI_OBJECT_TOKEN];
     int folder, error = 0, part = request->part;
     if (part < 1 || part > TN_OBJECT_PARTS_MAX)
         return tn_err_set(err, TN_E_INVALID, "part number %d is not in 1 … %d", part,
                           TN_OBJECT_PARTS_MAX);
     TN_TRY(upload_open(store, request->key, request->upload_id, &folder, err));
-    tni_random_name(unique); /* the same part may be sent twice at once */
+    tni_object_token(unique); /* the same part may be sent twice at once */
     snprintf(name, sizeof name, "%05d", part);
     snprintf(tmp_name, sizeof tmp_name, "%s", unique);
     int fd = openat(folder, tmp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);

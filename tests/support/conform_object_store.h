@@ -11,6 +11,7 @@ struct conform_object_store_factory {
     struct tn_object_store *(*open)(void *ctx);
     void *ctx;
     int writers_count;   /* concurrent writers of the put-if-absent race; 0 = 8 */
+    size_t key_max;      /* longest key; 0 = TN_OBJECT_KEY_MAX */
     bool is_prefix_free; /* "a" and "a/b" may both be objects (buckets); folders cannot */
 };
 
