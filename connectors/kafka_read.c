@@ -360,7 +360,7 @@ static enum tn_status take_event(struct tn_log_reader *reader, struct cursor *cu
                                  struct tn_err *err)
 {
     int64_t low = 0, high = 0;
-    switch (msg->err) {
+    switch ((int)msg->err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         cursor->end = msg->offset;
         if (cursor->next < msg->offset)
@@ -384,7 +384,7 @@ static enum tn_status take_event(struct tn_log_reader *reader, struct cursor *cu
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID: {
+    case 100: { /* UNKNOWN_TOPIC_ID; Debian 12's header does not name it */
         struct tni_ktopic *live = tni_kafka_topic_live(reader->kafka, topic);
         if (live)
             atomic_store(&live->is_suspect, true);
