@@ -370,7 +370,7 @@ struct tn_engine {
     atomic_bool is_abort_wanted;   /* a query failed in the middle of a batch: the open round is
                                       rolled back */
     atomic_bool is_flush_wanted, is_commit_wanted;
-    int64_t flushed_at_ns, held_at_ns;
+    int64_t flushed_at_ns, held_at_ns, widths_at_ns;
     atomic_llong emit_interval_ms;    /* largest of the queries: rounds are no closer */
     atomic_llong epoch;               /* recoveries: pins of an earlier epoch see dropped tables */
     struct tn_str *dropped_positions; /* position keys to remove with the next commit */
@@ -442,6 +442,8 @@ void tni_query_detach(struct tni_query *query);
 /* Positions, ktables and replays as the log and the state port have them now. */
 enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err);
 /* Delete repartition topics and own changelogs. */
+/* Queries whose topics got more partitions fail: nobody reads those. Asks the log. */
+void tni_engine_check_widths(struct tn_engine *engine);
 /* One task anew: owned ones get positions and restore, others a standby or nothing. */
 enum tn_status tni_task_load(struct tni_task *task, const struct tni_positions *positions,
                              struct tn_err *err);
@@ -635,6 +637,7 @@ void tni_commit_publish(struct tn_engine *engine);
 struct tni_position_store {
     uint32_t id;
     int64_t stream_time_ms, closed_ms, changelog_base;
+    uint8_t changelog_id[16]; /* zeros: none, or not known */
 };
 struct tni_position {
     uint8_t log_id[16];

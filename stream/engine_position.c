@@ -4,8 +4,8 @@
  * Key: application id NUL query id NUL topic NUL partition (4 bytes big-endian). The query id is
  * empty for dead letter marks. Value, big-endian:
  *
- *   u8 version = 1 | log id 16 | offset i64 | stream time i64 | n u8 |
- *   n × (store id u32 | stream time i64 | closed i64 | changelog base i64)
+ *   u8 version = 2 | log id 16 | offset i64 | stream time i64 | n u8 |
+ *   n × (store id u32 | stream time i64 | closed i64 | changelog base i64 | changelog's log id 16)
  *
  * offset: next to consume (marks: letters below are written). n = stores of the task; times are
  * INT64_MIN where a store has no windows. changelog base: records of the changelog below belong to
@@ -15,9 +15,9 @@
 
 #include "stream/base/mem.h"
 
-#define VERSION   1
+#define VERSION   2 /* 1 had no log id of the changelogs; it is still read */
 #define FIXED_LEN (1 + 16 + 8 + 8 + 1)
-#define STORE_LEN (4 + 3 * 8)
+#define STORE_LEN (4 + 3 * 8 + 16)
 
 void tni_position_key(const struct tn_engine *engine, const char *query_id, const char *topic,
                       int32_t partition, struct tn_buf *buf)
@@ -43,13 +43,16 @@ void tni_position_value(const struct tni_position *position, struct tn_buf *buf)
         tn_buf_add_be64(buf, (uint64_t)store->stream_time_ms);
         tn_buf_add_be64(buf, (uint64_t)store->closed_ms);
         tn_buf_add_be64(buf, (uint64_t)store->changelog_base);
+        tn_buf_add(buf, store->changelog_id, sizeof store->changelog_id);
     }
 }
 
 static enum tn_status read_value(struct tn_str value, struct tni_position *ret_position,
                                  struct tn_err *err)
 {
-    if (value.len < FIXED_LEN || value.ptr[0] != VERSION)
+    bool is_old = value.len && value.ptr[0] == 1;
+    size_t store_len = is_old ? STORE_LEN - 16 : STORE_LEN;
+    if (value.len < FIXED_LEN || (value.ptr[0] != VERSION && !is_old))
         return tn_err_set(err, TN_E_CORRUPT, "a position record has version %d, expected %d",
                           value.len ? value.ptr[0] : -1, VERSION);
     const char *p = value.ptr + 1;
@@ -59,14 +62,17 @@ static enum tn_status read_value(struct tn_str value, struct tni_position *ret_p
     ret_position->stores_count = (unsigned char)p[32];
     p += 33;
     if (ret_position->stores_count > TNI_TASK_STORES_MAX ||
-        value.len != FIXED_LEN + (size_t)ret_position->stores_count * STORE_LEN)
+        value.len != FIXED_LEN + (size_t)ret_position->stores_count * store_len)
         return tn_err_set(err, TN_E_CORRUPT, "a position record is %zu bytes long", value.len);
-    for (uint32_t i = 0; i < ret_position->stores_count; i++, p += STORE_LEN)
+    for (uint32_t i = 0; i < ret_position->stores_count; i++, p += store_len) {
         ret_position->stores[i] =
             (struct tni_position_store){.id = tn_be32(p),
                                         .stream_time_ms = (int64_t)tn_be64(p + 4),
                                         .closed_ms = (int64_t)tn_be64(p + 12),
                                         .changelog_base = (int64_t)tn_be64(p + 20)};
+        if (!is_old)
+            memcpy(ret_position->stores[i].changelog_id, p + 28, 16);
+    }
     return TN_OK;
 }
 

@@ -214,6 +214,22 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
     return TN_OK;
 }
 
+/* Without its changelog a table cannot be brought to the committed positions. */
+static void check_changelog(struct tni_task *task, const struct tni_op *op,
+                            const struct tni_position_store *stored)
+{
+    static const uint8_t none[16];
+    struct tn_err err = TN_ERR_INIT;
+    if (!task->is_owned || memcmp(stored->changelog_id, none, 16) == 0 ||
+        memcmp(stored->changelog_id, op->changelog.log_id, 16) == 0)
+        return;
+    tn_err_set(&err, TN_E_INVALID,
+               "changelog '%s' of store '%s' was deleted and created anew since the last commit",
+               op->changelog.name, op->store->name);
+    tn_err_hint(&err, "drop the query and create it again to build the table from its inputs");
+    tni_query_fail(task->query, &err);
+}
+
 static void load_times(struct tni_task *task, const struct tni_position *position)
 {
     if (position->stream_time_ms > task->stream_time_ms)
@@ -229,6 +245,7 @@ static void load_times(struct tni_task *task, const struct tni_position *positio
             if (stored->closed_ms > op->closed_ms)
                 op->closed_ms = op->committed_closed_ms = stored->closed_ms;
             op->changelog_base = stored->changelog_base;
+            check_changelog(task, op, stored);
         }
     }
 }
@@ -357,6 +374,47 @@ void tni_query_detach(struct tni_query *query)
             if (worker->tasks[i] != task)
                 worker->tasks[kept++] = worker->tasks[i];
         worker->tasks_count = kept;
+    }
+}
+
+/* ---- wider topics ---- */
+
+static enum tn_status check_width(struct tni_query *query, const struct tni_input *input,
+                                  struct tn_err *err)
+{
+    struct tn_log *log = query->engine->log;
+    struct tn_topic topic;
+    enum tn_status st = log->type->topic_find(log, input->topic.name, &topic, err);
+    if (st != TN_OK || memcmp(topic.log_id, input->topic.log_id, 16) != 0)
+        return tn_failed(st) ? st : TN_OK; /* reading it will tell */
+    if (topic.partitions_count <= input->topic.partitions_count)
+        return TN_OK;
+    struct tn_err why = TN_ERR_INIT;
+    tn_err_set(&why, TN_E_INVALID,
+               "topic '%s' has %d partitions now, query '%s' was made for %d: its keys may be "
+               "anywhere",
+               topic.name, topic.partitions_count, query->plan->query_id,
+               input->topic.partitions_count);
+    tn_err_hint(&why, "drop the query and create it again");
+    tni_query_fail(query, &why);
+    return TN_OK;
+}
+
+void tni_engine_check_widths(struct tn_engine *engine)
+{
+    struct tn_err err = TN_ERR_INIT;
+    for (uint32_t q = 0; q < engine->queries_count; q++) {
+        struct tni_query *query = engine->queries[q];
+        const struct tni_task *last = NULL; /* inputs of a stage are in each of its tasks */
+        for (uint32_t t = 0; t < query->tasks_count && !atomic_load(&query->is_failed); t++) {
+            const struct tni_task *task = &query->tasks[t];
+            if (task->is_global || (last && last->stage == task->stage))
+                continue;
+            last = task;
+            for (uint32_t i = 0; i < task->inputs_count; i++)
+                if (tn_failed(check_width(query, &task->inputs[i], &err)))
+                    return; /* the log does not answer; later */
+        }
     }
 }
 

@@ -246,6 +246,29 @@ static void add_item(struct tni_task *task, struct tni_op *op, int64_t next, int
         atomic_fetch_add(&task->query->restore_total, end - next);
 }
 
+/* Records that nothing supersedes are gone: only retention or a hand does that to a compacted topic
+ * of a broker, whose compaction keeps the start. Windows may go with time. */
+static bool is_cut(const struct tni_task *task, const struct tni_op *op,
+                   const struct tn_offsets *offsets)
+{
+    return task->is_owned && !task->query->engine->log->type->commits_state &&
+           op->node->window.kind == TN_WINDOW_NONE && offsets->start > op->changelog_base;
+}
+
+static void fail_cut(struct tni_task *task, const struct tni_op *op,
+                     const struct tn_offsets *offsets)
+{
+    struct tn_err err = TN_ERR_INIT;
+    tn_err_set(
+        &err, TN_E_INVALID,
+        "changelog '%s' partition %d begins at offset %lld: older records, which the table of "
+        "store '%s' needs, were deleted",
+        op->changelog.name, task->partition, (long long)offsets->start, op->store->name);
+    tn_err_hint(&err,
+                "set the topic's cleanup.policy to compact, drop the query and create it again");
+    tni_query_fail(task->query, &err);
+}
+
 static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op, bool is_new,
                                         struct meta *meta, const char **refused, struct tn_err *err)
 {
@@ -261,6 +284,8 @@ static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op
     int64_t from = op->changelog_base > offsets.start ? op->changelog_base : offsets.start;
     if (meta && !*refused)
         from = meta->changelog_next;
+    else if (is_cut(task, op, &offsets))
+        fail_cut(task, op, &offsets);
     add_item(task, op, from, task->is_owned ? end : INT64_MAX);
     return TN_OK;
 }
