@@ -197,6 +197,10 @@ static enum tn_status find_expired(struct tni_log *log, struct tni_part *part,
 {
     int64_t limit = tni_part_limit(part), now_ms = tn_wall_ms(log->store->config.clock);
     pthread_mutex_lock(&part->mu);
+    /* The changelog of windows ages by the time of its records, as the windows do: events of long
+     * ago must not lose a state that is still alive. */
+    if (part->topic->info.cleanup == TN_CLEANUP_BOTH && part->ts_running_max < now_ms)
+        now_ms = part->ts_running_max;
     int64_t bytes_left = part->bytes_total - part->bytes_removed;
     expiry->start = expiry->new_start = part->start;
     pthread_mutex_unlock(&part->mu);

@@ -8,7 +8,7 @@ rebuilds everything from the logs alone (state folder's tables dropped by a new 
 
 Usage: crash.py [--kills N] [--events N] [--seed N] [--small] [--points] [--power LIBPOWER]
   --small   state.cache.bytes = 64 KiB and a flush at each commit
-  --points  die at named points in turn instead of random moments
+  --points  die at each named point of the code in turn instead of random moments; one that is not reached fails
   --power   a preloaded library cuts the state folder back to its synced bytes (tests/power/power_shim.c)
 """
 import argparse
@@ -16,6 +16,7 @@ import collections
 import json
 import pathlib
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -26,16 +27,28 @@ from tarn_server import Gone, Server, verify  # noqa: E402
 PIPELINE = """
 CREATE STREAM ev (k VARCHAR, n INT, ts BIGINT)
   WITH (KAFKA_TOPIC='ev', VALUE_FORMAT='JSON', PARTITIONS=4, TIMESTAMP='ts');
+CREATE STREAM old (n INT) WITH (KAFKA_TOPIC='old', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=1);
+CREATE STREAM hot (k VARCHAR, n INT, ts BIGINT) WITH (KAFKA_TOPIC='hot', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE TABLE hottest AS SELECT k, COUNT(*) AS c FROM hot GROUP BY k;
 CREATE TABLE by_key AS SELECT k, COUNT(*) AS c, SUM(n) AS s, MIN(n) AS lo, MAX(n) AS hi FROM ev GROUP BY k;
 CREATE TABLE avgs AS SELECT k, AVG(n) AS a FROM ev GROUP BY k;
 CREATE TABLE evens AS SELECT k, COUNT(*) AS c FROM ev GROUP BY k HAVING COUNT(*) % 2 = 0;
 CREATE TABLE per_minute AS SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k;
 """
-# name: the passes among which one is chosen
-POINTS = {"append-before-write": 30, "append-after-write": 30, "append-before-sync": 30, "append-before-done": 30,
-          "commit-before-write": 60, "commit-after-write": 60, "sync-before": 60, "sync-after": 60,
-          "flush-before": 2, "flush-after": 2, "state-before-write": 6, "state-after-write": 6, "state-file-built": 6,
-          "state-file-ingested": 6, "restore-step": 6, "catalog-before-write": 2}
+# What a run for a named point does besides batches of events: the passes among which one is chosen, settings, and what
+# has to happen meanwhile. A table's file needs a flush, maintenance must run often, a restore a state that lags.
+FLUSH, FILE = {"state.flush.every.commit": "true"}, {"state.flush.every.commit": "true", "store.ingest.rows": "1"}
+OFTEN = {"store.maintain.interval.ms": "20"}
+POINTS = {"append-before-write": (30,), "append-after-write": (30,), "append-before-sync": (30,),
+          "append-before-done": (30,), "commit-before-write": (60,), "commit-after-write": (60,),
+          "sync-before": (60,), "sync-after": (60,), "flush-before": (6, FLUSH), "flush-after": (6, FLUSH),
+          "state-before-write": (6, {**FLUSH, "store.ingest.rows": "100000000"}),
+          "state-after-write": (6, {**FLUSH, "store.ingest.rows": "100000000"}), "state-file-built": (6, FILE),
+          "state-file-ingested": (6, FILE), "restore-step": (2, {}, "lag"), "catalog-before-write": (3, {}, "ddl"),
+          "topic-delete": (2, {}, "ddl"), "retention-before-write": (3, OFTEN, "old"),
+          "retention-after-write": (3, OFTEN, "old"), "compaction-before-write": (3, OFTEN, "hot"),
+          "compaction-after-write": (3, OFTEN, "hot")}
+ROUNDS_MAX = 300
 BATCH = 200
 T0 = 1_700_000_000_000
 
@@ -58,6 +71,31 @@ def make_batch(rng, number):
     return events
 
 
+def points_of_the_code():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    found = set()
+    for folder in ("stream", "store", "connectors", "sql", "dashboards"):
+        for path in (root / folder).rglob("*.c"):
+            for call in re.findall(r"tn_crash_point\(([^;]*);", path.read_text()):
+                found.update(re.findall(r'"([a-z-]+)"', call))
+    return found
+
+
+def provoke(tarn, what, number):
+    """One step of what leads to a point that events alone do not."""
+    if what == "ddl":
+        for text in (f"CREATE STREAM IF NOT EXISTS extra (k VARCHAR, n INT) WITH (KAFKA_TOPIC='extra{number % 3}', "
+                     "VALUE_FORMAT='JSON', PARTITIONS=1)", "DROP STREAM IF EXISTS extra DELETE TOPIC"):
+            tarn.sql(text, fresh=False)
+    elif what == "old":
+        status, answer = tarn.request("POST", "/streams/old", b'{"n":1}', {"Content-Type": "application/json"})
+        assert status == 200, f"{status}: {answer!r}"
+    elif what == "hot":
+        rows = "\n".join(json.dumps({"k": f"hot{i % 3}", "n": number, "ts": T0}) for i in range(200))
+        status, answer = tarn.request("POST", "/streams/hot", rows.encode(), {"Content-Type": "application/x-ndjson"})
+        assert status == 200, f"{status}: {answer!r}"
+
+
 def reconcile(tarn, model):
     def rows(text):
         return {tuple(r[:-1]) if len(r) > 2 else r[0]: r[-1] for r in tarn.sql(text)}
@@ -72,7 +110,7 @@ def reconcile(tarn, model):
     want = {k: len(v) for k, v in model.values.items() if len(v) % 2 == 0}
     assert got == want, f"evens differs: {diff(got, want)}"
     got = rows("SELECT k, WINDOWSTART, c FROM per_minute")
-    assert got == dict(model.windows), f"per_minute differs: {diff(got, dict(model.windows))}"
+    assert got == dict(model.windows), f"per_minute differs ({len(got)} rows, {len(model.windows)} wanted): {diff(got, dict(model.windows))}"
 
 
 def diff(got, want):
@@ -88,70 +126,118 @@ def power_environment(options, rng, state, number):
             "TARN_POWER_TEAR": str(rng.randint(1, 1 << 30) if number % 2 else 0)}
 
 
-def run(options, folder):
-    rng, model = random.Random(options.seed), Model()
-    pipeline = folder / "pipeline.sql"
-    pipeline.write_text(PIPELINE)
-    settings = {"application.id": "crash"}
-    if options.small:
-        settings.update({"state.cache.bytes": "65536", "state.flush.every.commit": "true", "store.ingest.rows": "50"})
-    kills = sent = number = dead_starts = 0
-    pending = None
-    points = collections.Counter()
-    while sent < options.events or kills < options.kills or pending:
-        die = kills < options.kills
-        env, timer = {}, None
-        if die and options.points:
-            point = list(POINTS)[kills % len(POINTS)]
-            env["TARN_CRASH_POINT"] = f"{point}:{rng.randint(1, POINTS[point])}"
-            settings["store.ingest.rows"] = "1" if "file" in point else "4096"
-        if die and options.power:
-            env.update(power_environment(options, rng, folder / "state", kills))
-        tarn = Server(pipeline, folder / "state", settings, env)
+class Driver:
+    """Posts batches and remembers what was acknowledged; a batch without an answer is repeated after the restart."""
+
+    def __init__(self, options, folder):
+        self.rng, self.model = random.Random(options.seed), Model()
+        self.options, self.state = options, folder / "state"
+        self.pipeline = folder / "pipeline.sql"
+        self.pipeline.write_text(PIPELINE)
+        self.settings = {"application.id": "crash"}
+        if options.small:
+            self.settings.update({"state.cache.bytes": "65536", "state.flush.every.commit": "true",
+                                  "store.ingest.rows": "50"})
+        self.kills = self.sent = self.number = self.dead_starts = 0
+        self.pending = None
+        self.points = collections.Counter()
+
+    def server(self, settings=None, env=None):
+        return Server(self.pipeline, self.state, {**self.settings, **(settings or {})}, env)
+
+    def post(self, tarn):
+        if self.pending is None:
+            self.pending, self.number = (self.number, make_batch(self.rng, self.number)), self.number + 1
+        body = "\n".join(json.dumps(e, separators=(",", ":")) for e in self.pending[1]).encode()
+        status, answer = tarn.request("POST", "/streams/ev", body, {
+            "Content-Type": "application/x-ndjson", "Idempotency-Key": f"batch-{self.pending[0]}"})
+        assert status == 200, f"{status}: {answer!r}"
+        for event in self.pending[1]:
+            self.model.add(event)
+        self.sent, self.pending = self.sent + BATCH, None
+
+    def must_start(self, tarn):
         if not tarn.start():
-            if not env:
-                raise AssertionError("tarn did not start: " + (folder / "state.log").read_text()[-3000:])
-            kills, dead_starts = kills + 1, dead_starts + 1
-            if options.points:
-                points[point] += 1
-            continue
-        if die:
-            late = 3.0 if options.points else 1.0 if options.power else rng.uniform(0.02, 0.6)
-            timer = threading.Timer(late, tarn.process.kill)
-            timer.start()
+            raise AssertionError("tarn did not start: " + self.state.with_suffix(".log").read_text()[-3000:])
+
+    def lag(self):
+        """kill -9 before the state is flushed: the next start has something to restore."""
+        tarn = self.server({"state.flush.every.commit": "false"})
+        self.must_start(tarn)
+        for _ in range(5):
+            self.post(tarn)
+        reconcile(tarn, self.model)
+        tarn.kill()
+        self.kills += 1
+
+    def die_at_point(self, point):
+        passes, settings, what = (*POINTS[point], {}, "")[:3] if len(POINTS[point]) == 1 else (*POINTS[point], "")[:3]
+        if what == "lag":
+            self.lag()
+        count = self.rng.randint(1, passes)
+        tarn = self.server(settings, {"TARN_CRASH_POINT": f"{point}:{count}"})
+        is_started = tarn.start()
+        try:
+            for step in range(ROUNDS_MAX if is_started else 0):
+                provoke(tarn, what, step)
+                self.post(tarn)
+            if is_started:
+                tarn.kill()
+                raise AssertionError(f"point {point}:{count} was not reached in {ROUNDS_MAX} rounds")
+        except Gone:
+            status = tarn.wait()
+            assert status == -9, f"at {point}: exit status {status}"
+        self.kills, self.dead_starts = self.kills + 1, self.dead_starts + (not is_started)
+        self.points[point] += 1
+
+    def die_sometime(self):
+        env, late = {}, self.rng.uniform(0.02, 0.6)
+        if self.options.power:
+            env, late = power_environment(self.options, self.rng, self.state, self.kills), 1.0
+        tarn = self.server(env=env)
+        self.kills += 1
+        if not tarn.start():
+            assert env, "tarn did not start: " + self.state.with_suffix(".log").read_text()[-3000:]
+            self.dead_starts += 1
+            return
+        timer = threading.Timer(late, tarn.process.kill)
+        timer.start()
         try:
             while True:
-                if pending is None:
-                    if sent >= options.events and not die:
-                        break
-                    pending, number = (number, make_batch(rng, number)), number + 1
-                body = "\n".join(json.dumps(e, separators=(",", ":")) for e in pending[1]).encode()
-                status, answer = tarn.request("POST", "/streams/ev", body, {
-                    "Content-Type": "application/x-ndjson", "Idempotency-Key": f"batch-{pending[0]}"})
-                assert status == 200, f"{status}: {answer!r}"
-                for event in pending[1]:
-                    model.add(event)
-                sent, pending = sent + BATCH, None
-            timer and timer.cancel()
+                self.post(tarn)
         except Gone:
             tarn.wait()
-            kills += 1
-            if options.points:
-                points[point if timer.is_alive() else "none in 3 s"] += 1
-            continue
         finally:
-            timer and timer.cancel()
-        reconcile(tarn, model)
+            timer.cancel()
+
+    def finish(self):
+        """The rest of the events without deaths, everything counted once; and again from a fresh start."""
+        tarn = self.server()
+        self.must_start(tarn)
+        while self.sent < self.options.events or self.pending:
+            self.post(tarn)
+        reconcile(tarn, self.model)
         assert tarn.stop() == 0, "exit status after SIGTERM"
-    text = verify(folder / "state", "crash")
-    # everything again from the logs alone: the same tables under a new pipeline file would be a no-op, so drop them
-    rebuild = Server(pipeline, folder / "state", settings)
-    with rebuild as tarn:
-        reconcile(tarn, model)
-    print(f"{sent} events, {kills} kills ({dead_starts} while starting), {len(model.values)} keys, "
-          f"{len(model.windows)} windows: exact; {text.strip().splitlines()[-1]}")
-    if points:
-        print("points: " + ", ".join(f"{k} {v}" for k, v in sorted(points.items())))
+        text = verify(self.state, "crash")
+        with self.server() as tarn:
+            reconcile(tarn, self.model)
+        return text
+
+
+def run(options, folder):
+    driver = Driver(options, folder)
+    while driver.kills < options.kills:
+        if options.points:
+            for point in POINTS:
+                driver.die_at_point(point)
+        else:
+            driver.die_sometime()
+    text = driver.finish()
+    print(f"{driver.sent} events, {driver.kills} kills ({driver.dead_starts} while starting), "
+          f"{len(driver.model.values)} keys, {len(driver.model.windows)} windows: exact; {text.strip().splitlines()[-1]}")
+    if options.points:
+        assert driver.points.keys() == POINTS.keys()
+        print("points: " + ", ".join(f"{k} {v}" for k, v in sorted(driver.points.items())))
 
 
 def main():
@@ -164,7 +250,8 @@ def main():
     parser.add_argument("--power", metavar="LIBPOWER")
     options = parser.parse_args()
     if options.points:
-        options.kills = max(options.kills, len(POINTS))
+        unknown = points_of_the_code() ^ set(POINTS)
+        assert not unknown, f"points of the code and of this test differ: {sorted(unknown)}"
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="tarn-crash-") as folder:
         run(options, pathlib.Path(folder))

@@ -148,6 +148,27 @@ static void test_retention_time(void)
     store_fixture_release(&fixture);
 }
 
+/* Changelogs of windows age by their own records: events of years ago keep their windows. */
+static void test_retention_of_windows(void)
+{
+    store_fixture_init(&fixture);
+    fixture.clock.wall_ms = 1800000000000;
+    store_fixture_open(&fixture);
+    struct tn_topic topic = make_topic("w", TN_CLEANUP_BOTH, 1000, -1);
+    append(&topic, "a", "1", 5000);
+    append(&topic, "b", "2", 5900);
+    maintain();
+    CHECK_READ(&topic, 0, "0:a=1;1:b=2;");
+    reopen();
+    maintain();
+    CHECK_INT(offsets_of(&topic).start, 0);
+    append(&topic, "c", "3", 8000);
+    maintain();
+    CHECK_READ(&topic, 2, "2:c=3;");
+    CHECK_INT(offsets_of(&topic).start, 2);
+    store_fixture_release(&fixture);
+}
+
 static void test_retention_bytes(void)
 {
     store_fixture_init(&fixture);
@@ -398,6 +419,7 @@ static void test_compaction_model(void)
 int main(void)
 {
     test_retention_time();
+    test_retention_of_windows();
     test_retention_bytes();
     test_holds();
     test_compaction_small();
