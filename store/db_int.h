@@ -17,6 +17,7 @@ enum tni_cf { TNI_CF_META, TNI_CF_LOG, TNI_CF_STATE, TNI_CF_CATALOG, TNI_CF_COUN
 /* First byte of the keys of TNI_CF_META (RocksDB's "default"). */
 enum tni_meta {
     TNI_META_STORE = 'A',      /* "A" name: format, application, id */
+    TNI_META_SINK = 'F',       /* F sink → its record (stream/sink_store.h) */
     TNI_META_HOLD = 'H',       /* H topic partition holder → offset */
     TNI_META_INDEX = 'I',      /* I topic partition base → struct tni_index (log_int.h) */
     TNI_META_NEXT_TOPIC = 'N', /* N → next topic id */

@@ -1,0 +1,543 @@
+/* A cut: decided and stored, uploaded, entered into the table log, forgotten. Each step can be
+ * repeated. Contract: connectors/sink_int.h.
+ *
+ * One object per change needs no stored cut: names and bytes follow from the records alone, and the
+ * position from the table log.
+ */
+#include "connectors/sink_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "stream/base/crashpoint.h"
+#include "stream/base/logline.h"
+#include "stream/base/mem.h"
+#include "stream/base/random.h"
+
+#define RECORD_BYTES_MAX ((size_t)64 << 20)
+#define LOG_TIMEOUT_MS   INT64_C(5000)
+#define PARALLEL_MAX     64
+
+/* ---- the record ---- */
+
+enum tn_status tni_sink_save(struct tni_sink *sink, struct tn_err *err)
+{
+    struct tn_sink_store *store = sink->sinks->config.store;
+    struct tni_sink_record record = {.epoch = sink->epoch,
+                                     .version = sink->version,
+                                     .positions_count = sink->parts_count,
+                                     .stage = sink->stage,
+                                     .cut = sink->cut,
+                                     .froms_count = sink->froms_count,
+                                     .froms = sink->froms};
+    struct tn_buf buf;
+    memcpy(record.log_id, sink->topic.log_id, sizeof record.log_id);
+    record.positions = tn_alloc_array(sink->parts_count + 1, sizeof *record.positions);
+    for (uint32_t p = 0; p < sink->parts_count; p++)
+        record.positions[p] = sink->parts[p].committed;
+    tn_buf_init(&buf, RECORD_BYTES_MAX);
+    tni_sink_record_print(&record, &buf);
+    enum tn_status st = store->put(store, sink->name, tn_buf_str(&buf), err);
+    tn_buf_release(&buf);
+    tn_free(record.positions);
+    return st;
+}
+
+static bool has_notices(const struct tni_sink *sink)
+{
+    const struct tn_sink_options *options = &sink->spec->options;
+    return options->notify_topic || options->notify_url ||
+           (options->errors == TN_SINK_ERRORS_LETTER && !options->object_key);
+}
+
+static bool is_cut_stored(const struct tni_sink *sink)
+{
+    return !sink->spec->options.object_key || has_notices(sink);
+}
+
+/* ---- 1: decide ---- */
+
+enum tn_status tni_sink_cut_begin(struct tni_sink *sink, struct tn_err *err)
+{
+    struct tn_arena *arena = &sink->cut_arena;
+    uint32_t count = 0;
+    tn_arena_reset(arena);
+    sink->cut = (struct tn_table_entry){.epoch = sink->epoch, .operation = TN_STR("APPEND")};
+    sink->cut.timestamp_ms = tn_wall_ms(sink->sinks->config.clock);
+    sink->cut.sink = tn_str_of(tn_arena_strdup(arena, sink->name));
+    sink->cut.commit_id = tn_str_of(
+        tn_arena_printf(arena, "%016" PRIx64 "%016" PRIx64, tn_random_next(), tn_random_next()));
+    sink->cut.ranges = TN_ARENA_ARRAY(arena, struct tn_table_range, sink->parts_count);
+    for (uint32_t p = 0; p < sink->parts_count; p++) {
+        if (!sink->is_cut[p])
+            continue;
+        struct tn_table_range *range = &sink->cut.ranges[count++];
+        range->source = tn_str_of(tn_arena_strdup(arena, sink->topic.name));
+        memcpy(range->log_id, sink->topic.log_id, sizeof range->log_id);
+        range->partition = (int32_t)p;
+        range->first = sink->parts[p].committed;
+        range->next = sink->parts[p].next;
+    }
+    sink->cut.ranges_count = count;
+    sink->froms = NULL;
+    sink->froms_count = 0;
+    TN_TRY(tni_sink_notice_begin(sink, err));
+    sink->stage = TNI_CUT_PLANNED;
+    tn_crash_point("sink-before-cut");
+    if (is_cut_stored(sink)) {
+        enum tn_status st = tni_sink_save(sink, err);
+        if (tn_failed(st)) {
+            sink->stage = TNI_CUT_NONE;
+            return st;
+        }
+    }
+    tn_crash_point("sink-after-cut");
+    return TN_OK;
+}
+
+/* ---- 2: upload ---- */
+
+struct upload {
+    struct tn_object_request request;
+    struct uploads *all;
+    uint32_t file;
+    char key[TN_OBJECT_KEY_MAX + 1];
+    bool is_busy, is_done;
+};
+
+struct uploads {
+    struct tni_sink *sink;
+    struct tni_sink_file **files;
+    uint32_t files_count, next;
+    struct upload *slots;
+    uint32_t slots_count, busy;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+};
+
+static enum tn_status file_key(const struct tni_sink *sink, const struct tni_sink_file *file,
+                               char key[TN_OBJECT_KEY_MAX + 1], struct tn_err *err)
+{
+    int len = snprintf(key, TN_OBJECT_KEY_MAX + 1, "%s%s%.*s", sink->root, sink->root[0] ? "/" : "",
+                       TN_STR_FMT(tn_buf_str(&file->path)));
+    if (len > TN_OBJECT_KEY_MAX)
+        return tn_err_set(err, TN_E_LIMIT, "the name of a file is longer than %d bytes: %.80s…",
+                          TN_OBJECT_KEY_MAX, key);
+    return TN_OK;
+}
+
+static void on_upload(struct tn_object_request *request)
+{
+    struct upload *upload = request->ctx;
+    struct uploads *all = upload->all;
+    pthread_mutex_lock(&all->lock);
+    upload->is_done = true;
+    pthread_cond_signal(&all->done);
+    pthread_mutex_unlock(&all->lock);
+}
+
+/* The name is taken: by our own earlier try, or by a file nobody refers to. */
+static enum tn_status settle_existing(struct tni_sink *sink, const char *key, struct tn_str body,
+                                      struct tn_err *err)
+{
+    struct tn_buf there;
+    int64_t timeout = sink->spec->options.timeout_ms;
+    tn_buf_init(&there, body.len + 1);
+    enum tn_status st = tn_object_get(sink->store, key, 0, -1, &there, timeout, err);
+    bool is_same = st == TN_OK && tn_str_eq(tn_buf_str(&there), body);
+    tn_buf_release(&there);
+    if (is_same)
+        return TN_OK;
+    if (tn_failed(st) && st != TN_E_LIMIT)
+        return st;
+    if (sink->spec->options.is_confluent) {
+        tn_err_set(err, TN_E_EXISTS, "'%s' exists with other contents", key);
+        tn_err_hint(err, "another connector writes there; choose another folder");
+        return TN_E_EXISTS;
+    }
+    tn_logf(TN_LOG_WARN, "sink", "replaces a file no entry names, sink=%s key=%s", sink->name, key);
+    return tn_object_put(sink->store, key, body, false, timeout, err);
+}
+
+static enum tn_status put_parts(struct tni_sink *sink, const char *key, struct tn_str body,
+                                const char *id, char (*etags)[TN_OBJECT_ETAG_MAX], int *ret_parts,
+                                struct tn_err *err)
+{
+    size_t size = sink->store->part_bytes;
+    int part = 0;
+    for (size_t at = 0; at < body.len; at += size) {
+        struct tn_str piece = {body.ptr + at, body.len - at < size ? body.len - at : size};
+        TN_TRY(tn_object_upload_part(sink->store, key, id, part + 1, piece, etags[part],
+                                     sink->spec->options.timeout_ms, err));
+        part++;
+    }
+    *ret_parts = part;
+    return TN_OK;
+}
+
+/* A large file, in parts. Begun again after any failure: parts nobody finishes are invisible. */
+static enum tn_status put_large(struct tni_sink *sink, const char *key, struct tn_str body,
+                                struct tn_err *err)
+{
+    char id[TN_OBJECT_UPLOAD_MAX];
+    struct tn_object_info info;
+    int64_t timeout = sink->spec->options.timeout_ms;
+    int parts = 0;
+    size_t count = body.len / sink->store->part_bytes + 1;
+    enum tn_status st = tn_object_head(sink->store, key, &info, timeout, err);
+    if (st == TN_OK)
+        return settle_existing(sink, key, body, err);
+    if (st != TN_NOT_FOUND)
+        return st;
+    TN_TRY(tn_object_upload_start(sink->store, key, id, timeout, err));
+    char(*etags)[TN_OBJECT_ETAG_MAX] = tn_alloc_array(count, sizeof *etags);
+    st = put_parts(sink, key, body, id, etags, &parts, err);
+    if (st == TN_OK)
+        st = tn_object_upload_finish(sink->store, key, id, (const char(*)[TN_OBJECT_ETAG_MAX])etags,
+                                     parts, timeout, err);
+    tn_free(etags);
+    if (st != TN_OK && st != TN_E_INDEFINITE)
+        (void)!tn_object_upload_abort(sink->store, key, id, timeout, NULL);
+    return st == TN_E_INDEFINITE ? TN_E_IO : st; /* the next try looks first */
+}
+
+static enum tn_status upload_ended(struct uploads *all, struct upload *upload, struct tn_err *err)
+{
+    struct tni_sink *sink = all->sink;
+    struct tn_object_request *request = &upload->request;
+    enum tn_status st = request->status;
+    if (st == TN_E_EXISTS)
+        st = settle_existing(sink, upload->key, request->body, err);
+    else if (st != TN_OK && err)
+        *err = request->err;
+    if (st == TN_E_INDEFINITE)
+        st = TN_E_IO;
+    if (st == TN_OK)
+        sink->is_uploaded[upload->file] = true;
+    return st;
+}
+
+static enum tn_status upload_submit(struct uploads *all, struct upload *upload, struct tn_err *err)
+{
+    struct tni_sink *sink = all->sink;
+    uint32_t at = all->next++;
+    struct tni_sink_file *file = all->files[at];
+    TN_TRY(file_key(sink, file, upload->key, err));
+    struct tn_str body = tn_buf_str(&file->out);
+    if (sink->store->part_bytes && body.len > sink->store->part_bytes) {
+        TN_TRY(put_large(sink, upload->key, body, err));
+        sink->is_uploaded[at] = true;
+        return TN_OK;
+    }
+    upload->request = (struct tn_object_request){.op = TN_OBJECT_PUT,
+                                                 .key = upload->key,
+                                                 .body = body,
+                                                 .is_if_absent = !sink->spec->options.object_key,
+                                                 .timeout_ms = sink->spec->options.timeout_ms,
+                                                 .done = on_upload,
+                                                 .ctx = upload};
+    upload->all = all;
+    upload->file = at;
+    upload->is_busy = true;
+    upload->is_done = false;
+    all->busy++;
+    sink->store->type->submit(sink->store, &upload->request);
+    return TN_OK;
+}
+
+static bool is_stopping(struct tni_sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    bool is_stopping = sink->is_stopping;
+    pthread_mutex_unlock(&sink->lock);
+    return is_stopping;
+}
+
+/* Takes what has ended; waits for something to end when nothing has. */
+static enum tn_status uploads_collect(struct uploads *all, struct tn_err *err)
+{
+    enum tn_status st = TN_OK;
+    bool is_any = false;
+    while (!is_any && all->busy) {
+        for (uint32_t i = 0; i < all->slots_count; i++) {
+            struct upload *upload = &all->slots[i];
+            pthread_mutex_lock(&all->lock);
+            bool is_done = upload->is_busy && upload->is_done;
+            pthread_mutex_unlock(&all->lock);
+            if (!is_done)
+                continue;
+            is_any = true;
+            upload->is_busy = false;
+            all->busy--;
+            enum tn_status ended = upload_ended(all, upload, st == TN_OK ? err : NULL);
+            if (st == TN_OK)
+                st = ended;
+        }
+        if (is_any)
+            break;
+        pthread_mutex_lock(&all->lock);
+        bool must_wait = true;
+        for (uint32_t i = 0; i < all->slots_count; i++)
+            must_wait &= !(all->slots[i].is_busy && all->slots[i].is_done);
+        if (must_wait)
+            pthread_cond_wait(&all->done, &all->lock);
+        pthread_mutex_unlock(&all->lock);
+    }
+    return st;
+}
+
+static enum tn_status uploads_run(struct uploads *all, struct tn_err *err)
+{
+    enum tn_status st = TN_OK;
+    while (st == TN_OK && (all->next < all->files_count || all->busy)) {
+        for (uint32_t i = 0; i < all->slots_count && st == TN_OK; i++) {
+            while (all->next < all->files_count && all->sink->is_uploaded[all->next])
+                all->next++;
+            if (all->slots[i].is_busy || all->next >= all->files_count)
+                continue;
+            if (is_stopping(all->sink))
+                st = tn_err_set(err, TN_E_CANCELLED, "stopped");
+            else
+                st = upload_submit(all, &all->slots[i], err);
+        }
+        if (st == TN_OK)
+            st = uploads_collect(all, err);
+    }
+    while (all->busy)
+        (void)!uploads_collect(all, NULL);
+    return st;
+}
+
+static uint32_t count_files(const struct tni_sink *sink)
+{
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < sink->parts_count; p++)
+        if (sink->is_cut[p])
+            count += sink->parts[p].files_count;
+    return count;
+}
+
+static enum tn_status upload_all(struct tni_sink *sink, struct tn_err *err)
+{
+    struct uploads all = {.sink = sink, .files_count = count_files(sink)};
+    uint32_t at = 0;
+    pthread_mutex_init(&all.lock, NULL);
+    pthread_cond_init(&all.done, NULL);
+    all.files = tn_alloc_array(all.files_count + 1, sizeof(struct tni_sink_file *));
+    for (uint32_t p = 0; p < sink->parts_count; p++)
+        for (uint32_t f = 0; sink->is_cut[p] && f < sink->parts[p].files_count; f++)
+            all.files[at++] = &sink->parts[p].files[f];
+    int parallel = sink->store->parallel < 1 ? 1 : sink->store->parallel;
+    all.slots_count = (uint32_t)(parallel > PARALLEL_MAX ? PARALLEL_MAX : parallel);
+    if (all.slots_count > all.files_count)
+        all.slots_count = all.files_count;
+    all.slots = tn_alloc_array(all.slots_count + 1, sizeof *all.slots);
+    int64_t began = tn_mono_ns(sink->sinks->config.clock);
+    enum tn_status st = uploads_run(&all, err);
+    if (sink->metrics.upload && st == TN_OK)
+        tn_metric_observe(sink->metrics.upload, tn_mono_ns(sink->sinks->config.clock) - began);
+    tn_free(all.slots);
+    tn_free(all.files);
+    pthread_cond_destroy(&all.done);
+    pthread_mutex_destroy(&all.lock);
+    return st;
+}
+
+/* ---- the cut's files as the log has them ---- */
+
+static void note_stats(const struct tni_sink *sink, const struct tni_sink_file *from,
+                       struct tn_table_file *file, struct tn_arena *arena)
+{
+    uint32_t count = sink->shape.columns_count > 64 ? 64 : sink->shape.columns_count;
+    if (!from->stats)
+        return;
+    file->stats = TN_ARENA_ARRAY(arena, struct tn_table_stat, count);
+    for (uint32_t c = 0; c < count; c++) {
+        const struct tni_sink_stat *stat = &from->stats[c];
+        if (!stat->has_value && stat->nulls != from->rows)
+            continue; /* a type without bounds */
+        struct tn_table_stat *to = &file->stats[file->stats_count++];
+        *to = (struct tn_table_stat){.column = sink->shape.columns->fields[c].name,
+                                     .nulls = stat->nulls};
+        if (!stat->has_value)
+            continue;
+        to->min = stat->min;
+        to->min.text = tn_arena_str(arena, stat->min.text);
+        if (stat->is_max_open)
+            continue;
+        to->max = stat->max;
+        to->max.text = tn_arena_str(arena, stat->max.text);
+    }
+}
+
+static void note_files(struct tni_sink *sink)
+{
+    struct tn_arena *arena = &sink->cut_arena;
+    int64_t now = sink->cut.timestamp_ms;
+    sink->cut.files = TN_ARENA_ARRAY(arena, struct tn_table_file, count_files(sink) + 1);
+    sink->cut.files_count = 0;
+    for (uint32_t p = 0; p < sink->parts_count; p++) {
+        const struct tni_sink_part *part = &sink->parts[p];
+        for (uint32_t f = 0; sink->is_cut[p] && f < part->files_count; f++) {
+            const struct tni_sink_file *from = &part->files[f];
+            struct tn_table_file *file = &sink->cut.files[sink->cut.files_count++];
+            *file = (struct tn_table_file){.path = tn_arena_str(arena, tn_buf_str(&from->path)),
+                                           .bytes = (int64_t)from->out.len,
+                                           .rows = from->rows,
+                                           .crc32 = from->crc32,
+                                           .modified_ms = now,
+                                           .source = sink->cut.ranges[0].source,
+                                           .partition = part->partition,
+                                           .first = from->first,
+                                           .next = from->next,
+                                           .is_errors = from->is_errors};
+            file->parts = TN_ARENA_ARRAY(arena, struct tn_table_part, from->parts_count + 1);
+            file->parts_count = from->parts_count;
+            for (uint32_t i = 0; i < from->parts_count; i++)
+                file->parts[i] = (struct tn_table_part){from->parts[i].column,
+                                                        tn_arena_str(arena, from->parts[i].value)};
+            note_stats(sink, from, file, arena);
+        }
+    }
+}
+
+static enum tn_status step_upload(struct tni_sink *sink, struct tn_err *err)
+{
+    if (!sink->is_uploaded) {
+        for (uint32_t p = 0; p < sink->parts_count; p++)
+            if (sink->is_cut[p])
+                tni_encoder_finish(&sink->encoder, &sink->parts[p]);
+        sink->is_uploaded = tn_alloc_array(count_files(sink) + 1, sizeof *sink->is_uploaded);
+    }
+    TN_TRY(upload_all(sink, err));
+    tn_crash_point("sink-after-upload");
+    note_files(sink);
+    tn_free(sink->is_uploaded);
+    sink->is_uploaded = NULL;
+    sink->stage = TNI_CUT_UPLOADED;
+    return is_cut_stored(sink) ? tni_sink_save(sink, err) : TN_OK;
+}
+
+/* ---- 3: the entry ---- */
+
+const struct tn_table_meta *tni_sink_meta(struct tni_sink *sink, struct tn_arena *arena)
+{
+    static const char *const packs[] = {"none", "gzip", "zstd"};
+    static const char *const layouts[] = {"change", "value", "raw"};
+    struct tn_sink_spec *spec = sink->spec;
+    struct tn_table_meta *meta = TN_ARENA_NEW(arena, struct tn_table_meta);
+    uint32_t folders, keys = spec->decl.is_table ? spec->decl.keys_count : 0;
+    const struct tn_schema *schema = tn_sink_schema(spec, &folders);
+    meta->format = TN_STR("json");
+    meta->compression = tn_str_of(packs[spec->options.pack]);
+    meta->layout = tn_str_of(layouts[spec->options.layout]);
+    meta->columns_count = schema->fields_count;
+    meta->columns = TN_ARENA_ARRAY(arena, struct tn_table_column, schema->fields_count + 1);
+    for (uint32_t i = 0; i < schema->fields_count; i++) {
+        struct tn_buf buf;
+        tn_buf_init(&buf, 1 << 20);
+        tn_type_print_ksql(schema->fields[i].type, &buf);
+        meta->columns[i].name = schema->fields[i].name;
+        meta->columns[i].type = tn_arena_str(arena, tn_buf_str(&buf));
+        tn_buf_release(&buf);
+    }
+    meta->partitions = TN_ARENA_ARRAY(arena, struct tn_str, folders + 1);
+    for (uint32_t i = 0; i < folders; i++)
+        meta->partitions[i] = schema->fields[schema->fields_count - folders + i].name;
+    meta->partitions_count = folders;
+    if (spec->options.layout != TN_SINK_CHANGE)
+        return meta;
+    meta->keys = TN_ARENA_ARRAY(arena, struct tn_str, keys + 3);
+    for (; meta->keys_count < keys; meta->keys_count++)
+        meta->keys[meta->keys_count] = spec->decl.schema->fields[meta->keys_count].name;
+    if (spec->decl.window != TN_WINDOW_NONE) {
+        meta->keys[meta->keys_count++] = TN_STR("windowstart");
+        meta->keys[meta->keys_count++] = TN_STR("windowend");
+    }
+    return meta;
+}
+
+static enum tn_status step_commit(struct tni_sink *sink, struct tn_err *err)
+{
+    struct tn_str root = tn_str_of(sink->root);
+    while (sink->stage == TNI_CUT_UPLOADED) {
+        sink->cut.version = sink->version;
+        sink->cut.meta = sink->meta_version < 0 ? tni_sink_meta(sink, &sink->cut_arena) : NULL;
+        tn_crash_point("sink-before-complete");
+        enum tn_status st = tn_table_log_append(sink->store, root, &sink->cut, LOG_TIMEOUT_MS, err);
+        tn_crash_point("sink-after-complete");
+        if (st == TN_OK) {
+            if (sink->cut.meta)
+                sink->meta_version = sink->cut.version;
+            return tni_sink_apply(sink, &sink->cut, err);
+        }
+        if (st != TN_E_EXISTS && st != TN_E_INDEFINITE)
+            return st;
+        /* Somebody has this version: perhaps we ourselves. Never go on before that is known. */
+        struct tn_table_entry there;
+        st = tn_table_log_get(sink->store, root, sink->version, &sink->cut_arena, &there,
+                              LOG_TIMEOUT_MS, err);
+        if (st == TN_NOT_FOUND)
+            return tn_err_set(err, TN_E_IO, "the outcome of entry %" PRId64 " is not known yet",
+                              sink->version);
+        TN_TRY(st);
+        TN_TRY(tni_sink_apply(sink, &there, err));
+    }
+    return TN_OK;
+}
+
+/* ---- 4: done ---- */
+
+static void count_cut(struct tni_sink *sink)
+{
+    int64_t rows = 0, bytes = 0;
+    for (uint32_t i = 0; i < sink->cut.files_count; i++) {
+        rows += sink->cut.files[i].is_errors ? 0 : sink->cut.files[i].rows;
+        bytes += sink->cut.files[i].bytes;
+    }
+    pthread_mutex_lock(&sink->lock);
+    sink->counts.rows += rows;
+    sink->counts.bytes += bytes;
+    sink->counts.files += sink->cut.files_count;
+    sink->counts.cuts++;
+    sink->counts.committed_ms = sink->cut.timestamp_ms;
+    pthread_mutex_unlock(&sink->lock);
+    tn_metric_add(sink->metrics.rows, rows);
+    tn_metric_add(sink->metrics.bytes, bytes);
+    tn_metric_add(sink->metrics.files, sink->cut.files_count);
+    tn_metric_add(sink->metrics.cuts, 1);
+}
+
+static enum tn_status step_done(struct tni_sink *sink, struct tn_err *err)
+{
+    struct tn_log *log = sink->sinks->config.log;
+    if (has_notices(sink))
+        TN_TRY(tni_sink_notice_run(sink, err));
+    tn_crash_point("sink-before-record");
+    sink->stage = TNI_CUT_NONE;
+    enum tn_status st = tni_sink_save(sink, err);
+    if (tn_failed(st)) {
+        sink->stage = TNI_CUT_COMMITTED;
+        return st;
+    }
+    tn_crash_point("sink-after-record");
+    count_cut(sink);
+    for (uint32_t p = 0; p < sink->parts_count; p++) {
+        if (!sink->is_cut[p])
+            continue;
+        tni_sink_part_clear(&sink->parts[p]);
+        sink->is_cut[p] = false;
+        if (log->type->hold)
+            log->type->hold(log, &sink->topic, (int32_t)p, sink->name, sink->parts[p].committed);
+    }
+    return TN_OK;
+}
+
+enum tn_status tni_sink_cut_step(struct tni_sink *sink, struct tn_err *err)
+{
+    if (sink->stage == TNI_CUT_PLANNED)
+        TN_TRY(step_upload(sink, err));
+    if (sink->stage == TNI_CUT_UPLOADED)
+        TN_TRY(step_commit(sink, err));
+    return sink->stage == TNI_CUT_COMMITTED ? step_done(sink, err) : TN_OK;
+}
