@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "connectors/formats.h"
+#include "connectors/sink.h"
 #include "connectors/http_server.h"
 #include "connectors/object_url.h"
 #include "connectors/producer.h"
@@ -31,6 +32,7 @@
 #include "store/catalog_store.h"
 #include "store/db.h"
 #include "store/log.h"
+#include "store/sink_store.h"
 #include "store/state.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
@@ -191,6 +193,8 @@ struct server {
     struct tn_state *state;
     struct tn_catalog_store *catalog_store;
     struct tn_engine *engine;
+    struct tn_sink_store *sink_store;
+    struct tn_sinks *sinks;
     struct tn_db *db;
     struct tn_http_server *http;
     struct tn_http_sql *http_sql;
@@ -263,6 +267,7 @@ static enum tn_status open_db(struct server *server, struct tn_err *err)
         .cache_bytes = set->sql_cache_bytes,
         .stores = server->stores,
         .lake_dir = server->lake_dir,
+        .sinks = server->sinks,
         .threads_count = (int)set->sql_threads,
         .default_partitions = (int)set->partitions,
         .is_latest = strcmp(set->offset_reset, "latest") == 0,
@@ -290,6 +295,28 @@ static enum tn_status find_lake(struct server *server, const char *state, struct
     return TN_OK;
 }
 
+static enum tn_status open_lake(void *ctx, const char *location, struct tn_object_store **ret_store,
+                                char ret_root[TN_OBJECT_KEY_MAX + 1], struct tn_err *err)
+{
+    struct server *server = ctx;
+    ret_root[0] = 0; /* the location is the table */
+    return tn_object_store_open(server->stores, location, NULL, ret_store, err);
+}
+
+static enum tn_status open_sinks(struct server *server, struct tn_err *err)
+{
+    TN_TRY(tn_rocks_sinks_open(server->store, &server->sink_store, err));
+    struct tn_sinks_config config = {.log = server->log,
+                                     .store = server->sink_store,
+                                     .clock = &system_clock,
+                                     .metrics = server->metrics,
+                                     .formats = tn_formats_builtin(),
+                                     .application_id = server->settings.application_id,
+                                     .store_open = open_lake,
+                                     .store_ctx = server};
+    return tn_sinks_open(&config, &server->sinks, err);
+}
+
 /* State folder, log, state, engine, catalog; queries of earlier runs start to restore. */
 static enum tn_status server_open(struct server *server, const char *state, struct tn_err *err)
 {
@@ -304,8 +331,11 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     TN_TRY(tn_rocks_state_open(server->store, &server->state, err));
     TN_TRY(tn_rocks_catalog_open(server->store, &server->catalog_store, err));
     TN_TRY(open_engine(server, err));
+    TN_TRY(open_sinks(server, err));
     TN_TRY(open_db(server, err));
-    return tn_engine_start(server->engine, err);
+    TN_TRY(tn_engine_start(server->engine, err));
+    tn_sinks_start(server->sinks);
+    return TN_OK;
 }
 
 static enum tn_status server_listen(struct server *server, const char *listen, struct tn_err *err)
@@ -366,7 +396,9 @@ static void server_close(struct server *server)
     tn_http_sql_close(server->http_sql);
     tn_http_close(server->http);
     tn_db_close(server->db);
+    tn_sinks_close(server->sinks);
     tn_engine_close(server->engine);
+    tn_rocks_sinks_close(server->sink_store);
     if (server->catalog_store)
         tn_rocks_catalog_close(server->catalog_store);
     if (server->state)

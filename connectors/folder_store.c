@@ -532,10 +532,25 @@ static const struct tn_object_store_type folder_type = {
     .close = folder_close,
 };
 
+/* The folder and those above it. */
+static bool make_folders(const char *path)
+{
+    char *copy = tn_strdup(path);
+    bool is_ok = true;
+    for (char *at = strchr(copy + 1, '/'); at && is_ok; at = strchr(at + 1, '/')) {
+        *at = 0;
+        is_ok = mkdir(copy, 0777) == 0 || errno == EEXIST;
+        *at = '/';
+    }
+    is_ok = is_ok && (mkdir(copy, 0777) == 0 || errno == EEXIST);
+    tn_free(copy);
+    return is_ok;
+}
+
 enum tn_status tn_folder_store_open(const char *path, struct tn_object_store **ret_store,
                                     struct tn_err *err)
 {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+    if (!*path || !make_folders(path))
         return tn_err_set(err, TN_E_IO, "cannot make the folder '%s': %s", path, strerror(errno));
     int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)

@@ -44,9 +44,12 @@ struct tn_sink_spec {
     struct tn_topic_decl decl;
     struct tn_sink_options options; /* checked */
     bool is_paused;
+    struct tn_sink_spec *base; /* the one it was derived from, whose strings it uses; NULL */
 };
 
 struct tn_sink_spec *tn_sink_spec_new(void); /* refs = 1 */
+/* A copy that may be changed until it is shared (ALTER, PAUSE). */
+struct tn_sink_spec *tn_sink_spec_derive(struct tn_sink_spec *base);
 struct tn_sink_spec *tn_sink_spec_ref(struct tn_sink_spec *spec);
 void tn_sink_spec_unref(struct tn_sink_spec *spec); /* NULL is a no-op */
 /* Can it be written so? Layout against format, columns of partition.by, the template. */

@@ -220,6 +220,8 @@ static void make_folder(struct run *run, uint32_t row, struct tn_buf *buf)
         tn_buf_add_byte(buf, '=');
         if (item->kind == TNI_FOLDER_TIME)
             time_text(item->pattern, run->times_us[row], buf);
+        else if (item->kind == TNI_FOLDER_PARTITION)
+            tn_buf_printf(buf, "%d", run->part->partition);
         else
             tni_sink_escape(cell_text(column_of(run, item->column), row, &run->encoder->rows), buf);
     }
@@ -238,6 +240,8 @@ static void make_parts(struct run *run, uint32_t row, struct tni_sink_file *file
         struct tn_str text = TN_STR("");
         if (item->kind == TNI_FOLDER_TIME)
             time_text(item->pattern, run->times_us[row], &file->part_text);
+        else if (item->kind == TNI_FOLDER_PARTITION)
+            tn_buf_printf(&file->part_text, "%d", run->part->partition);
         else
             text = cell_text(column_of(run, item->column), row, &run->encoder->rows);
         tn_buf_add_str(&file->part_text, text);
@@ -274,7 +278,7 @@ static struct tni_sink_file *file_of(struct run *run, uint32_t row)
         step = tn_floor_div(run->times_us[row], shape->folder_step_us);
     bool is_time_only = true;
     for (uint32_t i = 0; i < shape->folders_count; i++)
-        is_time_only &= shape->folders[i].kind == TNI_FOLDER_TIME;
+        is_time_only &= shape->folders[i].kind != TNI_FOLDER_COLUMN;
     if (run->file && (is_flat || (is_time_only && step == run->step)))
         return run->file;
     make_folder(run, row, &encoder->folder);

@@ -15,7 +15,7 @@
 
 /* ---- sink_shape.c: what a spec means: columns, folders, names ---- */
 
-enum tni_folder_kind { TNI_FOLDER_COLUMN, TNI_FOLDER_TIME };
+enum tni_folder_kind { TNI_FOLDER_COLUMN, TNI_FOLDER_TIME, TNI_FOLDER_PARTITION };
 
 struct tni_folder_item {
     enum tni_folder_kind kind;

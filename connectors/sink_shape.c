@@ -27,10 +27,26 @@ struct tn_sink_spec *tn_sink_spec_ref(struct tn_sink_spec *spec)
     return spec;
 }
 
+struct tn_sink_spec *tn_sink_spec_derive(struct tn_sink_spec *base)
+{
+    struct tn_sink_spec *spec = tn_alloc(sizeof *spec);
+    *spec = (struct tn_sink_spec){.name = base->name,
+                                  .table = base->table,
+                                  .location = base->location,
+                                  .decl = base->decl,
+                                  .options = base->options,
+                                  .is_paused = base->is_paused,
+                                  .base = tn_sink_spec_ref(base)};
+    atomic_init(&spec->refs, 1);
+    tn_arena_init(&spec->arena, 0);
+    return spec;
+}
+
 void tn_sink_spec_unref(struct tn_sink_spec *spec)
 {
     if (!spec || atomic_fetch_sub(&spec->refs, 1) > 1)
         return;
+    tn_sink_spec_unref(spec->base);
     tn_arena_release(&spec->arena);
     tn_free(spec);
 }
@@ -156,6 +172,9 @@ static enum tn_status make_folders(const struct tn_sink_spec *spec, struct tn_ar
             TN_TRY(add_folder(spec, word, arena, shape, err));
         at += len + (at[len] == ',');
     }
+    if (spec->options.is_confluent && !shape->folders_count)
+        shape->folders[shape->folders_count++] =
+            (struct tni_folder_item){TNI_FOLDER_PARTITION, TN_STR("partition"), -1, NULL};
     for (uint32_t i = 0; i < shape->folders_count; i++)
         for (uint32_t k = 0; k < i; k++)
             if (tn_str_eq_nocase(shape->folders[i].name, shape->folders[k].name))
@@ -313,6 +332,8 @@ const struct tn_schema *tn_sink_schema(struct tn_sink_spec *spec, uint32_t *ret_
         const struct tn_type *type = tn_type_of(TN_K_VARCHAR);
         if (item->kind == TNI_FOLDER_COLUMN)
             type = spec->decl.schema->fields[item->column].type;
+        else if (item->kind == TNI_FOLDER_PARTITION)
+            type = tn_type_of(TN_K_INTEGER);
         fields[count++] = (struct tn_field){item->name, type};
         ++*ret_folders;
     }

@@ -254,9 +254,6 @@ enum tn_status tni_refuse_later(const struct tn_ast_stmt *stmt, struct tn_err *e
         return TN_E_UNSUPPORTED;
     }
     switch (stmt->kind) {
-    case TN_AS_CREATE_SINK:
-        return tni_not_supported(err, stmt->line, stmt->col,
-                                 "CREATE SINK is not supported yet: zones come with object stores");
     case TN_AS_CREATE_JOB:
         return tni_not_supported(err, stmt->line, stmt->col, "CREATE JOB is not supported yet");
     case TN_AS_CREATE_CONNECTOR:

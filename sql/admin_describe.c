@@ -387,8 +387,14 @@ enum tn_status tni_admin_describe_function(struct tni_admin *admin, struct tn_er
 enum tn_status tni_admin_describe(struct tni_admin *admin, struct tn_err *err)
 {
     const struct tn_ast_show *ast = admin->stmt->show;
+    const struct tn_catalog_sink *sink = NULL;
     switch (ast->what) {
     case TN_AH_OBJECT:
+        if (ast->name->parts_count == 1)
+            sink = tn_catalog_sink(admin->catalog, tn_ast_last(ast->name).text);
+        if (sink && !tn_catalog_find(admin->catalog, tn_str_of(admin->session->schema),
+                                     tn_ast_last(ast->name).text))
+            return tni_admin_describe_sink(admin, sink, err);
         if (ast->is_extended)
             return describe_extended(admin, ast->name, err);
         return tni_admin_columns(admin, ast->name, (struct tn_str){0}, (struct tn_str){0}, err);

@@ -46,6 +46,10 @@ struct tni_admin {
     struct tn_rows *rows;
 };
 
+/* sink_show.c: SHOW SINKS; DESCRIBE of a sink. */
+enum tn_status tni_admin_show_sinks(struct tni_admin *admin, struct tn_err *err);
+enum tn_status tni_admin_describe_sink(struct tni_admin *admin, const struct tn_catalog_sink *sink,
+                                       struct tn_err *err);
 /* admin_show.c */
 enum tn_status tni_admin_show(struct tni_admin *admin, struct tn_err *err);
 /* admin_describe.c */

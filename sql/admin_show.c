@@ -336,6 +336,7 @@ enum tn_status tni_admin_show(struct tni_admin *admin, struct tn_err *err)
     case TN_AH_CREATE_VIEW: return show_create(&show);
     case TN_AH_STREAMS: return list_sources(&show);
     case TN_AH_QUERIES: return list_queries(&show);
+    case TN_AH_SINKS: return tni_admin_show_sinks(admin, err);
     case TN_AH_TOPICS:
     case TN_AH_ALL_TOPICS: return list_topics(&show);
     case TN_AH_TYPES: return list_types(&show);

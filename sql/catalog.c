@@ -1,11 +1,12 @@
 /* Catalog snapshots. Contract: sql/catalog.h, sql/catalog_int.h.
  *
- * A snapshot is four sorted arrays of references to immutable entries, so that a new version costs
+ * A snapshot is five sorted arrays of references to immutable entries, so that a new version costs
  * one array copy and readers never lock. Objects and schemas are ordered by name without case
  * (exact spelling breaks ties under identifiers=ksql), queries by creation.
  */
 #include "sql/catalog_int.h"
 
+#include "connectors/sink.h"
 #include "stream/base/mem.h"
 
 struct entries {
@@ -18,7 +19,7 @@ struct tn_catalog {
     int64_t version;
     bool is_exact;
     uint32_t next_store;
-    struct entries objects, queries, types, schemas;
+    struct entries objects, queries, types, schemas, sinks;
 };
 
 struct tni_entry *tni_cat_entry_new(enum tni_entry_kind kind)
@@ -36,6 +37,8 @@ void tni_cat_entry_unref(struct tni_entry *entry)
         return;
     if (entry->kind == TNI_ENTRY_QUERY)
         tn_plan_unref(entry->query.plan);
+    if (entry->kind == TNI_ENTRY_SINK)
+        tn_sink_spec_unref(entry->sink.spec);
     tn_arena_release(&entry->arena);
     tn_free(entry);
 }
@@ -92,7 +95,9 @@ static bool entries_find_object(const struct tn_catalog *catalog, struct tn_str 
 
 static const char *entry_name(const struct tni_entry *entry)
 {
-    return entry->kind == TNI_ENTRY_QUERY ? entry->query.id : entry->name;
+    return entry->kind == TNI_ENTRY_QUERY  ? entry->query.id
+           : entry->kind == TNI_ENTRY_SINK ? entry->sink.name
+                                           : entry->name;
 }
 
 static bool entries_find_name(const struct entries *entries, bool is_exact, struct tn_str name,
@@ -151,6 +156,7 @@ static struct entries *entries_of(struct tn_catalog *catalog, enum tni_entry_kin
     case TNI_ENTRY_OBJECT: return &catalog->objects;
     case TNI_ENTRY_QUERY: return &catalog->queries;
     case TNI_ENTRY_TYPE: return &catalog->types;
+    case TNI_ENTRY_SINK: return &catalog->sinks;
     default: return &catalog->schemas;
     }
 }
@@ -210,6 +216,7 @@ struct tn_catalog *tni_catalog_clone(const struct tn_catalog *from)
     entries_copy(&catalog->queries, &from->queries);
     entries_copy(&catalog->types, &from->types);
     entries_copy(&catalog->schemas, &from->schemas);
+    entries_copy(&catalog->sinks, &from->sinks);
     return catalog;
 }
 
@@ -228,6 +235,7 @@ void tn_catalog_unref(const struct tn_catalog *catalog)
     entries_release(&mine->queries);
     entries_release(&mine->types);
     entries_release(&mine->schemas);
+    entries_release(&mine->sinks);
     tn_free(mine);
 }
 
@@ -251,6 +259,13 @@ void tni_catalog_drop_type(struct tn_catalog *catalog, struct tn_str name)
     size_t at;
     if (entries_find_name(&catalog->types, catalog->is_exact, name, &at))
         entries_remove(&catalog->types, at);
+}
+
+void tni_catalog_drop_sink(struct tn_catalog *catalog, struct tn_str name)
+{
+    size_t at;
+    if (entries_find_name(&catalog->sinks, false, name, &at))
+        entries_remove(&catalog->sinks, at);
 }
 
 void tni_catalog_drop_schema(struct tn_catalog *catalog, struct tn_str name)
@@ -366,6 +381,19 @@ const struct tn_catalog_query *tn_catalog_query(const struct tn_catalog *catalog
     if (!entries_find_name(&catalog->queries, false, id, &at))
         return NULL;
     return &catalog->queries.items[at]->query;
+}
+
+const struct tn_catalog_sink *tn_catalog_sink(const struct tn_catalog *catalog, struct tn_str name)
+{
+    size_t at;
+    if (!entries_find_name(&catalog->sinks, false, name, &at))
+        return NULL;
+    return &catalog->sinks.items[at]->sink;
+}
+
+const struct tn_catalog_sink *tn_catalog_sink_at(const struct tn_catalog *catalog, size_t i)
+{
+    return i < catalog->sinks.count ? &catalog->sinks.items[i]->sink : NULL;
 }
 
 const struct tn_catalog_query *tni_catalog_query_at(const struct tn_catalog *catalog, size_t i)

@@ -102,6 +102,20 @@ void tn_catalog_each_schema(const struct tn_catalog *catalog,
 bool tn_catalog_is_exact(const struct tn_catalog *catalog);
 bool tn_catalog_name_eq(const struct tn_catalog *catalog, struct tn_str a, struct tn_str b);
 
+/* One sink (sql/sink_ddl.c): what CREATE SINK made of its statement. */
+struct tn_sink_spec; /* connectors/sink.h */
+struct tn_catalog_sink {
+    const char *name;                     /* declared spelling; compares without case */
+    const char *statement;                /* text as given */
+    const char *source;                   /* stream or table of schema "default" */
+    const char *table_schema, *table_name; /* zone table it writes */
+    struct tn_sink_spec *spec;            /* borrowed from the snapshot */
+    int64_t created_ms;
+};
+const struct tn_catalog_sink *tn_catalog_sink(const struct tn_catalog *catalog, struct tn_str name);
+/* In order of creation; NULL past the end. */
+const struct tn_catalog_sink *tn_catalog_sink_at(const struct tn_catalog *catalog, size_t i);
+
 const struct tn_catalog *tn_catalog_ref(const struct tn_catalog *catalog);
 void tn_catalog_unref(const struct tn_catalog *catalog); /* NULL is a no-op */
 

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include "sql/catalog.h"
 
-enum tni_entry_kind { TNI_ENTRY_OBJECT, TNI_ENTRY_QUERY, TNI_ENTRY_TYPE, TNI_ENTRY_SCHEMA };
+enum tni_entry_kind { TNI_ENTRY_OBJECT, TNI_ENTRY_QUERY, TNI_ENTRY_TYPE, TNI_ENTRY_SCHEMA, TNI_ENTRY_SINK };
 
 struct tni_entry {
     enum tni_entry_kind kind;
@@ -19,6 +19,7 @@ struct tni_entry {
     struct tn_arena arena;
     struct tn_object object;       /* OBJECT */
     struct tn_catalog_query query; /* QUERY; query.plan is a reference owned by the entry */
+    struct tn_catalog_sink sink;   /* SINK; sink.spec is a reference owned by the entry */
     const char *name;              /* TYPE, SCHEMA */
     const char *location;          /* SCHEMA: URL, may be NULL */
     const struct tn_type *type;    /* TYPE */
@@ -37,6 +38,7 @@ void tni_catalog_put(struct tn_catalog *catalog, struct tni_entry *entry);
 void tni_catalog_drop_object(struct tn_catalog *catalog, struct tn_str schema_name,
                              struct tn_str name);
 void tni_catalog_drop_query(struct tn_catalog *catalog, struct tn_str id);
+void tni_catalog_drop_sink(struct tn_catalog *catalog, struct tn_str name);
 void tni_catalog_drop_type(struct tn_catalog *catalog, struct tn_str name);
 void tni_catalog_drop_schema(struct tn_catalog *catalog, struct tn_str name);
 /* Wanted state: a catalog of its own whose next version follows `version`. */

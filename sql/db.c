@@ -85,7 +85,7 @@ static enum tn_status start_queries(struct tn_db *db, struct tn_err *err)
     for (size_t i = 0;; i++) {
         const struct tn_catalog_query *query = tni_catalog_query_at(db->catalog, i);
         if (!query)
-            return TN_OK;
+            return tni_sinks_start(db, err);
         TN_TRY(tni_plan_topics(query->plan, db->config.log, 0, -1, err));
         if (!engine)
             continue;
@@ -177,6 +177,7 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                                      .application_id = db->config.application_id,
                                      .pool = db->pool,
                                      .zones = db->zones,
+                                     .sinks = db->config.sinks,
                                      .budget = budget,
                                      .arena = arena,
                                      .options = db->config.options,

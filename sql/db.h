@@ -16,6 +16,7 @@ struct tn_db;
 struct tni_option_set;   /* sql/exec.h */
 struct tni_query_list;   /* the same */
 struct tn_object_stores; /* connectors/object_url.h */
+struct tn_sinks;         /* connectors/sink.h */
 
 struct tn_db_config {
     const char *application_id;
@@ -32,6 +33,7 @@ struct tn_db_config {
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */
     struct tn_object_stores *stores;            /* of zone tables; NULL: none can be read */
+    struct tn_sinks *sinks;                /* NULL: sinks are declared but do not run */
     const char *lake_dir;                 /* folder of zones without location; NULL or "" = none */
     const struct tni_option_set *options; /* system.options, SHOW PROPERTIES; may be NULL */
     size_t options_count;

@@ -177,6 +177,13 @@ static bool type_same(const struct apply *apply, struct tn_str name)
 static bool create_same(const struct apply *apply, const struct tn_ast_stmt *stmt,
                         const struct tn_session *session, bool *ret_exists)
 {
+    if (stmt->kind == TN_AS_CREATE_SINK) {
+        struct tn_str sink = tn_ast_last(stmt->sink->name).text;
+        const struct tn_catalog_sink *actual = tn_catalog_sink(apply->db->catalog, sink);
+        const struct tn_catalog_sink *wanted = tn_catalog_sink(apply->wanted, sink);
+        *ret_exists = actual != NULL;
+        return actual && wanted && tni_sink_same(actual, wanted);
+    }
     const struct tn_ast_name *name = stmt->create->name;
     struct tn_str last = tn_ast_last(name).text;
     struct tn_str schema_name = name->parts_count > 1 ? name->parts[name->parts_count - 2].text
@@ -229,6 +236,11 @@ static enum tn_status choose_steps(struct apply *apply)
             is_needed = !search.is_same;
         } else if (stmt->kind == TN_AS_DROP) {
             is_needed = false; /* of something the script itself made */
+        } else if (stmt->kind == TN_AS_ALTER && stmt->alter->object == TN_AOB_SINK) {
+            struct tn_str name = tn_ast_last(stmt->alter->name).text;
+            const struct tn_catalog_sink *actual = tn_catalog_sink(apply->db->catalog, name);
+            const struct tn_catalog_sink *wanted = tn_catalog_sink(apply->wanted, name);
+            is_needed = !actual || !wanted || !tni_sink_same(actual, wanted);
         } else if (stmt->kind == TN_AS_ALTER) {
             struct tn_str name = tn_ast_last(stmt->alter->name).text;
             const struct tn_object *actual =
@@ -256,6 +268,8 @@ struct absent {
     size_t count;
     const struct tn_catalog_query *queries[TNI_EFFECTS_MAX];
     size_t queries_count;
+    const char *sinks[TNI_EFFECTS_MAX];
+    size_t sinks_count;
 };
 
 static bool absent_object(void *ctx, const struct tn_object *object)
@@ -278,6 +292,16 @@ static bool absent_query(void *ctx, const struct tn_catalog_query *query)
     return true;
 }
 
+static void absent_sinks(struct absent *absent)
+{
+    const struct tn_catalog_sink *sink;
+    for (size_t i = 0; (sink = tn_catalog_sink_at(absent->apply->db->catalog, i)); i++)
+        if (absent->sinks_count < TNI_EFFECTS_MAX &&
+            !tn_catalog_sink(absent->apply->wanted, tn_str_of(sink->name)))
+            absent->sinks[absent->sinks_count++] =
+                tn_arena_strdup(&absent->apply->arena, sink->name);
+}
+
 static const char *kind_word(const struct tn_object *object)
 {
     return object->kind == TN_OBJ_STREAM ? "STREAM"
@@ -294,6 +318,9 @@ static void warn_absent(struct apply *apply, const struct absent *absent)
     for (size_t i = 0; i < absent->queries_count; i++)
         tn_buf_printf(apply->warnings, "query %s is not in the file and keeps running\n",
                       absent->queries[i]->id);
+    for (size_t i = 0; i < absent->sinks_count; i++)
+        tn_buf_printf(apply->warnings, "SINK %s is not in the file and keeps running\n",
+                      absent->sinks[i]);
 }
 
 /* ---- run ---- */
@@ -310,8 +337,13 @@ static enum tn_status try_steps(struct apply *apply, struct tn_err *err)
                                 &change, err));
         change.topics = apply->topics;
         if (step->is_replace) {
-            step->stmt->create->is_or_replace = true;
-            step->stmt->create->is_if_not_exists = false;
+            if (step->stmt->kind == TN_AS_CREATE_SINK) {
+                step->stmt->sink->is_or_replace = true;
+                step->stmt->sink->is_if_not_exists = false;
+            } else {
+                step->stmt->create->is_or_replace = true;
+                step->stmt->create->is_if_not_exists = false;
+            }
         }
         enum tn_status st =
             at_statement(tni_change_apply(&change, step->stmt, err), step->stmt, err);
@@ -365,6 +397,11 @@ static enum tn_status prune_queries(struct apply *apply, const struct absent *ab
         TN_TRY(run_text(apply, tn_arena_printf(&apply->arena, "TERMINATE \"%s\"", id), err));
         tn_buf_printf(apply->warnings, "query %s is not in the file and was terminated\n", id);
     }
+    for (size_t i = 0; i < absent->sinks_count; i++) {
+        const char *name = absent->sinks[i];
+        TN_TRY(run_text(apply, tn_arena_printf(&apply->arena, "DROP SINK \"%s\"", name), err));
+        tn_buf_printf(apply->warnings, "SINK %s is not in the file and was dropped\n", name);
+    }
     return TN_OK;
 }
 
@@ -409,6 +446,7 @@ static enum tn_status apply_all(struct apply *apply, bool is_prune, struct tn_er
     absent->apply = apply;
     tn_catalog_each(apply->db->catalog, absent_object, absent);
     tn_catalog_each_query(apply->db->catalog, absent_query, absent);
+    absent_sinks(absent);
     for (size_t i = 0; i < apply->steps_count; i++)
         TN_TRY(run_step(apply, &apply->steps[i], err));
     if (is_prune)

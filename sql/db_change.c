@@ -1,6 +1,8 @@
 /* Changes of the catalog: collected, made durable, told to the engine. Contract: sql/db_int.h. */
 #include "sql/db_int.h"
 
+#include "connectors/sink.h"
+
 #include "sql/parse.h"
 
 enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
@@ -135,6 +137,13 @@ static enum tn_status effect_after(struct tn_db *db, const struct tni_effect *ef
     struct tn_engine *engine = db->config.engine;
     if (effect->kind == TNI_EFFECT_TOPIC_DELETE)
         return db->config.log->type->topic_delete(db->config.log, effect->topic, err);
+    if (effect->kind == TNI_EFFECT_SINK_PUT)
+        return db->config.sinks ? tn_sinks_put(db->config.sinks, effect->sink, err) : TN_OK;
+    if (effect->kind == TNI_EFFECT_SINK_DROP) {
+        if (db->config.sinks)
+            tn_sinks_drop(db->config.sinks, effect->query_id);
+        return TN_OK;
+    }
     if (!engine) /* tests of the catalog alone */
         return TN_OK;
     switch (effect->kind) {
@@ -213,6 +222,7 @@ bool tni_is_ddl(const struct tn_ast_stmt *stmt)
     case TN_AS_CREATE_VIEW:
     case TN_AS_CREATE_SCHEMA:
     case TN_AS_CREATE_TYPE:
+    case TN_AS_CREATE_SINK:
     case TN_AS_DROP:
     case TN_AS_ALTER:
     case TN_AS_PAUSE:
@@ -240,6 +250,7 @@ enum tn_status tni_change_apply(struct tni_change *change, const struct tn_ast_s
     case TN_AS_CREATE_VIEW:
     case TN_AS_CREATE_SCHEMA:
     case TN_AS_CREATE_TYPE: return tni_apply_create_as(change, stmt, err);
+    case TN_AS_CREATE_SINK: return tni_apply_create_sink(change, stmt, err);
     case TN_AS_INSERT: return tni_apply_insert_select(change, stmt, err);
     case TN_AS_DROP: return tni_apply_drop(change, stmt->drop, err);
     case TN_AS_ALTER: return tni_apply_alter(change, stmt->alter, err);

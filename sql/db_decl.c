@@ -15,8 +15,8 @@
 
 /* ---- WITH ---- */
 
-static enum tn_status prop_text(struct tni_change *change, const struct tn_ast_prop *prop,
-                                struct tn_str *ret_text, struct tn_err *err)
+enum tn_status tni_prop_text(struct tni_change *change, const struct tn_ast_prop *prop,
+                             struct tn_str *ret_text, struct tn_err *err)
 {
     const struct tn_ast_expr *value = prop->value;
     switch (value ? value->kind : TN_AX_NULL) {
@@ -45,7 +45,7 @@ enum tn_status tni_props_fill(struct tni_change *change, const struct tn_ast_pro
     for (uint32_t i = 0; i < props->items_count; i++) {
         const struct tn_ast_prop *prop = &props->items[i];
         struct tn_str text;
-        TN_TRY(prop_text(change, prop, &text, err));
+        TN_TRY(tni_prop_text(change, prop, &text, err));
         enum tn_status st = tni_with_set(with, where, prop->name.text, text, change->arena, err);
         if (tn_failed(st)) {
             if (err && !err->line) {
@@ -605,6 +605,8 @@ enum tn_status tni_apply_alter(struct tni_change *change, const struct tn_ast_al
 {
     struct tni_bind bind;
     const struct tn_object *old;
+    if (alter->object == TN_AOB_SINK)
+        return tni_apply_alter_sink(change, alter, err);
     tni_bind_init(&bind, change->arena, TN_RULES_STREAM, change->catalog, change->session, 0);
     if (alter->object != TN_AOB_STREAM && alter->object != TN_AOB_TABLE)
         return tni_not_supported(err, alter->name ? alter->name->line : 1,

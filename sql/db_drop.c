@@ -67,6 +67,14 @@ static enum tn_status drop_object(struct tni_change *change, const struct tn_ast
     if (!kind_matches(drop->object, object))
         return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", drop->name->line, drop->name->col,
                          "'%s' is not a %s", object->name, tn_ast_object_text(drop->object));
+    const struct tn_catalog_sink *sink = tni_sink_of(change->catalog, object);
+    if (sink) {
+        tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", drop->name->line, drop->name->col,
+                  "'%s' is %s by sink %s", object->name,
+                  object->kind == TN_OBJ_ZONE ? "written" : "read", sink->name);
+        tn_err_hint(err, "DROP SINK %s first", sink->name);
+        return TN_E_INVALID;
+    }
     if (object->kind != TN_OBJ_VIEW && object->kind != TN_OBJ_ZONE)
         TN_TRY(drop_used(change, object, drop, err));
     if (object->query_id)
@@ -141,6 +149,7 @@ enum tn_status tni_apply_drop(struct tni_change *change, const struct tn_ast_dro
     case TN_AOB_VIEW: return drop_object(change, drop, err);
     case TN_AOB_SCHEMA: return drop_schema(change, drop, err);
     case TN_AOB_TYPE: return drop_type(change, drop, err);
+    case TN_AOB_SINK: return tni_apply_drop_sink(change, drop, err);
     default:
         return tni_not_supported(err, drop->name->line, drop->name->col, "DROP %s is not supported",
                                  tn_ast_object_text(drop->object));
@@ -245,6 +254,8 @@ enum tn_status tni_apply_control(struct tni_change *change, const struct tn_ast_
                                  struct tn_err *err)
 {
     const struct tn_ast_control *control = stmt->control;
+    if (control->object == TN_AOB_SINK)
+        return tni_apply_pause_sink(change, stmt, err);
     if (control->object != TN_AOB_QUERY)
         return tni_not_supported(err, stmt->line, stmt->col, "%s %s is not supported yet",
                                  tn_ast_stmt_text(stmt->kind), tn_ast_object_text(control->object));

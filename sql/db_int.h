@@ -44,13 +44,16 @@ enum tni_effect_kind {
     TNI_EFFECT_DROP,
     TNI_EFFECT_PAUSE,
     TNI_EFFECT_RESUME,
-    TNI_EFFECT_TOPIC_DELETE
+    TNI_EFFECT_TOPIC_DELETE,
+    TNI_EFFECT_SINK_PUT,
+    TNI_EFFECT_SINK_DROP
 };
 
 struct tni_effect {
     enum tni_effect_kind kind;
     struct tn_plan *plan; /* borrowed from an entry of the new catalog */
     const char *query_id, *topic;
+    struct tn_sink_spec *sink; /* borrowed from an entry of the new catalog */
     int32_t partitions, replicas;
     enum tn_cleanup cleanup;
     int64_t retention_ms;
@@ -134,6 +137,27 @@ enum tn_status tni_apply_drop(struct tni_change *change, const struct tn_ast_dro
                               struct tn_err *err);
 enum tn_status tni_apply_control(struct tni_change *change, const struct tn_ast_stmt *stmt,
                                  struct tn_err *err);
+
+/* db_decl.c: a property's value as text. */
+enum tn_status tni_prop_text(struct tni_change *change, const struct tn_ast_prop *prop,
+                             struct tn_str *ret_text, struct tn_err *err);
+
+/* sink_ddl.c */
+enum tn_status tni_apply_create_sink(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                     struct tn_err *err);
+enum tn_status tni_apply_alter_sink(struct tni_change *change, const struct tn_ast_alter *alter,
+                                    struct tn_err *err);
+enum tn_status tni_apply_drop_sink(struct tni_change *change, const struct tn_ast_drop *drop,
+                                   struct tn_err *err);
+enum tn_status tni_apply_pause_sink(struct tni_change *change, const struct tn_ast_stmt *stmt,
+                                    struct tn_err *err);
+/* Wanted state: same source, table, place and properties. */
+bool tni_sink_same(const struct tn_catalog_sink *a, const struct tn_catalog_sink *b);
+/* First sink that reads the object, or writes the zone table; NULL = none. */
+const struct tn_catalog_sink *tni_sink_of(const struct tn_catalog *catalog,
+                                          const struct tn_object *object);
+/* Sinks of the catalog at start. */
+enum tn_status tni_sinks_start(struct tn_db *db, struct tn_err *err);
 
 /* db_replace.c: may the running query go on under the new plan? The error names the difference. */
 enum tn_status tni_replace_check(const struct tn_plan *from, const struct tn_plan *to,

@@ -61,6 +61,7 @@ struct tni_exec_ctx {
     const struct tn_formats *formats;
     const char *application_id;
     struct tni_zones *zones;      /* NULL: no zone tables */
+    struct tn_sinks *sinks;       /* NULL: none run */
     struct tni_sqlite_pool *pool; /* shared by all statements of the database */
     struct tn_budget *budget;
     struct tn_arena *arena;               /* the statement's */

@@ -190,6 +190,8 @@ static void parse_describe(struct tni_parser *parser, struct tn_ast_stmt *stmt)
         show->what = TN_AH_CONNECTOR;
     else if (is_word && tni_accept(parser, TNI_KW_EXTENDED))
         show->is_extended = true;
+    else if (is_word && tni_accept(parser, TNI_KW_SINK))
+        show->what = TN_AH_OBJECT; /* DESCRIBE SINK n is DESCRIBE n */
     show->name = tni_name(parser, "a name");
     if (show->what == TN_AH_OBJECT && !show->is_extended)
         show->is_extended = tni_accept(parser, TNI_KW_EXTENDED);

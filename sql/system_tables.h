@@ -41,6 +41,12 @@ struct tn_system_table {
     const char *help;
 };
 
+/* sink_show.c: rows of system.sinks, system.files. */
+enum tn_status tni_fill_sinks(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
+                              struct tni_fill *fill, struct tn_err *err);
+enum tn_status tni_fill_files(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
+                              struct tni_fill *fill, struct tn_err *err);
+
 /* Ready-made catalog objects (kind TN_OBJ_SYSTEM) of all system tables, in (schema, name) order.
  * Static. */
 const struct tn_object *const *tn_system_objects(size_t *ret_count);
