@@ -105,11 +105,11 @@ bool tn_catalog_name_eq(const struct tn_catalog *catalog, struct tn_str a, struc
 /* One sink (sql/sink_ddl.c): what CREATE SINK made of its statement. */
 struct tn_sink_spec; /* connectors/sink.h */
 struct tn_catalog_sink {
-    const char *name;                     /* declared spelling; compares without case */
-    const char *statement;                /* text as given */
-    const char *source;                   /* stream or table of schema "default" */
+    const char *name;                      /* declared spelling; compares without case */
+    const char *statement;                 /* text as given */
+    const char *source;                    /* stream or table of schema "default" */
     const char *table_schema, *table_name; /* zone table it writes */
-    struct tn_sink_spec *spec;            /* borrowed from the snapshot */
+    struct tn_sink_spec *spec;             /* borrowed from the snapshot */
     int64_t created_ms;
 };
 const struct tn_catalog_sink *tn_catalog_sink(const struct tn_catalog *catalog, struct tn_str name);

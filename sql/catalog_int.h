@@ -11,7 +11,13 @@
 #include <stdatomic.h>
 #include "sql/catalog.h"
 
-enum tni_entry_kind { TNI_ENTRY_OBJECT, TNI_ENTRY_QUERY, TNI_ENTRY_TYPE, TNI_ENTRY_SCHEMA, TNI_ENTRY_SINK };
+enum tni_entry_kind {
+    TNI_ENTRY_OBJECT,
+    TNI_ENTRY_QUERY,
+    TNI_ENTRY_TYPE,
+    TNI_ENTRY_SCHEMA,
+    TNI_ENTRY_SINK
+};
 
 struct tni_entry {
     enum tni_entry_kind kind;

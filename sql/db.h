@@ -33,7 +33,7 @@ struct tn_db_config {
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */
     struct tn_object_stores *stores;            /* of zone tables; NULL: none can be read */
-    struct tn_sinks *sinks;                /* NULL: sinks are declared but do not run */
+    struct tn_sinks *sinks;                     /* NULL: sinks are declared but do not run */
     const char *lake_dir;                 /* folder of zones without location; NULL or "" = none */
     const struct tni_option_set *options; /* system.options, SHOW PROPERTIES; may be NULL */
     size_t options_count;

@@ -42,8 +42,8 @@ static enum tn_status sinks_get(struct tn_sink_store *base, const char *sink,
     struct tni_sinks *sinks = (struct tni_sinks *)(void *)base;
     char bytes[NAME_MAX_BYTES + 1], *value;
     size_t len;
-    enum tn_status st = tni_store_get(sinks->store, TNI_CF_META, key_of(sink, bytes), &value, &len,
-                                      err);
+    enum tn_status st =
+        tni_store_get(sinks->store, TNI_CF_META, key_of(sink, bytes), &value, &len, err);
     if (st != TN_OK)
         return st;
     tn_buf_add(ret_record, value, len);
