@@ -29,6 +29,10 @@ static const struct tn_metric_desc descs[] = {
      "Reads of a log that failed and were tried again"},
     {"tarn_engine_restored_records_total", TN_METRIC_COUNTER, "records", NULL,
      "Changelog records replayed into state"},
+    {"tarn_engine_restore_records", TN_METRIC_GAUGE, "records", NULL,
+     "Changelog records that queries must still replay before they are live"},
+    {"tarn_engine_partitions_owned", TN_METRIC_GAUGE, "partitions", NULL,
+     "Partition numbers of the application that this process works on"},
     {"tarn_engine_round_rows", TN_METRIC_HISTOGRAM, "records", NULL,
      "Records of one worker in one round"},
 };
@@ -41,7 +45,7 @@ void tni_engine_metrics_init(struct tn_engine *engine)
         &engine->m.aborts,           &engine->m.recoveries,    &engine->m.commit_seconds,
         &engine->m.boundary_seconds, &engine->m.flush_seconds, &engine->m.flushed_rows,
         &engine->m.dead_letters,     &engine->m.read_errors,   &engine->m.restored,
-        &engine->m.round_rows};
+        &engine->m.restore_left,     &engine->m.owned,         &engine->m.round_rows};
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
         *targets[i] = tn_metric_get(engine->metrics, &descs[i], NULL);
 }

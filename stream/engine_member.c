@@ -253,6 +253,7 @@ static void change(struct tn_engine *engine, const struct tni_assignment *next)
     set_owned(engine, next->owned);
     engine->generation = next->generation;
     tni_group_forget(engine, true);
+    tn_metric_set(engine->m.owned, count_bits(next->owned));
     give_up_gone(engine);
 }
 

@@ -36,6 +36,7 @@ struct item {
 struct tni_restore {
     struct item *items;
     uint32_t count, at;
+    struct tn_metric *left; /* counts what is not replayed yet */
     struct tn_arena arena;
 };
 
@@ -43,6 +44,9 @@ void tni_restore_free(struct tni_restore *restore)
 {
     if (!restore)
         return;
+    for (uint32_t i = restore->at; i < restore->count; i++) /* left undone */
+        if (restore->items[i].end != INT64_MAX)
+            tn_metric_add(restore->left, restore->items[i].next - restore->items[i].end);
     tn_arena_release(&restore->arena);
     tn_free(restore->items);
     tn_free(restore);
@@ -242,8 +246,10 @@ static void add_item(struct tni_task *task, struct tni_op *op, int64_t next, int
         return;
     struct tni_restore *restore = task->restore;
     restore->items[restore->count++] = (struct item){.op = op, .next = next, .end = end};
-    if (task->is_owned)
-        atomic_fetch_add(&task->query->restore_total, end - next);
+    if (!task->is_owned)
+        return;
+    atomic_fetch_add(&task->query->restore_total, end - next);
+    tn_metric_add(task->query->engine->m.restore_left, end - next);
 }
 
 /* Records that nothing supersedes are gone: only retention or a hand does that to a compacted topic
@@ -326,6 +332,7 @@ enum tn_status tni_restore_prepare(struct tni_task *task, bool is_new, struct tn
     task->restore = tn_alloc(sizeof *task->restore);
     task->restore->items = tn_alloc_array(task->ops_count, sizeof *task->restore->items);
     tn_arena_init(&task->restore->arena, 0);
+    task->restore->left = task->query->engine->m.restore_left;
     for (uint32_t i = 0; i < task->inputs_count; i++)
         atomic_store(&task->inputs[i].applied, atomic_load(&task->inputs[i].committed));
     for (uint32_t i = 0; i < task->ops_count; i++) {
@@ -479,8 +486,10 @@ static enum tn_status replay(struct tni_task *task, struct item *item, struct tn
         tni_look_later(task->worker); /* a short answer, or a transaction that is not decided yet */
         return TN_AGAIN;
     }
-    if (task->is_owned)
+    if (task->is_owned) {
         atomic_fetch_add(&task->query->restore_done, next - item->next);
+        tn_metric_add(engine->m.restore_left, item->next - next);
+    }
     atomic_store(&item->op->changelog_next, next);
     item->next = next;
     return TN_OK;
