@@ -18,6 +18,7 @@
 #include "connectors/formats.h"
 #include "connectors/sink.h"
 #include "connectors/http_server.h"
+#include "connectors/kafka_log.h"
 #include "connectors/object_url.h"
 #include "connectors/producer.h"
 #include "connectors/zoneinfo.h"
@@ -78,8 +79,9 @@ static const struct tn_opt engine_options[] = {
     {"round.bytes", TN_OPT_BYTES, SET(round_bytes), "64m", 1024, INT64_MAX, NULL, 0, NULL,
      "commit at the latest after so many bytes of records"},
     {"num.stream.threads", TN_OPT_INT, SET(threads), "2", 1, 256, NULL, 0, NULL, "worker threads"},
-    {"num.standby.replicas", TN_OPT_INT, SET(standby_replicas), "0", 0, 0, NULL, 0,
-     "the embedded log has one process; standbys need Kafka", "warm copies of state"},
+    {"num.standby.replicas", TN_OPT_INT, SET(standby_replicas), "0", 0, 100, NULL, 0, NULL,
+     "warm copies of state in other processes (with Kafka); all but one guarantee a warm "
+     "take-over"},
     {"lake.dir", TN_OPT_STRING, SET(lake_dir), "", 0, 0, NULL, 0, NULL,
      "folder or s3:// prefix of zones without a location of their own; default: STATE/lake"},
     {"sql.threads", TN_OPT_INT, SET(sql_threads), "4", 1, 256, NULL, 0, NULL, "statement threads"},
@@ -98,8 +100,8 @@ static const struct tn_opt engine_options[] = {
      "partitions of a new topic when the statement names none"},
     {"state.flush.every.commit", TN_OPT_BOOL, SET(is_flush_every_commit), "false", 0, 0, NULL, 0,
      NULL, "write state to RocksDB at each commit; for tests"},
-    {"kafka.", TN_OPT_STRING, SET(kafka), NULL, 0, 0, NULL, TN_OPT_PREFIX,
-     "this build serves all topics from the embedded log", "properties of librdkafka"},
+    {"kafka.", TN_OPT_STRING, SET(kafka), NULL, 0, 0, NULL, TN_OPT_PREFIX, NULL,
+     "properties of librdkafka; with kafka.bootstrap.servers=HOST:PORT,… Kafka serves all topics"},
 };
 
 static const struct tn_opts engine_opts = {"engine", engine_options,
@@ -244,10 +246,40 @@ static enum tn_status open_engine(struct server *server, struct tn_err *err)
         .threads_count = (int32_t)set->threads,
         .is_flush_every_commit = set->is_flush_every_commit,
         .is_at_least_once = strcmp(set->guarantee, "at_least_once") == 0,
+        .is_member = set->kafka != NULL,
+        .standbys_count = (int32_t)set->standby_replicas,
         .formats = tn_formats_builtin(),
         .metrics = server->metrics,
     };
     return tn_engine_open(&config, server->log, server->state, &system_clock, &server->engine, err);
+}
+
+/* A signal that nobody has taken yet; for waits during the start. */
+static bool stop_is_pending(void *ctx)
+{
+    sigset_t set;
+    (void)ctx;
+    return sigpending(&set) == 0 &&
+           (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1 ||
+            sigismember(&set, SIGHUP) == 1);
+}
+
+/* Kafka serves all topics when it is named, else the embedded log does. */
+static enum tn_status open_log(struct server *server, struct tn_err *err)
+{
+    const struct settings *set = &server->settings;
+    if (!set->kafka)
+        return tn_rocks_log_open(server->store, &server->log, err);
+    struct tn_kafka_config config = {
+        .application_id = set->application_id,
+        .instance_id = tn_store_id(server->store),
+        .properties = set->kafka,
+        .clock = &system_clock,
+        .metrics = server->metrics,
+        .is_at_least_once = strcmp(set->guarantee, "at_least_once") == 0,
+        .is_stopping = stop_is_pending,
+    };
+    return tn_kafka_log_open(&config, &server->log, err);
 }
 
 static enum tn_status open_db(struct server *server, struct tn_err *err)
@@ -327,7 +359,7 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     server->stores = tn_object_stores_new(&server->s3_options, &system_clock, server->metrics);
     TN_TRY(tn_store_open(&server->store_config, &server->store, err));
     TN_TRY(find_lake(server, state, err));
-    TN_TRY(tn_rocks_log_open(server->store, &server->log, err));
+    TN_TRY(open_log(server, err));
     TN_TRY(tn_rocks_state_open(server->store, &server->state, err));
     TN_TRY(tn_rocks_catalog_open(server->store, &server->catalog_store, err));
     TN_TRY(open_engine(server, err));

@@ -289,6 +289,9 @@ static void set_role(struct tni_kafka *kafka, rd_kafka_conf_t *conf, enum tni_kr
     case TNI_KROLE_MEMBER:
         SET_OURS(member_set);
         rd_kafka_conf_set(conf, "group.id", kafka->application_id, text, sizeof text);
+        if (kafka->is_static)
+            rd_kafka_conf_set(conf, "group.instance.id", kafka->instance_id, text, sizeof text);
+        rd_kafka_conf_set_rebalance_cb(conf, tni_kafka_on_rebalance);
         break;
     case TNI_KROLE_TXN:
         SET_OURS(txn_set);
@@ -301,12 +304,12 @@ static void set_role(struct tni_kafka *kafka, rd_kafka_conf_t *conf, enum tni_kr
 
 /* ---- callbacks ---- */
 
-/* librdkafka's own lines are for debugging; changes of state are told once, by the keeper. */
+/* librdkafka's own lines are for debugging (all of them with kafka.debug); changes of state are
+ * told once, by the keeper. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
-    (void)level;
-    tn_logf(TN_LOG_DEBUG, "librdkafka", "%s: %s", facility, text);
+    tn_logf(level == 7 ? TN_LOG_INFO : TN_LOG_DEBUG, "librdkafka", "%s: %s", facility, text);
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)

@@ -57,6 +57,7 @@ struct tni_kafka {
     struct tn_arena arena;
     struct tn_clock *clock;
     bool is_at_least_once;
+    bool is_static; /* the next member */
     bool (*is_stopping)(void *ctx);
     void *stopping_ctx;
 
@@ -202,6 +203,26 @@ uint32_t tni_kafka_txn_failed_slot(const struct tn_log_txn *txn);
 void tni_kafka_txn_close(struct tn_log_txn *txn);
 /* Until an earlier transaction of this id is settled; TN_E_IO when that takes too long. */
 enum tn_status tni_kafka_txns_settled(struct tni_kafka *kafka, struct tn_err *err);
+
+/* Transactions carry this membership from now on (NULL: none); a fenced producer begins anew. Waits
+ * for a transaction that is being committed. */
+void tni_kafka_txns_rejoined(struct tni_kafka *kafka, struct tn_log_member *member);
+
+/* ---- kafka_member.c ---- */
+
+enum tn_status tni_kafka_group_look(struct tni_kafka *kafka, size_t *ret_others,
+                                    struct tn_err *err);
+enum tn_status tni_kafka_member_open(struct tn_log *log, int32_t partitions_count,
+                                     struct tn_wake *wake, struct tn_log_member **ret_member,
+                                     struct tn_err *err);
+enum tn_status tni_kafka_member_poll(struct tn_log_member *member,
+                                     struct tn_log_assignment *ret_assignment, struct tn_err *err);
+void tni_kafka_member_done(struct tn_log_member *member, uint64_t generation);
+void tni_kafka_member_close(struct tn_log_member *member);
+void tni_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                            rd_kafka_topic_partition_list_t *list, void *opaque);
+/* For one transaction; NULL after a loss that the engine has not heard of. */
+rd_kafka_consumer_group_metadata_t *tni_kafka_member_metadata(struct tn_log_member *member);
 
 /* ---- kafka_positions.c ---- */
 

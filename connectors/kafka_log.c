@@ -246,6 +246,10 @@ static const struct tn_log_type kafka_type = {
     .txn_group_offset = tni_kafka_txn_group_offset,
     .txn_failed_slot = tni_kafka_txn_failed_slot,
     .is_healthy = is_healthy,
+    .member_open = tni_kafka_member_open,
+    .member_poll = tni_kafka_member_poll,
+    .member_done = tni_kafka_member_done,
+    .member_close = tni_kafka_member_close,
 };
 
 static enum tn_status open_all(struct tni_kafka *kafka, struct tn_err *err)
@@ -267,7 +271,8 @@ enum tn_status tn_kafka_log_open(const struct tn_kafka_config *config, struct tn
                                  struct tn_err *err)
 {
     if (!tn_kafka_is_configured(config->properties))
-        return tn_err_set(err, TN_E_INVALID, "kafka.bootstrap.servers is not set");
+        return tn_err_set(err, TN_E_INVALID, "'kafka.%s' is set but kafka.bootstrap.servers is not",
+                          config->properties ? config->properties->name : "*");
     if (!config->is_at_least_once)
         TN_TRY(tn_kafka_check_exactly_once(err));
     TN_TRY(tni_kafka_check_properties(config->properties, err));

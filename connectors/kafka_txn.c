@@ -74,8 +74,9 @@ struct tni_ktxns {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum txns_state state;
-    struct tn_log_txn *txn; /* the open one; in ABORTING owned by the thread */
-    struct tn_err err;      /* FENCED, or why SETTLING takes so long */
+    struct tn_log_txn *txn;       /* the open one; in ABORTING owned by the thread */
+    struct tn_err err;            /* FENCED, or why SETTLING takes so long */
+    struct tn_log_member *member; /* under lock; changes only while nothing is committed */
     int64_t fenced_at_ns;
     bool is_closing, has_thread;
     bool is_broken; /* SETTLING begins with another producer */
@@ -144,6 +145,9 @@ static bool settle(struct tni_ktxns *txns, struct tn_err *ret_err)
     if (!txns->rk &&
         tn_failed(tni_kafka_new(kafka, TNI_KROLE_TXN, txns, on_report, &txns->rk, ret_err)))
         return false;
+    size_t others;
+    if (tn_failed(tni_kafka_group_look(kafka, &others, ret_err)))
+        return false; /* a commit would wait for the coordinator without end */
     if (kafka->is_at_least_once)
         return true;
     rd_kafka_error_t *error = rd_kafka_init_transactions(txns->rk, TNI_KAFKA_TXN_WAIT_MS);
@@ -253,7 +257,8 @@ static enum txns_state fail_txn(struct tni_ktxns *txns, struct tn_log_txn *txn,
     bool is_abortable = rd_kafka_error_txn_requires_abort(error) != 0;
     bool is_fatal = rd_kafka_error_is_fatal(error) != 0;
     rd_kafka_error_destroy(error);
-    if (is_abortable && !is_fatal && aborted(txns)) {
+    bool is_stale = code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION; /* maybe our own verdict */
+    if ((is_abortable || is_stale) && !is_fatal && aborted(txns)) {
         if (txn->failed_slot != FAILED_NONE && slot_of(txn, txn->failed_slot))
             txn->result =
                 tni_kafka_err(&txn->err, txn->failed_code, "kafka: records of a transaction");
@@ -277,7 +282,11 @@ static rd_kafka_error_t *send_group(struct tni_ktxns *txns, const struct tn_log_
     if (!txn->group)
         return NULL;
     rd_kafka_consumer_group_metadata_t *meta =
-        rd_kafka_consumer_group_metadata_new(txns->kafka->application_id);
+        txns->member ? tni_kafka_member_metadata(txns->member)
+                     : rd_kafka_consumer_group_metadata_new(txns->kafka->application_id);
+    if (!meta)
+        return rd_kafka_error_new(RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+                                  "partitions were lost while the round was open");
     rd_kafka_error_t *error =
         rd_kafka_send_offsets_to_transaction(txns->rk, txn->group, meta, TNI_KAFKA_TXN_WAIT_MS);
     rd_kafka_consumer_group_metadata_destroy(meta);
@@ -619,6 +628,21 @@ enum tn_status tni_kafka_txns_settled(struct tni_kafka *kafka, struct tn_err *er
     }
     pthread_mutex_unlock(&txns->lock);
     return st;
+}
+
+void tni_kafka_txns_rejoined(struct tni_kafka *kafka, struct tn_log_member *member)
+{
+    struct tni_ktxns *txns = kafka->txns;
+    pthread_mutex_lock(&txns->lock);
+    while (txns->state == COMMITTING)
+        wait_a_while(txns, POLL_MS);
+    txns->member = member;
+    if (txns->state == FENCED && member) {
+        txns->fenced_at_ns = 0;
+        txns->state = SETTLING;
+        pthread_cond_broadcast(&txns->changed);
+    }
+    pthread_mutex_unlock(&txns->lock);
 }
 
 /* ---- open, close ---- */

@@ -1,0 +1,318 @@
+/* Membership in the application's consumer group.
+ *
+ * HOW IT WORKS. One consumer handle subscribes to the empty topic "<application id>-tasks", which
+ * has as many partitions as the widest input; who is given partition p of it works on partition p
+ * of everything. A thread polls the handle. What the group takes away cooperatively is given up
+ * only when the engine has settled its last round (member_done); what was lost is gone at once.
+ *
+ * Transactions carry the membership. The group's generation is refused by the broker when it is
+ * stale; one thing the broker cannot see is a member that lost partitions and is back already with
+ * a newer generation, so after a loss nothing is committed until the engine has heard of it.
+ *
+ * Static or dynamic. A static member (group.instance.id) has its partitions back at once after kill
+ * -9, but does not leave when it ends, so others wait for the session time-out. A process that
+ * finds nobody else in the group is static, one that joins others is dynamic and hands over at
+ * SIGTERM. Decided when it joins: changing it later would cost a rebalance for nothing.
+ * @thread engine's commit thread; "member": the polling thread
+ */
+#include "connectors/kafka_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "stream/base/logline.h"
+#include "stream/base/mem.h"
+
+#define POLL_MS 100
+
+struct tn_log_member {
+    struct tni_kafka *kafka;
+    rd_kafka_t *rk;
+    struct tn_wake *wake;
+    char tasks_topic[TN_TOPIC_NAME_MAX + 1];
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock;
+    bool is_closing, is_left;
+    bool owned[TN_PARTITIONS_MAX];
+    int32_t *shown; /* what the last member_poll gave */
+    uint64_t generation, seen, done;
+    bool is_lost;                              /* since the last member_poll */
+    rd_kafka_topic_partition_list_t *revoking; /* kept until done ≥ revoking_at */
+    uint64_t revoking_at;
+};
+
+/* ---- the group as it is ---- */
+
+/* Who is in the group besides earlier lives of this process. Also finds (and on a new cluster
+ * makes) the group's coordinator, without which a transaction would wait for it. */
+enum tn_status tni_kafka_group_look(struct tni_kafka *kafka, size_t *ret_others, struct tn_err *err)
+{
+    const char *group = kafka->application_id;
+    size_t others = 0, count = 0;
+    char text[128];
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka->admin);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(kafka->admin, RD_KAFKA_ADMIN_OP_ANY);
+    rd_kafka_AdminOptions_set_request_timeout(options, TNI_KAFKA_WAIT_MS, text, sizeof text);
+    rd_kafka_DescribeConsumerGroups(kafka->admin, &group, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TNI_KAFKA_WAIT_MS + 2000);
+    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    const rd_kafka_ConsumerGroupDescription_t **groups =
+        code ? NULL
+             : rd_kafka_DescribeConsumerGroups_result_groups(
+                   rd_kafka_event_DescribeConsumerGroups_result(event), &count);
+    if (count) {
+        const rd_kafka_error_t *error = rd_kafka_ConsumerGroupDescription_error(groups[0]);
+        code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+        for (size_t i = 0; i < rd_kafka_ConsumerGroupDescription_member_count(groups[0]); i++) {
+            const char *id = rd_kafka_MemberDescription_group_instance_id(
+                rd_kafka_ConsumerGroupDescription_member(groups[0], i));
+            others += !id || strcmp(id, kafka->instance_id) != 0;
+        }
+    }
+    if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
+        code = RD_KAFKA_RESP_ERR_NO_ERROR; /* nobody yet */
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    if (code)
+        return tni_kafka_err(err, code, "kafka: group '%s'", group);
+    *ret_others = others;
+    return TN_OK;
+}
+
+/* ---- the group's decisions ---- */
+
+static void mark(struct tn_log_member *member, const rd_kafka_topic_partition_list_t *list,
+                 bool is_owned)
+{
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].partition < TN_PARTITIONS_MAX)
+            member->owned[list->elems[i].partition] = is_owned;
+}
+
+static void finish_revoke(struct tn_log_member *member)
+{
+    rd_kafka_topic_partition_list_t *list = member->revoking;
+    member->revoking = NULL;
+    pthread_mutex_unlock(&member->lock);
+    rd_kafka_error_t *error = rd_kafka_incremental_unassign(member->rk, list);
+    if (error) {
+        tn_logf(TN_LOG_DEBUG, "kafka", "unassign: %s", rd_kafka_error_string(error));
+        rd_kafka_error_destroy(error);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    pthread_mutex_lock(&member->lock);
+}
+
+static void changed(struct tn_log_member *member)
+{
+    member->generation++;
+    if (member->wake && !member->is_left)
+        member->wake->signal(member->wake);
+}
+
+static void on_revoke(struct tn_log_member *member, const rd_kafka_topic_partition_list_t *list)
+{
+    bool is_lost = rd_kafka_assignment_lost(member->rk) != 0;
+    pthread_mutex_lock(&member->lock);
+    if (member->revoking) /* a second one before the first was given up: that one is over too */
+        finish_revoke(member);
+    mark(member, list, false);
+    member->is_lost |= is_lost;
+    changed(member);
+    member->revoking = rd_kafka_topic_partition_list_copy(list);
+    member->revoking_at = member->generation;
+    if (is_lost || member->is_left)
+        finish_revoke(member);
+    pthread_mutex_unlock(&member->lock);
+    if (is_lost)
+        tn_logf(TN_LOG_WARN, "kafka", "state=lost-partitions group=%s count=%d",
+                member->kafka->application_id, list->cnt);
+}
+
+void tni_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                            rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    struct tn_log_member *member = opaque;
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        on_revoke(member, list);
+        return;
+    }
+    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_assign(rk, NULL);
+        return;
+    }
+    rd_kafka_error_t *error = rd_kafka_incremental_assign(rk, list);
+    if (error)
+        rd_kafka_error_destroy(error);
+    pthread_mutex_lock(&member->lock);
+    mark(member, list, true);
+    changed(member);
+    pthread_mutex_unlock(&member->lock);
+}
+
+static void *member_main(void *arg)
+{
+    struct tn_log_member *member = arg;
+    for (;;) {
+        rd_kafka_message_t *msg = rd_kafka_consumer_poll(member->rk, POLL_MS);
+        if (msg)
+            rd_kafka_message_destroy(msg); /* the topic is empty; errors are the keeper's */
+        pthread_mutex_lock(&member->lock);
+        if (member->revoking && member->done >= member->revoking_at)
+            finish_revoke(member);
+        bool is_closing = member->is_closing;
+        pthread_mutex_unlock(&member->lock);
+        if (is_closing)
+            return NULL;
+    }
+}
+
+/* ---- the port ---- */
+
+static enum tn_status widen(struct tni_kafka *kafka, const char *name, int32_t count,
+                            struct tn_err *err)
+{
+    char text[256];
+    rd_kafka_NewPartitions_t *more =
+        rd_kafka_NewPartitions_new(name, (size_t)count, text, sizeof text);
+    if (!more)
+        return tn_err_set(err, TN_E_INVALID, "topic '%s': %s", name, text);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka->admin);
+    rd_kafka_CreatePartitions(kafka->admin, &more, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TNI_KAFKA_WAIT_MS);
+    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewPartitions_destroy(more);
+    return code ? tni_kafka_err(err, code, "partitions of topic '%s'", name) : TN_OK;
+}
+
+static enum tn_status tasks_topic(struct tni_kafka *kafka, int32_t partitions_count,
+                                  struct tn_topic *ret_topic, struct tn_err *err)
+{
+    TN_TRY(tni_kafka_topic_internal(kafka, "tasks", partitions_count, TN_CLEANUP_DELETE, ret_topic,
+                                    err));
+    if (ret_topic->partitions_count < partitions_count)
+        TN_TRY(widen(kafka, ret_topic->name, partitions_count, err));
+    return TN_OK;
+}
+
+static enum tn_status subscribe(struct tn_log_member *member, struct tn_err *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, member->tasks_topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(member->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code ? tni_kafka_err(err, code, "kafka: joining group '%s'",
+                                member->kafka->application_id)
+                : TN_OK;
+}
+
+static enum tn_status join(struct tn_log_member *member, struct tn_err *err)
+{
+    struct tni_kafka *kafka = member->kafka;
+    size_t others = 0;
+    TN_TRY(tni_kafka_group_look(kafka, &others, err));
+    kafka->is_static = others == 0;
+    TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &member->rk, err));
+    rd_kafka_poll_set_consumer(member->rk);
+    TN_TRY(subscribe(member, err));
+    if (pthread_create(&member->thread, NULL, member_main, member) != 0)
+        return tn_err_set(err, TN_E_INTERNAL, "cannot start the member's thread");
+    member->has_thread = true;
+    tn_logf(TN_LOG_INFO, "kafka", "state=joining group=%s member=%s", kafka->application_id,
+            kafka->is_static ? "static" : "dynamic");
+    return TN_OK;
+}
+
+enum tn_status tni_kafka_member_open(struct tn_log *log, int32_t partitions_count,
+                                     struct tn_wake *wake, struct tn_log_member **ret_member,
+                                     struct tn_err *err)
+{
+    struct tni_kafka *kafka = (struct tni_kafka *)log;
+    struct tn_topic topic;
+    if (partitions_count > TN_PARTITIONS_MAX)
+        return tn_err_set(err, TN_E_LIMIT, "%d partitions; at most %d", partitions_count,
+                          TN_PARTITIONS_MAX);
+    TN_TRY(tasks_topic(kafka, partitions_count, &topic, err));
+    struct tn_log_member *member = tn_alloc(sizeof *member);
+    member->kafka = kafka;
+    member->wake = wake;
+    member->shown = tn_alloc_array(TN_PARTITIONS_MAX, sizeof *member->shown);
+    memcpy(member->tasks_topic, topic.name, sizeof member->tasks_topic);
+    pthread_mutex_init(&member->lock, NULL);
+    enum tn_status st = join(member, err);
+    if (tn_failed(st)) {
+        tni_kafka_member_close(member);
+        return st;
+    }
+    tni_kafka_txns_rejoined(kafka, member);
+    *ret_member = member;
+    return TN_OK;
+}
+
+enum tn_status tni_kafka_member_poll(struct tn_log_member *member,
+                                     struct tn_log_assignment *ret_assignment, struct tn_err *err)
+{
+    (void)err;
+    pthread_mutex_lock(&member->lock);
+    bool is_new = member->generation != member->seen;
+    if (is_new) {
+        uint32_t count = 0;
+        for (int32_t p = 0; p < TN_PARTITIONS_MAX; p++)
+            if (member->owned[p])
+                member->shown[count++] = p;
+        *ret_assignment = (struct tn_log_assignment){.generation = member->generation,
+                                                     .count = count,
+                                                     .partitions = member->shown,
+                                                     .is_lost = member->is_lost};
+        member->seen = member->generation;
+        member->is_lost = false;
+    }
+    pthread_mutex_unlock(&member->lock);
+    return is_new ? TN_OK : TN_AGAIN;
+}
+
+void tni_kafka_member_done(struct tn_log_member *member, uint64_t generation)
+{
+    pthread_mutex_lock(&member->lock);
+    if (generation > member->done)
+        member->done = generation;
+    pthread_mutex_unlock(&member->lock);
+}
+
+rd_kafka_consumer_group_metadata_t *tni_kafka_member_metadata(struct tn_log_member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    bool is_lost = member->is_lost;
+    pthread_mutex_unlock(&member->lock);
+    return is_lost ? NULL : rd_kafka_consumer_group_metadata(member->rk);
+}
+
+void tni_kafka_member_close(struct tn_log_member *member)
+{
+    if (!member)
+        return;
+    tni_kafka_txns_rejoined(member->kafka, NULL);
+    pthread_mutex_lock(&member->lock);
+    member->is_left = member->is_closing = true;
+    pthread_mutex_unlock(&member->lock);
+    if (member->has_thread)
+        pthread_join(member->thread, NULL);
+    if (member->rk) {
+        pthread_mutex_lock(&member->lock);
+        if (member->revoking)
+            finish_revoke(member);
+        pthread_mutex_unlock(&member->lock);
+        rd_kafka_consumer_close(member->rk); /* calls the rebalance callback once more */
+        rd_kafka_destroy(member->rk);
+    }
+    pthread_mutex_destroy(&member->lock);
+    tn_free(member->shown);
+    tn_free(member);
+}
