@@ -1,0 +1,81 @@
+// A Java client beside tarn, with default settings.
+//   Peer produce BOOTSTRAP TOPIC [acks]: lines "KEY<TAB>VALUE[<TAB>TIMESTAMP]" on standard input, partitioner of the client
+//   Peer consume BOOTSTRAP TOPIC: everything committed, as "PARTITION<TAB>OFFSET<TAB>TIMESTAMP<TAB>KEY<TAB>VALUE"
+//   Peer partitions COUNT: lines of keys, the partition of each
+// Keys and values are hex; "-" is null.
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.Future;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.utils.Utils;
+
+public class Peer {
+    static byte[] bytes(String hex) {
+        return hex.equals("-") ? null : HexFormat.of().parseHex(hex);
+    }
+
+    static String hex(byte[] bytes) {
+        return bytes == null ? "-" : HexFormat.of().formatHex(bytes);
+    }
+
+    static void produce(String bootstrap, String topic, BufferedReader in) throws Exception {
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", bootstrap);
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
+            for (String line; (line = in.readLine()) != null;) {
+                String[] part = line.split("\t");
+                Long timestamp = part.length > 2 ? Long.valueOf(part[2]) : null;
+                sent.add(producer.send(new ProducerRecord<>(topic, null, timestamp, bytes(part[0]), bytes(part[1]))));
+            }
+            producer.flush();
+            for (var one : sent)
+                one.get();
+        }
+        System.out.println(sent.size());
+    }
+
+    static void consume(String bootstrap, String topic) {
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", bootstrap);
+        properties.put("isolation.level", "read_committed");
+        properties.put("auto.offset.reset", "earliest");
+        try (var consumer = new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
+                .map(info -> new TopicPartition(topic, info.partition())).toList();
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p)))
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200)))
+                    System.out.println(record.partition() + "\t" + record.offset() + "\t" + record.timestamp() + "\t"
+                        + hex(record.key()) + "\t" + hex(record.value()));
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        switch (args[0]) {
+            case "produce" -> produce(args[1], args[2], in);
+            case "consume" -> consume(args[1], args[2]);
+            case "partitions" -> {
+                for (String line; (line = in.readLine()) != null;)
+                    System.out.println(Utils.toPositive(Utils.murmur2(bytes(line))) % Integer.parseInt(args[1]));
+            }
+            default -> System.exit(2);
+        }
+    }
+}
