@@ -90,7 +90,7 @@ static enum tn_status start_queries(struct tn_db *db, struct tn_err *err)
         if (!engine)
             continue;
         TN_TRY(tn_engine_add(engine, query->plan, err));
-        if (query->is_paused)
+        if (query->is_paused || db->config.is_still)
             TN_TRY(tn_engine_pause(engine, query->id, true, err));
     }
 }

@@ -29,6 +29,7 @@ struct tn_db_config {
     int64_t timeout_ms, memory_bytes, rows_max; /* sql.timeout.ms, sql.memory.bytes, result limit */
     int64_t cache_bytes;                        /* sql.cache.bytes */
     int threads_count;                          /* sql.threads */
+    bool is_still;                              /* queries are restored, but read nothing */
     int default_partitions;                     /* PARTITIONS when a statement names none */
     bool is_latest;                             /* auto.offset.reset=latest */
     bool is_identifiers_ksql;                   /* identifiers=ksql */

@@ -1,286 +1,24 @@
-/* Folds result topics and compares them with live tables: see verify.h.
+/* Runs the comparisons of verify.h, query by query.
  *
- * HOW: live rows of one pin are encoded by the table's own key and value formats; the topic is read
- * from its start to the end that was visible, keeping the last value of each key. Both become (key
- * bytes → value bytes) maps, sorted and merged; what stands on one side only, or with other bytes,
- * is a difference.
+ * HOW. Rows become (key, value) pairs (verify_rows.c), sorted and merged; what stands on one side
+ * only, or with another value, is a difference. The engines beside the live one get a log that
+ * reads the real topics and writes elsewhere (verify_log.c).
  */
-#include "sql/verify.h"
-
 #include <pthread.h>
-#include <stdlib.h>
+#include <time.h>
 
+#include "sql/plan_stream_int.h"
+#include "sql/verify_int.h"
 #include "stream/base/mem.h"
 
 #define SHOWN_MAX   20
-#define READ_BYTES  ((size_t)4 << 20)
-#define QUERIES_MAX 4096
+#define TEXT_MAX    200 /* bytes of a key or value in a line */
+#define PROGRESS_NS ((int64_t)3000000000)
+#define WAIT_MS     100
+#define INPUTS_MAX  4096
+#define WHY_MAX     256
 
-struct pair {
-    struct tn_str key, value; /* value.ptr NULL = deleted */
-    uint64_t order;           /* position in the fold: the last one wins */
-};
-
-struct pairs {
-    struct tn_arena arena;
-    struct pair *items;
-    size_t count, cap;
-};
-
-struct verify {
-    struct tn_engine *engine;
-    struct tn_log *log;
-    FILE *out;
-    int64_t differences;
-    struct tn_err *err;
-    enum tn_status st;
-};
-
-static void pairs_init(struct pairs *pairs)
-{
-    *pairs = (struct pairs){0};
-    tn_arena_init(&pairs->arena, 0);
-}
-
-static void pairs_release(struct pairs *pairs)
-{
-    tn_free(pairs->items);
-    tn_arena_release(&pairs->arena);
-}
-
-static void pairs_add(struct pairs *pairs, struct tn_str key, struct tn_str value)
-{
-    if (pairs->count == pairs->cap) {
-        pairs->cap = pairs->cap ? pairs->cap * 2 : 1024;
-        pairs->items = tn_realloc(pairs->items, pairs->cap * sizeof *pairs->items);
-    }
-    pairs->items[pairs->count] = (struct pair){tn_arena_str(&pairs->arena, key),
-                                               tn_arena_str(&pairs->arena, value), pairs->count};
-    pairs->count++;
-}
-
-static int pair_cmp(const void *a, const void *b)
-{
-    const struct pair *x = a, *y = b;
-    int c = tn_str_cmp(x->key, y->key);
-    return c ? c : (x->order > y->order) - (x->order < y->order);
-}
-
-/* Sort; keep the last of each key; drop deletes. */
-static void pairs_fold(struct pairs *pairs)
-{
-    size_t kept = 0;
-    if (pairs->count == 0)
-        return;
-    qsort(pairs->items, pairs->count, sizeof *pairs->items, pair_cmp);
-    for (size_t i = 0; i < pairs->count; i++) {
-        bool is_last =
-            i + 1 == pairs->count || !tn_str_eq(pairs->items[i].key, pairs->items[i + 1].key);
-        if (is_last && pairs->items[i].value.ptr)
-            pairs->items[kept++] = pairs->items[i];
-    }
-    pairs->count = kept;
-}
-
-static enum tn_status read_partition(struct verify *verify, const struct tn_topic *topic,
-                                     int32_t partition, struct tn_log_reader *reader,
-                                     struct pairs *pairs)
-{
-    const struct tn_log_type *log = verify->log->type;
-    struct tn_offsets offsets;
-    TN_TRY(log->offsets(verify->log, topic, partition, &offsets, verify->err));
-    for (int64_t at = offsets.start; at < offsets.end_visible;) {
-        struct tn_read read = {0};
-        enum tn_status st = log->read(reader, topic, partition, at, READ_BYTES, &read, verify->err);
-        if (tn_failed(st))
-            return st;
-        for (uint32_t i = 0; read.records && i < read.records->count; i++)
-            if (read.records->keys[i].ptr)
-                pairs_add(pairs, read.records->keys[i], read.records->values[i]);
-        tn_records_unref(read.records);
-        if (read.next <= at)
-            break;
-        at = read.next;
-    }
-    return TN_OK;
-}
-
-static enum tn_status read_topic(struct verify *verify, const char *name, struct pairs *pairs)
-{
-    const struct tn_log_type *log = verify->log->type;
-    struct tn_topic topic;
-    struct tn_log_reader *reader = NULL;
-    enum tn_status st = log->topic_find(verify->log, name, &topic, verify->err);
-    if (st != TN_OK)
-        return st == TN_NOT_FOUND
-                   ? tn_err_set(verify->err, TN_E_NAME, "result topic '%s' does not exist", name)
-                   : st;
-    TN_TRY(log->reader_open(verify->log, NULL, &reader, verify->err));
-    for (int32_t p = 0; p < topic.partitions_count && !tn_failed(st); p++)
-        st = read_partition(verify, &topic, p, reader, pairs);
-    log->reader_close(reader);
-    return st;
-}
-
-/* One side of a batch (key or value columns) as bytes per row. */
-struct encoded {
-    struct tn_buf buf;
-    size_t *ends;
-};
-
-static enum tn_status encode_side(const struct tn_topic_decl *decl, bool is_key,
-                                  const struct tn_batch *batch, struct tn_arena *arena,
-                                  struct encoded *ret_encoded, struct tn_err *err)
-{
-    uint32_t from = is_key ? 0 : decl->keys_count;
-    uint32_t count = is_key ? decl->keys_count : decl->schema->fields_count - decl->keys_count;
-    struct tn_schema schema = {count, decl->schema->fields + from};
-    const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = &schema};
-    struct tn_codec *codec = NULL;
-    TN_TRY(format->open(format, &spec, &codec, err));
-    tn_buf_init(&ret_encoded->buf, (size_t)1 << 30);
-    ret_encoded->ends = tn_arena_alloc(arena, (batch->rows_count + 1) * sizeof(size_t));
-    format->encode(codec, batch->columns + from, batch->rows_count, NULL, &ret_encoded->buf,
-                   ret_encoded->ends);
-    format->close(codec);
-    return TN_OK;
-}
-
-static struct tn_str encoded_row(const struct encoded *encoded, uint32_t row)
-{
-    size_t from = row ? encoded->ends[row - 1] : 0;
-    return (struct tn_str){tn_buf_str(&encoded->buf).ptr + from, encoded->ends[row] - from};
-}
-
-static void add_be64(struct tn_buf *key, int64_t value)
-{
-    tn_buf_add_be64(key, (uint64_t)value);
-}
-
-/* Key bytes as the result topic has them: with the window behind (start; sessions: end, start). */
-static void window_suffix(const struct tn_topic_decl *decl, const struct tn_batch *batch,
-                          uint32_t row, struct tn_buf *key)
-{
-    uint32_t at =
-        decl->schema->fields_count; /* windowstart, windowend follow the declared columns */
-    if (decl->window == TN_WINDOW_NONE)
-        return;
-    if (decl->window == TN_WINDOW_SESSION)
-        add_be64(key, tn_column_i64(&batch->columns[at + 1], row));
-    add_be64(key, tn_column_i64(&batch->columns[at], row));
-}
-
-static enum tn_status add_batch(const struct tn_topic_decl *decl, const struct tn_batch *batch,
-                                struct pairs *pairs, struct tn_err *err)
-{
-    struct encoded keys = {0}, values = {0};
-    struct tn_arena arena;
-    struct tn_buf key;
-    tn_arena_init(&arena, 0);
-    tn_buf_init(&key, TN_RECORD_BYTES_MAX);
-    enum tn_status st = encode_side(decl, true, batch, &arena, &keys, err);
-    if (!tn_failed(st))
-        st = encode_side(decl, false, batch, &arena, &values, err);
-    for (uint32_t r = 0; !tn_failed(st) && r < batch->rows_count; r++) {
-        tn_buf_reset(&key);
-        tn_buf_add_str(&key, encoded_row(&keys, r));
-        window_suffix(decl, batch, r, &key);
-        pairs_add(pairs, tn_buf_str(&key), encoded_row(&values, r));
-    }
-    tn_buf_release(&key);
-    tn_buf_release(&keys.buf);
-    tn_buf_release(&values.buf);
-    tn_arena_release(&arena);
-    return st;
-}
-
-static enum tn_status read_live(struct verify *verify, const struct tn_object *object,
-                                struct pairs *pairs)
-{
-    struct tn_pin *pin = NULL;
-    struct tn_table_scan *scan = NULL;
-    struct tn_batch *batch;
-    enum tn_status st = tn_engine_pin(verify->engine, &pin, verify->err);
-    if (tn_failed(st))
-        return st;
-    TN_GOTO(
-        tn_table_scan_open(verify->engine, pin, object->query_id, NULL, NULL, &scan, verify->err));
-    while ((st = tn_table_scan_next(scan, &batch, verify->err)) == TN_OK)
-        TN_GOTO(add_batch(&object->decl, batch, pairs, verify->err));
-fail:
-    tn_table_scan_close(scan);
-    tn_pin_free(pin);
-    return st == TN_END ? TN_OK : st;
-}
-
-static void report(struct verify *verify, const struct tn_object *object, const char *what,
-                   struct tn_str key, int64_t *shown)
-{
-    verify->differences++;
-    if ((*shown)++ >= SHOWN_MAX)
-        return;
-    fprintf(verify->out, "  %s.%s: %s, key ", object->schema_name, object->name, what);
-    for (size_t i = 0; i < key.len && i < 64; i++) {
-        unsigned char c = (unsigned char)key.ptr[i];
-        fprintf(verify->out, c >= 32 && c < 127 ? "%c" : "\\x%02x", c);
-    }
-    fputc('\n', verify->out);
-}
-
-static int64_t compare(struct verify *verify, const struct tn_object *object,
-                       const struct pairs *live, const struct pairs *topic)
-{
-    int64_t shown = 0;
-    size_t l = 0, t = 0;
-    while (l < live->count || t < topic->count) {
-        int c = l == live->count    ? 1
-                : t == topic->count ? -1
-                                    : tn_str_cmp(live->items[l].key, topic->items[t].key);
-        if (c < 0)
-            report(verify, object, "row is live but not in the topic", live->items[l++].key,
-                   &shown);
-        else if (c > 0 && object->decl.window != TN_WINDOW_NONE)
-            t++; /* retention has dropped this window from the table */
-        else if (c > 0)
-            report(verify, object, "row is in the topic but not live", topic->items[t++].key,
-                   &shown);
-        else if (!tn_str_eq(live->items[l++].value, topic->items[t++].value))
-            report(verify, object, "live row and topic differ", live->items[l - 1].key, &shown);
-    }
-    return shown;
-}
-
-static bool verify_object(void *ctx, const struct tn_object *object)
-{
-    struct verify *verify = ctx;
-    struct pairs live, topic;
-    if (object->kind != TN_OBJ_KTABLE || !object->query_id)
-        return true;
-    pairs_init(&live);
-    pairs_init(&topic);
-    verify->st = read_topic(verify, object->decl.topic, &topic);
-    if (!tn_failed(verify->st))
-        verify->st = read_live(verify, object, &live);
-    if (!tn_failed(verify->st)) {
-        size_t records = topic.count;
-        pairs_fold(&topic);
-        pairs_fold(&live);
-        int64_t found = compare(verify, object, &live, &topic);
-        fprintf(verify->out, "%s.%s: %zu rows, topic '%s' with %zu records, %lld differences\n",
-                object->schema_name, object->name, live.count, object->decl.topic, records,
-                (long long)found);
-    }
-    pairs_release(&live);
-    pairs_release(&topic);
-    return !tn_failed(verify->st);
-}
-
-/* ---- waiting until everything visible is processed ---- */
+/* ---- waiting ---- */
 
 struct waiter {
     struct tn_wake wake; /* first member */
@@ -298,66 +36,635 @@ static void waiter_signal(struct tn_wake *wake)
     pthread_mutex_unlock(&waiter->lock);
 }
 
+static void waiter_init(struct waiter *waiter)
+{
+    pthread_condattr_t attr;
+    *waiter = (struct waiter){.wake = {waiter_signal}};
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&waiter->lock, NULL);
+    pthread_cond_init(&waiter->changed, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static void waiter_release(struct waiter *waiter)
+{
+    pthread_cond_destroy(&waiter->changed);
+    pthread_mutex_destroy(&waiter->lock);
+}
+
+/* Until signalled, at most WAIT_MS. */
 static void waiter_wait(struct waiter *waiter)
 {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&waiter->lock);
-    while (!waiter->is_signalled)
-        pthread_cond_wait(&waiter->changed, &waiter->lock);
+    while (!waiter->is_signalled &&
+           pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until) == 0)
+        ;
     waiter->is_signalled = false;
     pthread_mutex_unlock(&waiter->lock);
 }
 
-struct ids {
-    struct tn_arena arena;
-    const char *items[QUERIES_MAX];
-    size_t count;
+/* ---- one run ---- */
+
+struct input {
+    char topic[TN_TOPIC_NAME_MAX + 1];
+    int32_t partition;
+    int64_t offset, end;
 };
 
-static bool add_id(void *ctx, const struct tn_query_info *info)
+struct verify {
+    const struct tn_verify_config *config;
+    FILE *out;
+    int64_t differences;
+    /* the query at hand */
+    const struct tn_catalog_query *query;
+    const struct tn_object *object; /* its table; NULL: it fills a stream */
+    struct tn_err failure;          /* why the live engine refuses it */
+    struct input *inputs;
+    uint32_t inputs_count;
+    char why[WHY_MAX]; /* the recount proves nothing when it differs, because … */
+    bool is_skipped;   /* it cannot even be made */
+    int64_t shown_ns;  /* last progress line */
+};
+
+static void progress(struct verify *verify, const char *what, int64_t done, int64_t total)
 {
-    struct ids *ids = ctx;
-    if (info->state != TN_QUERY_FAILED && info->state != TN_QUERY_PAUSED &&
-        ids->count < QUERIES_MAX)
-        ids->items[ids->count++] = tn_arena_strdup(&ids->arena, info->plan->query_id);
+    int64_t now = tn_mono_ns(verify->config->clock);
+    if (now - verify->shown_ns < PROGRESS_NS)
+        return;
+    verify->shown_ns = now;
+    if (verify->config->progress)
+        fprintf(verify->config->progress, "verify: %s: %s %lld of %lld records\n",
+                verify->query->id, what, (long long)done, (long long)total);
+}
+
+/* ---- differences ---- */
+
+static void print_text(FILE *out, struct tn_str text)
+{
+    if (!text.ptr) {
+        fputs("nothing", out);
+        return;
+    }
+    for (size_t i = 0; i < text.len && i < TEXT_MAX; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        fprintf(out, c >= 32 && c != 127 ? "%c" : "\\x%02x", c);
+    }
+    if (text.len > TEXT_MAX)
+        fputs("…", out);
+}
+
+struct side {
+    const char *name;
+    const struct tni_vrows *rows;
+};
+
+static void print_difference(struct verify *verify, const struct tni_vrow *live, struct side other,
+                             const struct tni_vrow *row)
+{
+    fprintf(verify->out, "  %s, %s: key ", verify->query->id,
+            verify->object ? verify->object->name : verify->query->sink_name);
+    print_text(verify->out, live ? live->key : row->key);
+    fprintf(verify->out, ": %s ", verify->object ? "table has" : "log has");
+    print_text(verify->out, live ? live->value : (struct tn_str){NULL, 0});
+    fprintf(verify->out, ", %s ", other.name);
+    print_text(verify->out, row ? row->value : (struct tn_str){NULL, 0});
+    fputc('\n', verify->out);
+}
+
+/* is_pairs: a key may stand several times, so rows are equal only with their values. */
+static int64_t compare(struct verify *verify, const struct tni_vrows *live, struct side other,
+                       bool is_pairs)
+{
+    const struct tni_vrows *rows = other.rows;
+    int64_t found = 0;
+    size_t l = 0, o = 0;
+    while (l < live->count || o < rows->count) {
+        const struct tni_vrow *a = l < live->count ? &live->items[l] : NULL;
+        const struct tni_vrow *b = o < rows->count ? &rows->items[o] : NULL;
+        int c = !a ? 1 : !b ? -1 : tn_str_cmp(a->key, b->key);
+        bool is_equal = c == 0 && tn_str_eq(a->value, b->value);
+        if (c == 0 && !is_equal && is_pairs)
+            c = tn_str_cmp(a->value, b->value);
+        if (!is_equal && found++ < SHOWN_MAX)
+            print_difference(verify, c <= 0 ? a : NULL, other, c >= 0 ? b : NULL);
+        l += c <= 0;
+        o += c >= 0;
+    }
+    if (found > SHOWN_MAX)
+        fprintf(verify->out, "  … and %lld more\n", (long long)found - SHOWN_MAX);
+    return found;
+}
+
+static void verdict(struct verify *verify, const char *what, int64_t found)
+{
+    if (!found)
+        fprintf(verify->out, "  %s: agrees\n", what);
+    else
+        fprintf(verify->out, "  %s: %lld differences\n", what, (long long)found);
+    verify->differences += found;
+}
+
+/* ---- positions ---- */
+
+static bool take_input(void *ctx, const struct tn_position_info *info)
+{
+    struct verify *verify = ctx;
+    if (strcmp(info->query_id, verify->query->id) != 0 || verify->inputs_count == INPUTS_MAX)
+        return true;
+    struct input *input = &verify->inputs[verify->inputs_count++];
+    snprintf(input->topic, sizeof input->topic, "%s", info->topic);
+    input->partition = info->partition;
+    input->offset = info->offset;
     return true;
 }
 
-static enum tn_status wait_drained(struct tn_engine *engine, struct tn_err *err)
+static bool is_cut(struct verify *verify, const char *topic)
 {
-    struct waiter waiter = {.wake = {waiter_signal}};
-    struct ids *ids = tn_alloc(sizeof *ids);
+    const struct tn_plan *plan = verify->query->plan;
+    for (uint32_t s = 0; s < plan->stages_count; s++)
+        for (uint32_t i = 0; i < plan->stages[s].nodes_count; i++) {
+            const struct tn_node *node = &plan->stages[s].nodes[i];
+            if (node->kind == TN_NODE_SOURCE && strcmp(node->decl->topic, topic) == 0)
+                return !node->decl->is_table; /* a table's last values are enough */
+        }
+    return true;
+}
+
+static enum tn_status check_input(struct verify *verify, struct input *input, struct tn_err *err)
+{
+    struct tn_log *log = verify->config->log;
+    struct tn_topic topic;
+    struct tn_offsets offsets;
+    enum tn_status st = log->type->topic_find(log, input->topic, &topic, err);
+    if (st == TN_NOT_FOUND) {
+        fprintf(verify->out, "  position: input topic '%s' is gone\n", input->topic);
+        verify->differences++;
+        verify->is_skipped = true;
+        return TN_OK;
+    }
+    TN_TRY(st);
+    TN_TRY(log->type->offsets(log, &topic, input->partition, &offsets, err));
+    input->end = offsets.end_visible;
+    if (input->offset > offsets.end_visible || input->offset < offsets.start) {
+        fprintf(verify->out,
+                "  position: %s, '%s' partition %d: stands at %lld, the log has %lld to %lld\n",
+                verify->query->id, input->topic, input->partition, (long long)input->offset,
+                (long long)offsets.start, (long long)offsets.end_visible);
+        verify->differences++;
+    } else if (input->offset < offsets.end_visible) {
+        fprintf(verify->out, "  position: '%s' partition %d: %lld records not read yet\n",
+                input->topic, input->partition, (long long)(offsets.end_visible - input->offset));
+    }
+    bool is_compacted = topic.cleanup != TN_CLEANUP_DELETE;
+    if (is_cut(verify, input->topic) && (offsets.start > 0 || is_compacted)) {
+        verify->is_skipped = true;
+        snprintf(verify->why, sizeof verify->why,
+                 is_compacted ? "'%s' is compacted: records before %lld may be gone"
+                              : "the first records of '%s' are dropped: it starts at %lld",
+                 input->topic, (long long)(is_compacted ? offsets.end_visible : offsets.start));
+    }
+    return TN_OK;
+}
+
+/* ---- may it be counted again? ---- */
+
+static bool is_fixed(void *ctx, const struct tn_expr *expr)
+{
+    bool *is_random = ctx;
+    if (expr->kind == TN_E_CALL && expr->func->flags & TN_FN_VOLATILE)
+        *is_random = true;
+    return true;
+}
+
+static void find_doubts(struct verify *verify)
+{
+    const struct tn_plan *plan = verify->query->plan;
+    bool is_random = false, is_join = false;
+    for (uint32_t s = 0; s < plan->stages_count; s++) {
+        uint32_t sources = 0;
+        for (uint32_t i = 0; i < plan->stages[s].nodes_count; i++) {
+            const struct tn_node *node = &plan->stages[s].nodes[i];
+            sources += node->kind == TN_NODE_SOURCE;
+            is_join = is_join || node->kind == TN_NODE_JOIN_TABLE || sources > 1;
+            for (uint32_t e = 0; e < node->exprs_count; e++)
+                tni_expr_walk(node->exprs[e], is_fixed, &is_random);
+        }
+    }
+    if (is_join)
+        snprintf(verify->why, sizeof verify->why,
+                 "it joins inputs, and the order in which they arrived is in no log");
+    if (is_random)
+        snprintf(verify->why, sizeof verify->why, "it calls a random function");
+    if (plan->is_from_latest) {
+        verify->is_skipped = true;
+        snprintf(verify->why, sizeof verify->why,
+                 "it began at the end of its inputs, and where that was is not kept");
+    }
+}
+
+/* ---- engines beside the live one ---- */
+
+struct beside {
+    struct tn_log *scratch;
+    struct tn_state *scratch_state;
+    struct tni_vlog *vlog;
+    struct tn_engine *engine;
+    bool is_open;
+};
+
+static void beside_close(struct verify *verify, struct beside *beside)
+{
+    tn_engine_close(beside->engine);
+    if (beside->vlog)
+        tni_vlog_log(beside->vlog)->type->close(tni_vlog_log(beside->vlog));
+    if (beside->is_open)
+        verify->config->scratch_close(verify->config->ctx);
+    *beside = (struct beside){0};
+}
+
+static bool take_state(void *ctx, const struct tn_query_info *info)
+{
+    struct tn_query_info *into = ctx;
+    *into = *info;
+    return true;
+}
+
+static struct tn_query_info info_of(struct tn_engine *engine)
+{
+    struct tn_query_info info = {0};
+    tn_engine_each_query(engine, take_state, &info);
+    return info;
+}
+
+/* Topics that the second engine writes. */
+static enum tn_status make_outputs(struct verify *verify, struct beside *beside, struct tn_err *err)
+{
+    const struct tn_plan *plan = verify->query->plan;
+    for (uint32_t s = 0; s < plan->stages_count; s++)
+        for (uint32_t i = 0; i < plan->stages[s].nodes_count; i++) {
+            const struct tn_node *node = &plan->stages[s].nodes[i];
+            struct tn_log *log = verify->config->log;
+            struct tn_topic topic;
+            if (node->kind != TN_NODE_SINK && node->kind != TN_NODE_REPARTITION)
+                continue;
+            enum tn_status st = log->type->topic_find(log, node->decl->topic, &topic, err);
+            if (st != TN_OK)
+                return st == TN_NOT_FOUND ? tn_err_set(err, TN_E_NAME, "topic '%s' does not exist",
+                                                       node->decl->topic)
+                                          : st;
+            struct tn_topic_spec spec = {.name = topic.name,
+                                         .partitions_count = topic.partitions_count,
+                                         .cleanup = TN_CLEANUP_DELETE,
+                                         .retention_ms = -1,
+                                         .retention_bytes = -1};
+            TN_TRY(beside->scratch->type->topic_create(beside->scratch, &spec, err));
+        }
+    return TN_OK;
+}
+
+static enum tn_status beside_open(struct verify *verify, enum tni_vlog_mode mode,
+                                  struct beside *beside, struct tn_err *err)
+{
+    const struct tn_verify_config *config = verify->config;
+    struct tn_plan *plan = verify->query->plan;
+    TN_TRY(config->scratch_open(config->ctx, &beside->scratch, &beside->scratch_state, err));
+    beside->is_open = true;
+    if (mode == TNI_VLOG_RECOUNT)
+        TN_TRY(make_outputs(verify, beside, err));
+    beside->vlog = tni_vlog_new(mode, config->log, beside->scratch, plan);
+    for (uint32_t i = 0; mode == TNI_VLOG_RECOUNT && i < verify->inputs_count; i++)
+        tni_vlog_limit(beside->vlog, verify->inputs[i].topic, verify->inputs[i].partition,
+                       verify->inputs[i].offset);
+    TN_TRY(tn_engine_open(config->engine_config, tni_vlog_log(beside->vlog), beside->scratch_state,
+                          config->clock, &beside->engine, err));
+    TN_TRY(tn_engine_add(beside->engine, plan, err));
+    if (mode == TNI_VLOG_REBUILD)
+        TN_TRY(tn_engine_pause(beside->engine, plan->query_id, true, err));
+    return tn_engine_start(beside->engine, err);
+}
+
+/* Until the query's state is there. */
+static enum tn_status wait_restored(struct verify *verify, struct tn_engine *engine,
+                                    struct waiter *waiter, struct tn_err *err)
+{
+    for (;;) {
+        struct tn_query_info info = info_of(engine);
+        if (info.state == TN_QUERY_FAILED) {
+            *err = info.error;
+            return err->code;
+        }
+        if (info.state != TN_QUERY_RESTORING)
+            return TN_OK;
+        progress(verify, "changelog,", info.restore_done, info.restore_total);
+        waiter_wait(waiter);
+    }
+}
+
+static enum tn_status wait_counted(struct verify *verify, struct tn_engine *engine,
+                                   struct waiter *waiter, struct tn_err *err)
+{
     struct tn_fresh *fresh = NULL;
     struct tn_buf lagging;
-    pthread_mutex_init(&waiter.lock, NULL);
-    pthread_cond_init(&waiter.changed, NULL);
-    tn_buf_init(&lagging, 4096);
-    tn_arena_init(&ids->arena, 0);
-    tn_engine_each_query(engine, add_id, ids);
-    enum tn_status st = tn_fresh_open(engine, ids->items, ids->count, &waiter.wake, &fresh, err);
+    const char *ids[] = {verify->query->id};
+    int64_t total = 0;
+    for (uint32_t i = 0; i < verify->inputs_count; i++)
+        total += verify->inputs[i].offset;
+    tn_buf_init(&lagging, 1 << 20);
+    enum tn_status st = tn_fresh_open(engine, ids, 1, &waiter->wake, &fresh, err);
     while (!tn_failed(st) && (st = tn_fresh_poll(fresh, &lagging)) == TN_AGAIN) {
-        waiter_wait(&waiter);
+        struct tn_query_info info = info_of(engine);
+        if (info.state == TN_QUERY_FAILED) {
+            *err = info.error;
+            st = err->code;
+            break;
+        }
+        progress(verify, "counted", info.rows_in, total);
+        waiter_wait(waiter);
         tn_buf_reset(&lagging);
     }
     tn_fresh_free(fresh);
     tn_buf_release(&lagging);
-    tn_arena_release(&ids->arena);
-    tn_free(ids);
-    pthread_cond_destroy(&waiter.changed);
-    pthread_mutex_destroy(&waiter.lock);
     return st;
 }
 
-enum tn_status tn_verify_run(struct tn_db *db, struct tn_engine *engine, struct tn_log *log,
-                             FILE *out, int64_t *ret_differences, struct tn_err *err)
+/* ---- comparisons ---- */
+
+/* Records that the query writes again against those it has written: repartition topics of streams,
+ * and the result of a query that fills a stream alone. */
+static enum tn_status compare_records(struct verify *verify, struct tn_log *scratch,
+                                      const char *topic, struct tn_err *err)
 {
-    struct verify verify = {.engine = engine, .log = log, .out = out, .err = err};
-    TN_TRY(wait_drained(engine, err));
-    const struct tn_catalog *catalog = tn_db_catalog(db);
-    tn_catalog_each(catalog, verify_object, &verify);
+    struct tni_vrows was, again;
+    char what[TN_TOPIC_NAME_MAX + 64];
+    tni_vrows_init(&was);
+    tni_vrows_init(&again);
+    enum tn_status st = tni_vrows_topic(verify->config->log, topic, true, &was, err);
+    if (!tn_failed(st))
+        st = tni_vrows_topic(scratch, topic, true, &again, err);
+    if (!tn_failed(st)) {
+        tni_vrows_sort(&was);
+        tni_vrows_sort(&again);
+        int64_t found = compare(verify, &was, (struct side){"recount", &again}, true);
+        snprintf(what, sizeof what, "records of '%s' (%zu)", topic, was.count);
+        verdict(verify, what, found);
+    }
+    tni_vrows_release(&was);
+    tni_vrows_release(&again);
+    return st;
+}
+
+static enum tn_status compare_written(struct verify *verify, struct tn_log *scratch,
+                                      struct tn_err *err)
+{
+    const struct tn_plan *plan = verify->query->plan;
+    const struct tn_object *table = verify->object;
+    verify->object = NULL; /* lines speak of logs */
+    enum tn_status st = TN_OK;
+    for (uint32_t s = 0; s < plan->stages_count && !tn_failed(st); s++)
+        for (uint32_t i = 0; i < plan->stages[s].nodes_count && !tn_failed(st); i++) {
+            const struct tn_node *node = &plan->stages[s].nodes[i];
+            bool is_own = node->kind == TN_NODE_REPARTITION ||
+                          (node->kind == TN_NODE_SINK && verify->query->kind == TN_QUERY_CSAS);
+            if (is_own && !node->is_table && !verify->why[0])
+                st = compare_records(verify, scratch, node->decl->topic, err);
+        }
+    verify->object = table;
+    return st;
+}
+
+static enum tn_status recount(struct verify *verify, const struct tni_vrows *live,
+                              struct tn_err *err)
+{
+    struct beside beside = {0};
+    struct tni_vrows rows;
+    struct waiter waiter;
+    enum tn_status st;
+    waiter_init(&waiter);
+    tni_vrows_init(&rows);
+    TN_GOTO(beside_open(verify, TNI_VLOG_RECOUNT, &beside, err));
+    TN_GOTO(wait_restored(verify, beside.engine, &waiter, err));
+    tni_vlog_start(beside.vlog);
+    TN_GOTO(wait_counted(verify, beside.engine, &waiter, err));
+    TN_GOTO(compare_written(verify, beside.scratch, err));
+    if (live) {
+        TN_GOTO(tni_vrows_scan(beside.engine, verify->object, false, &rows, err));
+        tni_vrows_fold(&rows);
+        int64_t found = compare(verify, live, (struct side){"recount", &rows}, false);
+        if (found && verify->why[0])
+            fprintf(verify->out, "  recount: %lld rows differ; that proves nothing, because %s\n",
+                    (long long)found, verify->why);
+        else
+            verdict(verify, "recount", found);
+    } else if (verify->why[0]) {
+        fprintf(verify->out, "  recount: not compared: %s\n", verify->why);
+    }
+fail:
+    beside_close(verify, &beside);
+    tni_vrows_release(&rows);
+    waiter_release(&waiter);
+    return st;
+}
+
+static enum tn_status rebuild(struct verify *verify, const struct tni_vrows *live,
+                              struct tn_err *err)
+{
+    struct beside beside = {0};
+    struct tni_vrows rows;
+    struct waiter waiter;
+    enum tn_status st;
+    waiter_init(&waiter);
+    tni_vrows_init(&rows);
+    TN_GOTO(beside_open(verify, TNI_VLOG_REBUILD, &beside, err));
+    TN_GOTO(wait_restored(verify, beside.engine, &waiter, err));
+    TN_GOTO(tni_vrows_scan(beside.engine, verify->object, false, &rows, err));
+    tni_vrows_fold(&rows);
+    verdict(verify, "changelog", compare(verify, live, (struct side){"changelog", &rows}, false));
+fail:
+    beside_close(verify, &beside);
+    tni_vrows_release(&rows);
+    waiter_release(&waiter);
+    return st;
+}
+
+/* Windows that retention has taken from the table may still be in the topic. */
+static void drop_expired(const struct tni_vrows *live, struct tni_vrows *topic)
+{
+    size_t kept = 0, l = 0;
+    for (size_t t = 0; t < topic->count; t++) {
+        while (l < live->count && tn_str_cmp(live->items[l].key, topic->items[t].key) < 0)
+            l++;
+        if (l < live->count && tn_str_eq(live->items[l].key, topic->items[t].key))
+            topic->items[kept++] = topic->items[t];
+    }
+    topic->count = kept;
+}
+
+static enum tn_status compare_result(struct verify *verify, struct tn_err *err)
+{
+    struct tni_vrows live, topic;
+    char what[TN_TOPIC_NAME_MAX + 64];
+    tni_vrows_init(&live);
+    tni_vrows_init(&topic);
+    enum tn_status st = tni_vrows_scan(verify->config->engine, verify->object, true, &live, err);
+    if (!tn_failed(st))
+        st = tni_vrows_topic(verify->config->log, verify->object->decl.topic, false, &topic, err);
+    if (!tn_failed(st)) {
+        snprintf(what, sizeof what, "result topic '%s' (%zu records)", verify->object->decl.topic,
+                 topic.count);
+        tni_vrows_fold(&live);
+        tni_vrows_fold(&topic);
+        if (verify->object->decl.window != TN_WINDOW_NONE)
+            drop_expired(&live, &topic);
+        verdict(verify, what, compare(verify, &live, (struct side){"result topic", &topic}, false));
+    }
+    tni_vrows_release(&live);
+    tni_vrows_release(&topic);
+    return st;
+}
+
+/* ---- queries ---- */
+
+static enum tn_status check_table(struct verify *verify, struct tn_err *err)
+{
+    struct tni_vrows live;
+    tni_vrows_init(&live);
+    enum tn_status st = tni_vrows_scan(verify->config->engine, verify->object, false, &live, err);
+    if (!tn_failed(st)) {
+        tni_vrows_fold(&live);
+        fprintf(verify->out, "  table: %zu rows\n", live.count);
+        if (!verify->is_skipped)
+            st = recount(verify, &live, err);
+    }
+    if (!tn_failed(st))
+        st = rebuild(verify, &live, err);
+    if (!tn_failed(st) && verify->object->kind == TN_OBJ_KTABLE)
+        st = compare_result(verify, err);
+    tni_vrows_release(&live);
+    return st;
+}
+
+static bool is_table_of(const struct tn_object *object, const struct tn_catalog_query *query)
+{
+    bool has_rows = object->kind == TN_OBJ_KTABLE || object->kind == TN_OBJ_TABLE;
+    return has_rows && object->query_id && strcmp(object->query_id, query->id) == 0;
+}
+
+static bool take_failure(void *ctx, const struct tn_query_info *info)
+{
+    struct verify *verify = ctx;
+    if (info->state == TN_QUERY_FAILED && strcmp(info->plan->query_id, verify->query->id) == 0)
+        verify->failure = info->error;
+    return true;
+}
+
+static enum tn_status check_query(struct verify *verify, const struct tn_catalog *catalog,
+                                  const struct tn_catalog_query *query, struct tn_err *err)
+{
+    const struct tn_object *object;
+    verify->query = query;
+    verify->object = NULL;
+    verify->inputs_count = 0;
+    verify->why[0] = 0;
+    verify->is_skipped = false;
+    verify->failure = (struct tn_err)TN_ERR_INIT;
+    for (size_t i = 0; (object = tn_catalog_at(catalog, i)) != NULL; i++)
+        if (is_table_of(object, query))
+            verify->object = object;
+    fprintf(verify->out, "%s, %s:\n", query->id, query->sink_name ? query->sink_name : "?");
+    fflush(verify->out);
+    tn_engine_each_query(verify->config->engine, take_failure, verify);
+    if (verify->failure.code != TN_OK) { /* it was not even loaded */
+        fprintf(verify->out, "  %s, %s: cannot go on: %s\n", query->id, query->sink_name,
+                verify->failure.message);
+        verify->differences++;
+        return TN_OK;
+    }
+    tn_engine_each_position(verify->config->engine, take_input, verify);
+    find_doubts(verify);
+    for (uint32_t i = 0; i < verify->inputs_count; i++)
+        TN_TRY(check_input(verify, &verify->inputs[i], err));
+    if (verify->is_skipped)
+        fprintf(verify->out, "  recount: not possible: %s\n",
+                verify->why[0] ? verify->why : "an input is gone");
+    if (verify->object)
+        return check_table(verify, err);
+    return verify->is_skipped ? TN_OK : recount(verify, NULL, err);
+}
+
+struct ready {
+    bool is_restoring;
+    int64_t done, total;
+};
+
+static bool take_ready(void *ctx, const struct tn_query_info *info)
+{
+    struct ready *ready = ctx;
+    ready->is_restoring = ready->is_restoring || info->state == TN_QUERY_RESTORING;
+    ready->done += info->restore_done;
+    ready->total += info->restore_total;
+    return true;
+}
+
+static void wait_live(struct verify *verify)
+{
+    struct waiter waiter;
+    struct tn_catalog_query all = {.id = "all"};
+    waiter_init(&waiter);
+    verify->query = &all;
+    for (;;) {
+        struct ready ready = {0};
+        tn_engine_each_query(verify->config->engine, take_ready, &ready);
+        if (!ready.is_restoring)
+            break;
+        progress(verify, "restored", ready.done, ready.total);
+        waiter_wait(&waiter);
+    }
+    waiter_release(&waiter);
+    verify->query = NULL;
+}
+
+struct queries {
+    const struct tn_catalog_query *items[INPUTS_MAX];
+    size_t count;
+};
+
+static bool add_query(void *ctx, const struct tn_catalog_query *query)
+{
+    struct queries *queries = ctx;
+    if (queries->count < INPUTS_MAX)
+        queries->items[queries->count++] = query;
+    return true;
+}
+
+enum tn_status tn_verify_run(const struct tn_verify_config *config, int64_t *ret_differences,
+                             struct tn_err *err)
+{
+    struct verify verify = {
+        .config = config, .out = config->out, .shown_ns = tn_mono_ns(config->clock)};
+    struct queries *queries = tn_alloc(sizeof *queries);
+    const struct tn_catalog *catalog = tn_db_catalog(config->db);
+    enum tn_status st = TN_OK;
+    verify.inputs = tn_alloc_array(INPUTS_MAX, sizeof *verify.inputs);
+    wait_live(&verify);
+    tn_catalog_each_query(catalog, add_query, queries);
+    for (size_t i = 0; i < queries->count && !tn_failed(st); i++) {
+        st = check_query(&verify, catalog, queries->items[i], err);
+        if (tn_failed(st))
+            tn_err_prefix(err, "%s: ", queries->items[i]->id);
+    }
     tn_catalog_unref(catalog);
-    if (tn_failed(verify.st))
-        return verify.st;
-    fprintf(out, verify.differences ? "verify: %lld differences\n" : "verify: everything agrees\n",
+    tn_free(queries);
+    tn_free(verify.inputs);
+    if (tn_failed(st))
+        return st;
+    fprintf(config->out,
+            verify.differences ? "verify: %lld differences\n" : "verify: everything agrees\n",
             (long long)verify.differences);
     *ret_differences = verify.differences;
     return TN_OK;

@@ -193,7 +193,10 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
         refuse_position(query, input, "was deleted and created anew since the last commit");
     } else if (position && position->offset > offsets.end_visible &&
                position->offset > offsets.end_written) {
-        refuse_position(query, input, "ends before the committed position");
+        char why[96];
+        snprintf(why, sizeof why, "ends at %lld, before the committed position %lld",
+                 (long long)offsets.end_visible, (long long)position->offset);
+        refuse_position(query, input, why);
     } else if (position && position->offset < offsets.start) {
         tn_logf(TN_LOG_WARN, "engine",
                 "records were dropped by retention before they were read: query=%s topic=%s "
