@@ -52,8 +52,12 @@ static void *worker_main(void *arg)
             continue;
         }
         pthread_mutex_unlock(&pool->lock);
-        pool->run(pool->store, request);
-        request->done(request);
+        if (request->is_cancelled) {
+            end_cancelled(request);
+        } else {
+            pool->run(pool->store, request);
+            request->done(request);
+        }
         pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -78,6 +82,7 @@ struct tni_object_pool *tni_object_pool_new(struct tn_object_store *store, int t
 void tni_object_pool_submit(struct tni_object_pool *pool, struct tn_object_request *request)
 {
     request->next = NULL;
+    request->is_cancelled = false;
     pthread_mutex_lock(&pool->lock);
     bool is_open = !pool->is_closing;
     if (is_open && pool->idle_count == 0 && pool->threads_count < pool->threads_max &&
@@ -96,7 +101,6 @@ void tni_object_pool_submit(struct tni_object_pool *pool, struct tn_object_reque
 
 void tni_object_pool_cancel(struct tni_object_pool *pool, struct tn_object_request *request)
 {
-    bool is_waiting = false;
     pthread_mutex_lock(&pool->lock);
     for (struct tn_object_request **p = &pool->first; *p; p = &(*p)->next) {
         if (*p != request)
@@ -104,12 +108,15 @@ void tni_object_pool_cancel(struct tni_object_pool *pool, struct tn_object_reque
         *p = request->next;
         if (!*p)
             pool->last = p;
-        is_waiting = true;
+        request->is_cancelled = true; /* a thread ends it, first of all */
+        request->next = pool->first;
+        if (!pool->first)
+            pool->last = &request->next;
+        pool->first = request;
+        pthread_cond_signal(&pool->work);
         break;
     }
     pthread_mutex_unlock(&pool->lock);
-    if (is_waiting)
-        end_cancelled(request);
 }
 
 void tni_object_pool_free(struct tni_object_pool *pool)

@@ -12,7 +12,7 @@ struct tni_object_pool *tni_object_pool_new(struct tn_object_store *store, int t
                                             void (*run)(struct tn_object_store *store,
                                                         struct tn_object_request *request));
 void tni_object_pool_submit(struct tni_object_pool *pool, struct tn_object_request *request);
-/* A request that has not begun ends at once; one that has begun runs to its end. */
+/* A request that has not begun ends soon, on a thread of the pool; one that has runs to its end. */
 void tni_object_pool_cancel(struct tni_object_pool *pool, struct tn_object_request *request);
 /* Waits for what has begun, cancels the rest. NULL is a no-op. */
 void tni_object_pool_free(struct tni_object_pool *pool);

@@ -328,8 +328,6 @@ enum tn_status tni_s3_answer_page(struct tni_s3_call *call, bool *ret_is_last, s
     }
     settle_items(&page);
     *ret_is_last = !report_items(&page) || !page.is_truncated;
-    if (call->request->op == TN_OBJECT_UPLOADS && page.is_encoded)
-        page.next = url_decode(page.next);
     tn_buf_reset(&call->continuation);
     tn_buf_reset(&call->continuation_upload);
     tn_buf_add_str(&call->continuation, page.next);

@@ -88,8 +88,7 @@ static void draft_list(struct tni_s3_call *call, struct draft *draft)
     snprintf(draft->list_prefix, sizeof draft->list_prefix, "%s%s", prefix,
              request->key ? request->key : "");
     add_query(draft, "prefix", draft->list_prefix);
-    add_query(draft, "encoding-type", "url");
-    if (is_uploads) {
+    if (is_uploads) { /* not encoded: RGW encodes the keys without saying so */
         add_query(draft, "uploads", "");
         if (call->continuation.len) {
             add_query(draft, "key-marker", tn_buf_cstr(&call->continuation));
@@ -98,6 +97,7 @@ static void draft_list(struct tni_s3_call *call, struct draft *draft)
         return;
     }
     add_query(draft, "list-type", "2");
+    add_query(draft, "encoding-type", "url");
     if (request->is_shallow)
         add_query(draft, "delimiter", "/");
     if (call->continuation.len) {

@@ -234,6 +234,302 @@ static void case_names(size_t key_max)
     }
 }
 
+/* ---- what several requests need ---- */
+
+struct many {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    int left, ok, cancelled, failed;
+};
+
+static void on_many(struct tn_object_request *request)
+{
+    struct many *many = request->ctx;
+    pthread_mutex_lock(&many->lock);
+    many->ok += request->status == TN_OK;
+    many->cancelled += request->status == TN_E_CANCELLED;
+    many->failed += request->status != TN_OK && request->status != TN_E_CANCELLED;
+    many->left--;
+    pthread_cond_signal(&many->done);
+    pthread_mutex_unlock(&many->lock);
+}
+
+static void many_wait(struct many *many)
+{
+    pthread_mutex_lock(&many->lock);
+    while (many->left)
+        pthread_cond_wait(&many->done, &many->lock);
+    pthread_mutex_unlock(&many->lock);
+}
+
+static void many_end(struct many *many, int ok)
+{
+    many_wait(many);
+    CHECK_INT(many->ok, ok);
+    CHECK_INT(many->failed, 0);
+    pthread_cond_destroy(&many->done);
+    pthread_mutex_destroy(&many->lock);
+}
+
+#define MANY_INIT(count)                                                                           \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, (count), 0, 0, 0                      \
+    }
+
+struct order {
+    char last[64];
+    int count;
+    bool is_ordered;
+};
+
+static bool on_ordered(void *ctx, const struct tn_object_info *info)
+{
+    struct order *order = ctx;
+    char key[64];
+    snprintf(key, sizeof key, "%.*s", TN_STR_FMT(info->key));
+    order->is_ordered = order->is_ordered && strcmp(order->last, key) < 0;
+    memcpy(order->last, key, sizeof key);
+    order->count++;
+    return true;
+}
+
+/* More objects than a page of a list holds, put all at once; ranges of them read all at once. */
+static void case_many(void)
+{
+    enum { COUNT = 1050 };
+    struct tn_object_request *requests = tn_alloc_array(COUNT, sizeof *requests);
+    char(*keys)[32] = tn_alloc_array(COUNT, sizeof *keys);
+    struct tn_buf *bodies = tn_alloc_array(COUNT, sizeof *bodies);
+    struct many puts = MANY_INIT(COUNT), gets = MANY_INIT(COUNT);
+    struct order order = {.is_ordered = true};
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof keys[i], "many/%d/%d", i % 7, i);
+        requests[i] = (struct tn_object_request){.op = TN_OBJECT_PUT,
+                                                 .key = keys[i],
+                                                 .body = tn_str_of(keys[i]),
+                                                 .timeout_ms = 60000,
+                                                 .done = on_many,
+                                                 .ctx = &puts};
+        store->type->submit(store, &requests[i]);
+    }
+    many_end(&puts, COUNT);
+    CHECK_OK(tn_object_list(store, "many/", NULL, on_ordered, &order, DEADLINE_MS, &err), &err);
+    CHECK_INT(order.count, COUNT);
+    CHECK(order.is_ordered);
+    for (int i = 0; i < COUNT; i++) {
+        tn_buf_init(&bodies[i], 64);
+        requests[i] = (struct tn_object_request){.op = TN_OBJECT_GET,
+                                                 .key = keys[i],
+                                                 .offset = 5,
+                                                 .length = i % 2 ? -1 : 100,
+                                                 .ret_body = &bodies[i],
+                                                 .timeout_ms = 60000,
+                                                 .done = on_many,
+                                                 .ctx = &gets};
+        store->type->submit(store, &requests[i]);
+    }
+    many_end(&gets, COUNT);
+    int wrong = 0;
+    for (int i = 0; i < COUNT; i++) {
+        wrong += !tn_str_eq(tn_buf_str(&bodies[i]), tn_str_of(keys[i] + 5));
+        tn_buf_release(&bodies[i]);
+    }
+    CHECK_INT(wrong, 0);
+    tn_free(requests);
+    tn_free(keys);
+    tn_free(bodies);
+}
+
+/* Cancelled requests, and those a closing store still has, come back exactly once. */
+static void case_cancel(const struct conform_object_store_factory *factory)
+{
+    enum { COUNT = 60 };
+    struct tn_object_store *own = factory->open(factory->ctx);
+    struct tn_object_request *requests = tn_alloc_array(COUNT, sizeof *requests);
+    char keys[COUNT][32];
+    struct many many = MANY_INIT(COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof keys[i], "cancel/%d", i);
+        requests[i] = (struct tn_object_request){.op = TN_OBJECT_PUT,
+                                                 .key = keys[i],
+                                                 .body = TN_STR("x"),
+                                                 .done = on_many,
+                                                 .ctx = &many};
+    }
+    struct many first = MANY_INIT(1);
+    requests[0].ctx = &first;
+    own->type->submit(own, &requests[0]);
+    pthread_mutex_lock(&first.lock); /* done has not been called: cancelling is allowed */
+    if (first.left)
+        own->type->cancel(own, &requests[0]);
+    pthread_mutex_unlock(&first.lock);
+    many_wait(&first);
+    CHECK_INT(first.ok + first.cancelled, 1);
+    many.left = COUNT - 1;
+    for (int i = 1; i < COUNT; i++)
+        own->type->submit(own, &requests[i]);
+    tn_object_store_close(own);
+    CHECK_INT(many.left, 0);
+    CHECK_INT(many.ok + many.cancelled, COUNT - 1);
+    tn_free(requests);
+}
+
+/* ---- a log that several writers append to ---- */
+
+#define LOG_WRITERS 7
+#define LOG_EACH    12
+
+static void *appender_main(void *arg)
+{
+    struct writer *writer = arg;
+    struct tn_object_store *own = writer->factory->open(writer->factory->ctx);
+    char key[64], body[64];
+    int version = 0;
+    pthread_barrier_wait(writer->barrier);
+    for (int i = 0; i < LOG_EACH; i++) {
+        enum tn_status st = TN_E_EXISTS;
+        struct tn_err mine = TN_ERR_INIT;
+        snprintf(body, sizeof body, "%d %d", writer->number, i);
+        for (; st == TN_E_EXISTS; version++) {
+            snprintf(key, sizeof key, "_log/%020d.commit", version);
+            st = tn_object_put(own, key, tn_str_of(body), true, DEADLINE_MS, &mine);
+        }
+        CHECK_OK(st, &mine);
+    }
+    tn_object_store_close(own);
+    return NULL;
+}
+
+/* Every entry is there once, versions have no gap, each writer's entries are in its order. */
+static void case_log(const struct conform_object_store_factory *factory)
+{
+    pthread_t threads[LOG_WRITERS];
+    struct writer writers[LOG_WRITERS];
+    pthread_barrier_t barrier;
+    int next[LOG_WRITERS] = {0};
+    struct order order = {.is_ordered = true};
+    pthread_barrier_init(&barrier, NULL, LOG_WRITERS);
+    for (int i = 0; i < LOG_WRITERS; i++) {
+        writers[i] = (struct writer){factory, i, NULL, &barrier};
+        pthread_create(&threads[i], NULL, appender_main, &writers[i]);
+    }
+    for (int i = 0; i < LOG_WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&barrier);
+    for (int version = 0; version < LOG_WRITERS * LOG_EACH; version++) {
+        char key[64];
+        int number = -1, entry = -1;
+        struct tn_buf body;
+        tn_buf_init(&body, 64);
+        snprintf(key, sizeof key, "_log/%020d.commit", version);
+        CHECK_INT(tn_object_get(store, key, 0, -1, &body, DEADLINE_MS, &err), TN_OK);
+        CHECK_INT(sscanf(tn_buf_cstr(&body), "%d %d", &number, &entry), 2);
+        CHECK(number >= 0 && number < LOG_WRITERS && entry == next[number]++);
+        tn_buf_release(&body);
+    }
+    CHECK_OK(tn_object_list(store, "_log/", NULL, on_ordered, &order, DEADLINE_MS, &err), &err);
+    CHECK_INT(order.count, LOG_WRITERS * LOG_EACH);
+}
+
+/* ---- versions, folders, unfinished uploads, names ---- */
+
+static void case_versions(void)
+{
+    struct tn_buf body;
+    struct tn_object_info info;
+    tn_buf_init(&body, 100);
+    CHECK_INT(put("version", "first", false), TN_OK);
+    CHECK_OK(tn_object_head(store, "version", &info, DEADLINE_MS, &err), &err);
+    struct tn_object_request request = {.op = TN_OBJECT_GET,
+                                        .key = "version",
+                                        .length = 3,
+                                        .if_etag = info.etag,
+                                        .ret_body = &body};
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_OK);
+    CHECK_STR(tn_buf_str(&body), "fir");
+    CHECK_INT(request.info.size, 5);
+    CHECK(strcmp(request.info.etag, info.etag) == 0);
+    CHECK_INT(put("version", "second one", false), TN_OK);
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_NOT_FOUND);
+    CHECK_STR(tn_buf_str(&body), "fir");
+    CHECK_INT(tn_object_get(store, "version", 11, -1, &body, DEADLINE_MS, &err), TN_E_INVALID);
+    CHECK_INT(tn_object_get(store, "version", 10, -1, &body, DEADLINE_MS, &err), TN_OK);
+    CHECK_INT(tn_object_get(store, "version", 0, 0, &body, DEADLINE_MS, &err), TN_OK);
+    CHECK_STR(tn_buf_str(&body), "fir");
+    tn_buf_release(&body);
+    tn_buf_init(&body, 4);
+    char *big = tn_alloc(1000);
+    memset(big, 'b', 999);
+    CHECK_INT(put("big one", big, false), TN_OK);
+    CHECK_INT(tn_object_get(store, "big one", 0, -1, &body, DEADLINE_MS, &err), TN_E_LIMIT);
+    CHECK(body.len == 0 && !tn_buf_over(&body));
+    tn_buf_release(&body);
+    tn_free(big);
+}
+
+static void case_shallow(void)
+{
+    struct listed listed = {.text = "", .left = 100};
+    struct tn_object_request request = {.op = TN_OBJECT_LIST,
+                                        .key = "l/",
+                                        .is_shallow = true,
+                                        .each = on_object,
+                                        .each_ctx = &listed};
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_OK);
+    CHECK_STR(tn_str_of(listed.text), "l/a.txt:2 l/a/:-1 l/a0:2 l/b/:-1 ");
+    listed = (struct listed){.text = "", .left = 100};
+    request.key = "l/a";
+    request.start_after = "l/a.txt";
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_OK);
+    CHECK_STR(tn_str_of(listed.text), "l/a/:-1 l/a0:2 ");
+}
+
+static bool on_upload(void *ctx, const struct tn_object_info *info)
+{
+    char *id = ctx;
+    if (tn_str_eq(info->key, TN_STR("unfinished/b")))
+        snprintf(id, TN_OBJECT_UPLOAD_MAX, "%s", info->upload_id);
+    return true;
+}
+
+static void case_uploads(void)
+{
+    char id[TN_OBJECT_UPLOAD_MAX], found[TN_OBJECT_UPLOAD_MAX] = "", etag[TN_OBJECT_ETAG_MAX];
+    struct tn_object_request request = {
+        .op = TN_OBJECT_UPLOADS, .key = "unfinished/", .each = on_upload, .each_ctx = found};
+    CHECK_OK(tn_object_upload_start(store, "unfinished/b", id, DEADLINE_MS, &err), &err);
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_OK);
+    CHECK(found[0] != 0);
+    if (found[0])
+        CHECK_OK(tn_object_upload_abort(store, "unfinished/b", found, DEADLINE_MS, &err), &err);
+    CHECK_OK(tn_object_upload_abort(store, "unfinished/b", id, DEADLINE_MS, &err), &err);
+    found[0] = 0;
+    CHECK_INT(tn_object_wait(store, &request, &err), TN_OK);
+    CHECK(found[0] == 0);
+    CHECK_INT(
+        tn_object_upload_part(store, "unfinished/b", id, 1, TN_STR("x"), etag, DEADLINE_MS, &err),
+        TN_E_CANCELLED);
+    CHECK_INT(
+        tn_object_upload_part(store, "unfinished/b", id, 0, TN_STR("x"), etag, DEADLINE_MS, &err),
+        TN_E_INVALID);
+}
+
+static void case_outside(void)
+{
+    static const char *const bad[] = {"..", "../x", "a/../../x", "/etc/x", "a/./b", "a/.."};
+    struct tn_object_info info;
+    char id[TN_OBJECT_UPLOAD_MAX];
+    struct listed listed = {.text = "", .left = 1};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_INT(put(bad[i], "x", true), TN_E_INVALID);
+        CHECK_INT(get_status(bad[i]), TN_E_INVALID);
+        CHECK_INT(tn_object_head(store, bad[i], &info, 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_remove(store, bad[i], 0, &err), TN_E_INVALID);
+        CHECK_INT(tn_object_upload_start(store, bad[i], id, 0, &err), TN_E_INVALID);
+    }
+    CHECK_INT(tn_object_list(store, "../", NULL, on_object, &listed, 0, &err), TN_E_INVALID);
+}
+
 int conform_object_store(const struct conform_object_store_factory *factory)
 {
     int before = tn_checks_failed;
@@ -242,8 +538,20 @@ int conform_object_store(const struct conform_object_store_factory *factory)
     case_if_absent();
     case_race(factory);
     case_list();
+    case_shallow();
     case_multipart();
+    case_uploads();
+    case_versions();
+    case_outside();
+    case_many();
+    case_log(factory);
+    case_cancel(factory);
     case_names(factory->key_max ? factory->key_max : TN_OBJECT_KEY_MAX);
+    if (factory->is_prefix_free) {
+        CHECK_INT(put("one/object", "below", false), TN_OK);
+        CHECK_INT(put("one", "above", false), TN_OK);
+        check_get("one/object", 0, -1, "below");
+    }
     tn_object_store_close(store);
     if (tn_checks_failed > before)
         fprintf(stderr, "object store '%s': %d checks failed\n", factory->name,
