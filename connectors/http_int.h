@@ -80,7 +80,7 @@ struct tn_http_request {
     const char *content_type;
     struct tn_buf out;
     struct tn_str static_body;
-    bool is_static;
+    bool is_static, is_gzip_allowed;
     struct tni_http_reply_header headers[TN_HTTP_REPLY_HEADERS];
     uint32_t headers_count;
     struct tn_http_stream *stream; /* reply is a stream: reference for MHD's response */
@@ -184,6 +184,8 @@ void tni_http_allow(const struct tn_http_server *server, struct tn_http_request 
 void tni_http_request_init(struct tn_http_request *req, struct tni_http_conn *conn);
 void tni_http_request_reset(struct tn_http_request *req); /* between two requests */
 void tni_http_request_release(struct tn_http_request *req);
+/* http_gzip.c: compresses the body when that is allowed, wanted and worth it; true: it did. */
+bool tni_http_gzip(struct tn_http_request *req);
 enum MHD_Result tni_http_queue_reply(struct tn_http_request *req);
 /* For requests whose holder is still at work at the end: touches nothing of the request. */
 enum MHD_Result tni_http_queue_abandoned(struct MHD_Connection *mhd);

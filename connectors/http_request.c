@@ -56,7 +56,7 @@ void tni_http_request_reset(struct tn_http_request *req)
     req->status = 0;
     req->content_type = NULL;
     req->static_body = (struct tn_str){NULL, 0};
-    req->is_static = false;
+    req->is_static = req->is_gzip_allowed = false;
     req->headers_count = 0;
     req->stream = NULL;
     req->is_held = req->is_completed = req->is_suspended = req->is_gone = false;
@@ -249,6 +249,11 @@ void tn_http_reply(struct tn_http_request *req, int status, const char *content_
     req->is_static = false;
 }
 
+void tn_http_reply_gzip(struct tn_http_request *req)
+{
+    req->is_gzip_allowed = true;
+}
+
 void tn_http_reply_static(struct tn_http_request *req, int status, const char *content_type,
                           struct tn_str body)
 {
@@ -332,9 +337,14 @@ enum MHD_Result tni_http_queue_reply(struct tn_http_request *req)
         tn_err_hint(&err, "ask for fewer rows (LIMIT) or raise http.result.bytes.max");
         tn_http_reply_error(req, 0, &err);
     }
+    bool is_gzip = !req->is_static && !req->stream && tni_http_gzip(req);
     struct MHD_Response *response = reply_response(req);
     if (!response)
         return MHD_NO;
+    if (is_gzip)
+        MHD_add_response_header(response, "Content-Encoding", "gzip");
+    if (req->is_gzip_allowed)
+        MHD_add_response_header(response, "Vary", "Accept-Encoding");
     if (req->content_type)
         MHD_add_response_header(response, "Content-Type", req->content_type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");

@@ -127,6 +127,8 @@ int tn_http_accept(const struct tn_http_request *req, const char *const *types, 
 struct tn_buf *tn_http_out(struct tn_http_request *req);
 /* Status and type (static text) of the reply whose body is in tn_http_out. */
 void tn_http_reply(struct tn_http_request *req, int status, const char *content_type);
+/* The buffered body may be sent gzipped to clients that accept it. */
+void tn_http_reply_gzip(struct tn_http_request *req);
 /* The same with a body that outlives the server (an embedded asset). */
 void tn_http_reply_static(struct tn_http_request *req, int status, const char *content_type,
                           struct tn_str body);

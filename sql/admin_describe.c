@@ -37,7 +37,11 @@ enum tn_status tni_admin_columns(struct tni_admin *admin, const struct tn_ast_na
         bool is_key = object->decl.schema && i < object->decl.keys_count;
         bool is_table = object->kind == TN_OBJ_TABLE || object->kind == TN_OBJ_KTABLE;
         tni_out_text(&out, lower);
-        tni_out_text(&out, tni_type_print(admin->arena, field->type, true));
+        enum tn_kind kind = field->type->kind;
+        if (admin->session->is_presto && (kind == TN_K_TIMESTAMP || kind == TN_K_TIME))
+            tni_out_text(&out, kind == TN_K_TIME ? "time" : "timestamp");
+        else
+            tni_out_text(&out, tni_type_print(admin->arena, field->type, true));
         tni_out_text(&out, is_key ? (is_table ? "primary key" : "key") : "");
         tni_out_text(&out, "");
         TN_TRY(tni_out_row(&out, err));

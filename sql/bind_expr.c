@@ -102,7 +102,10 @@ static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *
     TN_TRY(tni_bind_type(ctx->bind, ast->type, &type, err));
     if (type->kind == TN_K_TIMESTAMP && build->rules == TN_RULES_QUERY && text_has_zone(ast->text))
         type = tn_type_of(TN_K_TIMESTAMP_TZ);
-    TN_TRY(tni_cast(build, text, type, false, tni_pos_of(ast), &value, err));
+    if (type->kind == TN_K_JSON) /* the literal is read; a cast would make a JSON string of it */
+        TN_TRY(tni_call(build, TN_STR("json_parse"), &text, 1, tni_pos_of(ast), &value, err));
+    else
+        TN_TRY(tni_cast(build, text, type, false, tni_pos_of(ast), &value, err));
     if (!tni_is_const(value))
         return tn_err_at(err, TN_E_INVALID, "INVALID_LITERAL", ast->line, ast->col,
                          "'%.*s' is not a valid %s literal", TN_STR_FMT(ast->text),

@@ -58,7 +58,8 @@ struct tn_session {
     uint32_t prepared_count;
     const char *update_type; /* of the last statement: "CREATE TABLE"; NULL when it was a query */
     int64_t update_count;    /* rows it wrote; −1 = does not count */
-    bool is_read_only;       /* GET: refuses everything but queries */
+    bool is_presto;      /* an old client of Presto: SHOW COLUMNS has `timestamp`, no precision */
+    bool is_read_only;   /* GET: refuses everything but queries */
     int offset_reset;    /* SET 'auto.offset.reset': 0 = the server's, 1 = earliest, 2 = latest */
     uint32_t vars_count; /* DEFINE v = 'x', used as ${v} */
     struct tn_session_var {

@@ -236,6 +236,7 @@ enum tn_status tni_trino_read_head(struct tn_http_request *req, struct tni_trino
     *ret_status = head.status;
     TN_TRY(head.st);
     query->session.user = query->client.user;
+    query->session.is_presto = query->client.is_presto;
     struct tn_str host =
         head.host.len ? head.host : tn_str_of(tn_http_address(query->trino->server));
     snprintf(query->client.base, sizeof query->client.base, "http://%.*s",

@@ -268,6 +268,7 @@ static void reply_fill(struct tni_trino_query *query, struct tn_http_request *re
         tn_http_reply_header(req, name, query->sets[i].value);
     }
     tn_http_reply(req, 200, "application/json");
+    tn_http_reply_gzip(req);
 }
 
 /* Makes the next document: the oldest page, the end, or nothing yet. */
@@ -351,7 +352,7 @@ enum tn_status tni_trino_query_get(struct tni_trino_query *query, struct tn_http
         st = reply_text(req, 404, "Error 404 Not Found: Query not found\n");
     } else if (token == query->token) {
         reply_fill(query, req);
-    } else if (query->first_page || query->is_done) {
+    } else if ((query->first_page && !query->is_cancelled) || query->is_done) {
         served_next(query);
         reply_fill(query, req);
     } else {
