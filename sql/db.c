@@ -2,6 +2,7 @@
  * sql/db.h. */
 #include "sql/db_int.h"
 #include "sql/zone_files.h"
+#include "sql/zone_write.h"
 
 #include <stdio.h>
 
@@ -339,6 +340,12 @@ static enum tn_status run_stmt(struct running *run, enum tn_statement_class *ret
                             run->rows, err);
     if (is_query)
         return run_query(run, stmt->query, err);
+    if (tni_zone_is_write(run->catalog, run->session, stmt)) {
+        struct tni_zone_writing writing = {run->db,     run->catalog, run->session, stmt,
+                                           run->budget, &run->arena,  run->rows};
+        *ret_class = TN_STMT_INSERT;
+        return tni_zone_write(&writing, err);
+    }
     if (is_values)
         return tni_insert_values(run->db, run->catalog, run->session, stmt->insert, run->budget,
                                  &run->arena, run->rows, err);
