@@ -200,10 +200,11 @@ static enum tn_status create_as(struct tni_change *change, const struct tn_ast_s
     struct tn_str schema_name, name;
     TN_TRY(tni_new_name(change, create->name, &schema_name, &name, err));
     if (!tn_str_eq_nocase(schema_name, TN_STR("default")))
-        return tni_not_supported(err, create->name->line, create->name->col,
-                                 "schema '%.*s' is a zone: AS SELECT into it runs once, so it is not "
-                                 "part of a wanted state; a sink fills zone tables for ever",
-                                 TN_STR_FMT(schema_name));
+        return tni_not_supported(
+            err, create->name->line, create->name->col,
+            "schema '%.*s' is a zone: AS SELECT into it runs once, so it is not "
+            "part of a wanted state; a sink fills zone tables for ever",
+            TN_STR_FMT(schema_name));
     TN_TRY(tni_check_exists(change, create, schema_name, name, &old, err));
     if (change->is_noop)
         return TN_OK;
