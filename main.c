@@ -978,24 +978,45 @@ static int command_options(const struct args *args)
     return 0;
 }
 
+/* "sql:--format) words='table csv' ;;" */
+static void print_choices(const struct command *command, const struct tn_opt *opt)
+{
+    printf("  %s:--%s) words='", command->name, opt->name);
+    for (const char *c = opt->choices; *c; c++)
+        putchar(*c == ',' ? ' ' : *c);
+    printf("' ;;\n");
+}
+
 static int command_completion(const struct args *args)
 {
+    static const struct tn_opts *const tables[] = {&engine_opts, &tn_store_opts, &tn_http_opts,
+                                                   &tn_s3_opts};
     (void)args;
     printf("_tarn() {\n  local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} words=\n"
            "  if [ \"$COMP_CWORD\" -eq 1 ]; then words='");
     for (size_t i = 0; i < COMMANDS_COUNT; i++)
         printf("%s ", commands[i].name);
-    printf("'; else case $command in\n");
+    printf("'; else case $command:${COMP_WORDS[COMP_CWORD-1]} in\n  *:--set) words='");
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (size_t o = 0; o < tables[t]->count; o++)
+            printf("%s%s ", tables[t]->items[o].name,
+                   tables[t]->items[o].flags & TN_OPT_PREFIX ? "" : "=");
+    printf("'\n    compopt -o nospace 2>/dev/null ;;\n");
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        if (!commands[i].opts)
+        const struct tn_opts *opts = commands[i].opts;
+        for (size_t o = 0; opts && o < opts->count; o++)
+            if (opts->items[o].choices)
+                print_choices(&commands[i], &opts->items[o]);
+        if (!opts)
             continue;
-        printf("  %s) words='--help --set ", commands[i].name);
-        for (size_t o = 0; o < commands[i].opts->count; o++)
-            printf("--%s ", commands[i].opts->items[o].name);
+        printf("  %s:*) words='--help --set ", commands[i].name);
+        for (size_t o = 0; o < opts->count; o++)
+            printf("--%s ", opts->items[o].name);
         printf("' ;;\n");
     }
-    printf("  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(compgen -f -- "
-           "\"$word\"))\n}\n"
+    printf("  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+           "  if [ ${#COMPREPLY[@]} -eq 0 ] && [ \"$COMP_CWORD\" -gt 1 ]; then\n"
+           "    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n  return 0\n}\n"
            "complete -F _tarn tarn\n");
     return 0;
 }

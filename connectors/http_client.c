@@ -23,6 +23,7 @@ struct tn_http_client {
     bool (*sink)(void *ctx, struct tn_str bytes);
     void *sink_ctx;
     bool is_sink_over;
+    bool (*is_cancelled)(void);
     char error[CURL_ERROR_SIZE];
 };
 
@@ -115,6 +116,21 @@ enum tn_status tn_http_client_new(const char *base_url, int64_t timeout_ms,
     return TN_OK;
 }
 
+static int poll_cancel(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct tn_http_client *client = ctx;
+    (void)a, (void)b, (void)c, (void)d;
+    return client->is_cancelled() ? 1 : 0;
+}
+
+void tn_http_client_on_cancel(struct tn_http_client *client, bool (*is_cancelled)(void))
+{
+    client->is_cancelled = is_cancelled;
+    curl_easy_setopt(client->curl, CURLOPT_XFERINFOFUNCTION, poll_cancel);
+    curl_easy_setopt(client->curl, CURLOPT_XFERINFODATA, client);
+    curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, is_cancelled ? 0L : 1L);
+}
+
 void tn_http_client_free(struct tn_http_client *client)
 {
     if (!client)
@@ -179,6 +195,8 @@ static enum tn_status call(struct tn_http_client *client, const char *method, co
     curl_slist_free_all(list);
     long status = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return tn_err_set(err, TN_E_CANCELLED, "cancelled");
     if (code != CURLE_OK && !(client->is_sink_over && status)) {
         enum tn_status st = tn_err_set(err, TN_E_IO, "no answer from %s: %s", client->base_url,
                                        client->error[0] ? client->error : curl_easy_strerror(code));

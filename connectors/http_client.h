@@ -24,6 +24,8 @@ struct tn_http_response {
 enum tn_status tn_http_client_new(const char *base_url, int64_t timeout_ms,
                                   struct tn_http_client **ret_client, struct tn_err *err);
 void tn_http_client_free(struct tn_http_client *client); /* NULL is a no-op */
+/* A call ends with TN_E_CANCELLED soon after this says so (asked at signals and once a second). */
+void tn_http_client_on_cancel(struct tn_http_client *client, bool (*is_cancelled)(void));
 /* TN_E_IO (retriable) when no answer came; any HTTP status is TN_OK. */
 enum tn_status tn_http_call(struct tn_http_client *client, const char *method, const char *path,
                             const struct tn_http_header_pair *headers, size_t headers_count,

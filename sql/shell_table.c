@@ -2,6 +2,9 @@
  */
 #include "sql/shell_table.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "connectors/json_scan.h"
 #include "stream/base/arena.h"
 
@@ -157,8 +160,42 @@ static void print_cell(const struct cell *cell, size_t width, bool is_last, FILE
     fputs(is_last ? "\n" : " | ", out);
 }
 
-static void print_table(struct table *table, FILE *out)
+/* Columns of the terminal behind `out`; SIZE_MAX when there is none. */
+static size_t terminal_width(FILE *out)
 {
+    struct winsize size;
+    if (!isatty(fileno(out)) || ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return SIZE_MAX;
+    return size.ws_col;
+}
+
+static void print_count(const struct table *table, FILE *out)
+{
+    fprintf(out, "(%u row%s)\n", table->rows_count, table->rows_count == 1 ? "" : "s");
+}
+
+/* One line per value, for tables that are wider than the terminal. */
+static void print_lines(const struct table *table, FILE *out)
+{
+    size_t widest = 0;
+    for (uint32_t c = 0; c < table->columns_count; c++)
+        if (text_width(table->header[c].text) > widest)
+            widest = text_width(table->header[c].text);
+    for (uint32_t r = 0; r < table->rows_count; r++) {
+        fprintf(out, "-[ row %u ]-\n", r + 1);
+        for (uint32_t c = 0; c < table->columns_count; c++) {
+            struct cell name = {table->header[c].text, false}, value = table->rows[r][c];
+            value.is_number = false;
+            print_cell(&name, widest, false, out);
+            print_cell(&value, 0, true, out);
+        }
+    }
+    print_count(table, out);
+}
+
+static size_t measure(struct table *table)
+{
+    size_t total = 0;
     for (uint32_t c = 0; c < table->columns_count; c++) {
         table->width[c] = text_width(table->header[c].text);
         for (uint32_t r = 0; r < table->rows_count; r++) {
@@ -166,6 +203,16 @@ static void print_table(struct table *table, FILE *out)
             if (width > table->width[c])
                 table->width[c] = width < WIDTH_MAX ? width : WIDTH_MAX;
         }
+        total += table->width[c] + 3;
+    }
+    return total;
+}
+
+static void print_table(struct table *table, FILE *out)
+{
+    if (measure(table) - 3 > terminal_width(out) && table->rows_count) {
+        print_lines(table, out);
+        return;
     }
     for (uint32_t c = 0; c < table->columns_count; c++)
         print_cell(&table->header[c], table->width[c], c + 1 == table->columns_count, out);
@@ -177,7 +224,7 @@ static void print_table(struct table *table, FILE *out)
     for (uint32_t r = 0; r < table->rows_count; r++)
         for (uint32_t c = 0; c < table->columns_count; c++)
             print_cell(&table->rows[r][c], table->width[c], c + 1 == table->columns_count, out);
-    fprintf(out, "(%u row%s)\n", table->rows_count, table->rows_count == 1 ? "" : "s");
+    print_count(table, out);
 }
 
 void tni_shell_table(struct tn_str document, FILE *out)

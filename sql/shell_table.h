@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include "stream/base/str.h"
 
-/* {"columns":[{"name","type"}…],"rows":[[…]…]}; numbers are right-aligned; NULL as ∅ is not used:
+/* A terminal that is too narrow gets a line per value.
+ * {"columns":[{"name","type"}…],"rows":[[…]…]}; numbers are right-aligned; NULL as ∅ is not used:
  * empty cells are empty text, NULL prints as NULL. Anything else is printed as it is. */
 void tni_shell_table(struct tn_str document, FILE *out);
 
