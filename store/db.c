@@ -2,8 +2,8 @@
  *
  * Tuning (figures in README.md): log values go to blob files, written once at flush and never
  * rewritten by compaction; index and filter blocks live in the block cache, so memory is bounded by
- * the two budgets; the info log is kept to warnings in two files of 1 MiB. WAL recovery is
- * point-in-time: a torn tail ends the log, so a crash leaves a prefix.
+ * the two budgets. WAL recovery is point-in-time: a torn tail ends the log, so a crash leaves a
+ * prefix.
  */
 #include "store/db_int.h"
 
@@ -203,6 +203,20 @@ static enum tn_status check_identity(struct tn_store *store, struct tn_err *err)
 
 /* ---- open and close ---- */
 
+#define OPEN_BYTES_MIN ((int64_t)1 << 20)
+
+/* RocksDB ends the process when it cannot write the heading of its own log. */
+static enum tn_status check_room_to_open(struct tn_store *store, struct tn_err *err)
+{
+    tni_store_look(store);
+    if (atomic_load(&store->free_bytes) >= OPEN_BYTES_MIN)
+        return TN_OK;
+    tn_err_set(err, TN_E_FULL, "disk of state folder '%s' is full: less than 1 MiB is free",
+               store->path);
+    tn_err_hint(err, "free some space and start again; nothing was lost");
+    return TN_E_FULL;
+}
+
 /* After a kill -9 the WAL's tail may be in the page cache only. Recovery makes it visible and does
  * not write it again, so it is made durable first: otherwise readers of end_durable could see what
  * a later power loss takes back. */
@@ -278,13 +292,16 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
     store->config.wal_damage = NULL; /* the caller's string */
     pthread_mutex_init(&store->sync_mu, NULL);
     pthread_mutex_init(&store->ingest_mu, NULL);
+    pthread_mutex_init(&store->full_mu, NULL);
     atomic_init(&store->room_checked_ns, INT64_MIN);
+    atomic_init(&store->free_bytes, INT64_MAX);
     store->read_options = rocksdb_readoptions_create();
     store->write_options = rocksdb_writeoptions_create();
     store->env_options = rocksdb_envoptions_create();
 
     TN_GOTO(make_folder(store->path, err));
     TN_GOTO(lock_folder(store, err));
+    TN_GOTO(check_room_to_open(store, err));
     TN_GOTO(tni_wal_open(store, err));
     TN_GOTO(tni_wal_check(store, err));
     TN_GOTO(sync_old_wal(store, err));
@@ -298,17 +315,18 @@ fail:
     return st;
 }
 
-/* Memtables to files, so that the next start reads no WAL. A failure costs only that. */
-static void flush_all(struct tn_store *store)
+enum tn_status tni_store_flush(struct tn_store *store, struct tn_err *err)
 {
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    enum tn_status st = TN_OK;
     for (int i = 0; i < TNI_CF_COUNT; i++) {
         char *message = NULL;
         rocksdb_flush_cf(store->db, options, store->cf[i], &message);
         if (message)
-            rocksdb_free(message);
+            st = tni_rocks_err(message, "flush", err);
     }
     rocksdb_flushoptions_destroy(options);
+    return st;
 }
 
 void tn_store_close(struct tn_store *store)
@@ -320,8 +338,9 @@ void tn_store_close(struct tn_store *store)
         /* A failure here was or will be seen by whoever waits for durability; closing goes on. */
         if (!atomic_load(&store->is_failed) && tn_failed(tn_store_sync(store, &ignored)))
             atomic_store(&store->is_failed, true);
+        /* Memtables to files, so that the next start reads no WAL. A failure costs only that. */
         if (!atomic_load(&store->is_failed) && atomic_load(&store->write_seq) > 0)
-            flush_all(store);
+            (void)!tni_store_flush(store, &ignored);
         for (int i = 0; i < TNI_CF_COUNT; i++)
             rocksdb_column_family_handle_destroy(store->cf[i]);
         rocksdb_close(store->db);
@@ -339,6 +358,7 @@ void tn_store_close(struct tn_store *store)
         close(store->lock_fd); /* releases the lock; the file stays */
     pthread_mutex_destroy(&store->sync_mu);
     pthread_mutex_destroy(&store->ingest_mu);
+    pthread_mutex_destroy(&store->full_mu);
     tn_free(store->path);
     tn_free(store->db_path);
     tn_free(store->application_id);
@@ -353,7 +373,7 @@ const char *tn_store_id(const struct tn_store *store)
 
 /* ---- write, sync, read ---- */
 
-static enum tn_status already_failed(struct tn_err *err)
+enum tn_status tni_store_failed(struct tn_err *err)
 {
     tn_err_set(err, TN_E_IO, "store: an earlier write or sync failed, nothing more is accepted");
     tn_err_hint(err, "check the disk and restart: what was acknowledged is kept");
@@ -364,17 +384,22 @@ static enum tn_status already_failed(struct tn_err *err)
 
 enum tn_status tni_store_ready(struct tn_store *store, struct tn_err *err)
 {
-    return atomic_load_explicit(&store->is_failed, memory_order_relaxed) ? already_failed(err)
-                                                                         : TN_OK;
+    if (TN_UNLIKELY(atomic_load_explicit(&store->is_failed, memory_order_relaxed)))
+        return tni_store_failed(err);
+    if (TN_UNLIKELY(atomic_load_explicit(&store->is_full, memory_order_relaxed)))
+        return tni_full_resume(store, err);
+    return TN_OK;
 }
 
 /* After a failed write or fsync the kernel may have dropped dirty pages: only a restart knows what
- * is on disk. */
+ * is on disk. A full disk drops nothing: full.c. */
 enum tn_status tni_store_fail(struct tn_store *store, char *message, const char *what,
                               struct tn_err *err)
 {
-    atomic_store(&store->is_failed, true);
     enum tn_status st = tni_rocks_err(message, what, err);
+    if (st == TN_E_FULL)
+        return tni_full_begin(store, err);
+    atomic_store(&store->is_failed, true);
     if (err)
         err->fatal = true;
     return st;
@@ -402,8 +427,8 @@ enum tn_status tn_store_sync(struct tn_store *store, struct tn_err *err)
         return TN_OK;
     pthread_mutex_lock(&store->sync_mu);
     enum tn_status st = TN_OK;
-    if (atomic_load(&store->is_failed)) {
-        st = already_failed(err);
+    if (tn_failed(st = tni_store_ready(store, err))) {
+        /* said in *err */
     } else if (atomic_load(&store->synced_seq) < wanted) {
         int64_t seq = atomic_load(&store->write_seq);
         char *message = NULL;
@@ -485,7 +510,7 @@ enum tn_status tni_iter_status(const struct tni_iter *iter, const char *what, st
 
 /* ---- room and figures ---- */
 
-static void look_at_disk(struct tn_store *store)
+void tni_store_look(struct tn_store *store)
 {
     struct statvfs fs;
     if (statvfs(store->path, &fs) != 0)
@@ -504,7 +529,8 @@ enum tn_status tn_store_check_room(struct tn_store *store, struct tn_err *err)
     int64_t last = atomic_load_explicit(&store->room_checked_ns, memory_order_relaxed);
     if ((last == INT64_MIN || now - last > ROOM_CHECK_NS) &&
         atomic_compare_exchange_strong(&store->room_checked_ns, &last, now))
-        look_at_disk(store);
+        tni_store_look(store);
+    TN_TRY(tni_store_ready(store, err));
     int64_t free_bytes = atomic_load(&store->free_bytes);
     int64_t reserve = atomic_load(&store->reserve_bytes);
     if (free_bytes >= reserve)
@@ -540,7 +566,7 @@ void tn_store_stats(struct tn_store *store, struct tn_store_stats *ret_stats)
     stats.memory_bytes += (int64_t)rocksdb_cache_get_usage(store->cache);
     stats.syncs_count = atomic_load(&store->syncs_count);
     stats.writes_count = atomic_load(&store->write_seq);
-    look_at_disk(store);
+    tni_store_look(store);
     stats.free_bytes = atomic_load(&store->free_bytes);
     stats.reserve_bytes = atomic_load(&store->reserve_bytes);
     *ret_stats = stats;

@@ -49,6 +49,10 @@ struct tn_store {
     atomic_int_fast64_t synced_seq; /* writes known durable; ≤ write_seq */
     atomic_int_fast64_t syncs_count;
     atomic_bool is_failed;   /* a write or sync failed: nothing is acknowledged any more */
+    atomic_bool is_full;     /* one failed for want of space: nothing is, until there is room */
+    atomic_bool was_full;    /* once in this process: full.c says what follows */
+    pthread_mutex_t full_mu; /* one tries to resume */
+    int64_t resume_tried_ns; /* under full_mu */
     pthread_mutex_t sync_mu; /* one syncer at a time; late comers find their work done */
 
     atomic_uint_fast64_t wal_seq; /* first sequence number of the last batch written; 0 = none */
@@ -68,11 +72,22 @@ struct tn_store {
 /* Turn a RocksDB message (freed here) into *err: "store: …". Never TN_OK. */
 enum tn_status tni_rocks_err(char *message, const char *what, struct tn_err *err);
 
-/* The same after a failed write, sync or ingest (message freed): nothing more is accepted. */
+/* The same after a failed write, sync or ingest (message freed): nothing more is accepted, after
+ * TN_E_FULL until there is room. */
 enum tn_status tni_store_fail(struct tn_store *store, char *message, const char *what,
                               struct tn_err *err);
-/* TN_E_IO after such a failure. */
+/* TN_E_IO after such a failure; TN_E_FULL while the disk is full. Any write or sync asks first. */
 enum tn_status tni_store_ready(struct tn_store *store, struct tn_err *err);
+enum tn_status tni_store_failed(struct tn_err *err); /* what it says for good */
+/* All memtables to files. */
+enum tn_status tni_store_flush(struct tn_store *store, struct tn_err *err);
+void tni_store_look(struct tn_store *store); /* at the free space */
+
+/* full.c: RocksDB met the end of the disk (*err is set); then: is there room again? */
+enum tn_status tni_full_begin(struct tn_store *store, struct tn_err *err);
+enum tn_status tni_full_resume(struct tn_store *store, struct tn_err *err);
+/* No file may be ingested any more. */
+bool tni_full_forbids_ingest(struct tn_store *store);
 enum tn_status tni_fsync_folder(const char *path, struct tn_err *err);
 
 /* Write and clear the batch; visible on return, durable after the next sync (or on return with

@@ -17,6 +17,7 @@
 
 #define GROUP_BYTES_MAX ((size_t)16 << 20)
 #define QUEUE_BYTES_MAX ((size_t)128 << 20)
+#define FULL_WAIT_NS    ((int64_t)100 * 1000 * 1000)
 
 /* ---- append ---- */
 
@@ -107,6 +108,22 @@ static uint32_t collect_unsynced(struct tni_log *log)
     return count;
 }
 
+/* The sync failed; a later one shall cover them. @locks sync_mu */
+static void put_back_unsynced(struct tni_log *log, uint32_t count)
+{
+    pthread_mutex_lock(&log->write_mu);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tni_part *part = log->syncing[i].part;
+        if (part->is_unsynced)
+            continue;
+        log->unsynced =
+            tni_grow(log->unsynced, &log->unsynced_cap, log->unsynced_count, sizeof *log->unsynced);
+        log->unsynced[log->unsynced_count++] = part;
+        part->is_unsynced = true;
+    }
+    pthread_mutex_unlock(&log->write_mu);
+}
+
 enum tn_status tni_log_sync(struct tn_log *base, struct tn_err *err)
 {
     struct tni_log *log = (struct tni_log *)(void *)base;
@@ -116,6 +133,8 @@ enum tn_status tni_log_sync(struct tn_log *base, struct tn_err *err)
     pthread_mutex_lock(&log->sync_mu);
     uint32_t count = collect_unsynced(log);
     enum tn_status st = tn_store_sync(log->store, err);
+    if (st != TN_OK)
+        put_back_unsynced(log, count);
     for (uint32_t i = 0; st == TN_OK && i < count; i++) {
         struct tni_part *part = log->syncing[i].part;
         pthread_mutex_lock(&part->mu);
@@ -183,6 +202,26 @@ static void finish_group(struct tni_log *log, struct tni_batch *batch, struct tn
     }
 }
 
+/* What was written is visible already: on a full disk its answer waits until there is room. */
+static enum tn_status sync_group(struct tni_log *log, struct tn_err *err)
+{
+    enum tn_status st = tni_log_sync(&log->base, err);
+    while (st == TN_E_FULL) {
+        pthread_mutex_lock(&log->queue_mu);
+        bool is_stopping = log->is_stopping;
+        int64_t until_ns = tni_mono_ns() + FULL_WAIT_NS;
+        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+        if (!is_stopping)
+            pthread_cond_timedwait(&log->queue_cv, &log->queue_mu, &until);
+        pthread_mutex_unlock(&log->queue_mu);
+        if (is_stopping)
+            break;
+        *err = (struct tn_err)TN_ERR_INIT;
+        st = tni_log_sync(&log->base, err);
+    }
+    return st;
+}
+
 static void write_group(struct tni_log *log, struct tni_batch *batch, struct tni_group group)
 {
     struct tn_err err = TN_ERR_INIT;
@@ -191,7 +230,7 @@ static void write_group(struct tni_log *log, struct tni_batch *batch, struct tni
     enum tn_status st = tni_batch_commit(batch, &err);
     tn_crash_point("append-before-sync");
     if (st == TN_OK)
-        st = tni_log_sync(&log->base, &err);
+        st = sync_group(log, &err);
     tn_crash_point("append-before-done");
     atomic_fetch_add(&log->groups_count, 1);
     finish_group(log, batch, group, st, &err);
@@ -213,6 +252,17 @@ static void wait_for_work(struct tni_log *log)
     }
 }
 
+/* Commits that nobody waits for. */
+static void sync_commits(struct tni_log *log)
+{
+    struct tn_err err = TN_ERR_INIT;
+    enum tn_status st = tni_log_sync(&log->base, &err);
+    if (st == TN_E_FULL)
+        tni_log_sync_soon(log);
+    else if (st != TN_OK)
+        atomic_store(&log->store->is_failed, true); /* the next commit or append reports it */
+}
+
 static void *writer_main(void *arg)
 {
     struct tni_log *log = arg;
@@ -225,11 +275,10 @@ static void *writer_main(void *arg)
             break;
         struct tni_group group = take_group(log);
         pthread_mutex_unlock(&log->queue_mu);
-        struct tn_err err = TN_ERR_INIT;
         if (group.first)
             write_group(log, &batch, group);
-        else if (tni_log_sync(&log->base, &err) != TN_OK)
-            atomic_store(&log->store->is_failed, true); /* the next commit or append reports it */
+        else
+            sync_commits(log);
         pthread_mutex_lock(&log->queue_mu);
     }
     pthread_mutex_unlock(&log->queue_mu);

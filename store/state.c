@@ -288,7 +288,7 @@ static enum tn_status apply_file(struct tn_store *store, const struct tn_state_c
         pthread_mutex_lock(&store->ingest_mu);
         st = tni_store_ready(store, err);
         if (st == TN_OK)
-            st = ingest(store, path, err);
+            st = tni_full_forbids_ingest(store) ? TN_AGAIN : ingest(store, path, err);
         pthread_mutex_unlock(&store->ingest_mu);
         tn_crash_point("state-file-ingested");
     }
@@ -310,7 +310,8 @@ static enum tn_status state_apply(struct tn_state *state, const struct tn_state_
     struct tn_store *store = store_of(state);
     if (change->puts_count == 0 && change->ranges_count == 0)
         return TN_OK;
-    if (change->is_sorted && change->puts_count >= (size_t)store->config.ingest_rows_min) {
+    if (change->is_sorted && change->puts_count >= (size_t)store->config.ingest_rows_min &&
+        !tni_full_forbids_ingest(store)) {
         TN_ASSERT(is_strictly_sorted(change));
         enum tn_status st = apply_file(store, change, err);
         if (st != TN_AGAIN)

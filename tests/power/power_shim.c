@@ -17,6 +17,8 @@
  *       the next process in FOLDER.unsynced
  *   TARN_POWER_FAIL    write|sync|rename|create[@NAME]:N[:forever]: the N-th such call (on a file
  *       whose path contains NAME) fails with EIO (write: ENOSPC)
+ *   TARN_POWER_FULL    path of a file: while it exists the disk is full. A write is short once, then
+ *       fails with ENOSPC, as making folders does; names of files still fit, as on real disks
  *
  * Not covered: mmap'ed writes and writev (RocksDB and tarn use neither for what must survive).
  * One lock orders all operations; real fsyncs are left out, since only the simulated disk counts.
@@ -36,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -56,6 +59,7 @@ static struct {
     int (*unlinkat)(int, const char *, int);
     int (*link)(const char *, const char *);
     int (*mkdir)(const char *, mode_t);
+    int (*statvfs)(const char *, struct statvfs *);
     void (*exit)(int) __attribute__((noreturn));
 } real;
 
@@ -67,7 +71,8 @@ static bool is_keep;
 static size_t folder_len;
 static long cut_at, operations;
 static uint64_t tear_seed;
-static bool is_cut_at_exit;
+static bool is_cut_at_exit, is_short_once;
+static const char *full_flag;
 static char fail_name[16], fail_path[64];
 static long fail_at, fail_count;
 static bool fail_forever;
@@ -136,6 +141,7 @@ __attribute__((constructor)) static void setup(void)
     *(void **)&real.unlinkat = dlsym(RTLD_NEXT, "unlinkat");
     *(void **)&real.link = dlsym(RTLD_NEXT, "link");
     *(void **)&real.mkdir = dlsym(RTLD_NEXT, "mkdir");
+    *(void **)&real.statvfs = dlsym(RTLD_NEXT, "statvfs");
     *(void **)&real.exit = dlsym(RTLD_NEXT, "_exit");
     const char *text = getenv("TARN_POWER_FOLDER");
     if (!text || text[0] != '/' || strlen(text) >= sizeof folder)
@@ -153,6 +159,7 @@ __attribute__((constructor)) static void setup(void)
     is_cut_at_exit = text && strcmp(text, "exit") == 0;
     text = getenv("TARN_POWER_TEAR");
     tear_seed = text ? strtoull(text, NULL, 10) : 0;
+    full_flag = getenv("TARN_POWER_FULL");
     text = getenv("TARN_POWER_FAIL");
     if (text)
         set_failure(text);
@@ -515,6 +522,24 @@ static const char *name_of(int fd, char *path, size_t path_size)
     return path;
 }
 
+static bool is_full(void)
+{
+    struct stat info;
+    bool is_now = full_flag && lstat(full_flag, &info) == 0;
+    is_short_once = is_short_once && is_now;
+    return is_now;
+}
+
+/* Bytes that still fit: some of the first write on a full disk. */
+static size_t that_fit(size_t len)
+{
+    if (!is_full())
+        return len;
+    size_t fit = is_short_once ? 0 : len / 2;
+    is_short_once = true;
+    return fit;
+}
+
 static int failed(int code)
 {
     pthread_mutex_unlock(&mu);
@@ -636,7 +661,10 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t len)
     pthread_mutex_lock(&mu);
     if (operation("write", name_of(fd, path, sizeof path)))
         return failed(ENOSPC);
-    ssize_t n = real.write(fd, bytes, len);
+    size_t fit = that_fit(len);
+    if (fit == 0 && len > 0)
+        return failed(ENOSPC);
+    ssize_t n = real.write(fd, bytes, fit);
     off_t end = lseek(fd, 0, SEEK_CUR);
     if (n > 0)
         dirty(file, end - n, end);
@@ -653,7 +681,10 @@ EXPORT ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
     pthread_mutex_lock(&mu);
     if (operation("write", name_of(fd, path, sizeof path)))
         return failed(ENOSPC);
-    ssize_t n = real.pwrite(fd, bytes, len, at);
+    size_t fit = that_fit(len);
+    if (fit == 0 && len > 0)
+        return failed(ENOSPC);
+    ssize_t n = real.pwrite(fd, bytes, fit, at);
     if (n > 0)
         dirty(file, at, at + n);
     pthread_mutex_unlock(&mu);
@@ -807,11 +838,34 @@ EXPORT int mkdir(const char *path, mode_t mode)
     pthread_mutex_lock(&mu);
     if (operation("create", full))
         return failed(EIO);
+    if (is_full())
+        return failed(ENOSPC);
     int st = real.mkdir(path, mode);
     if (st == 0)
         changed(NAME_MADE, full, NULL, NULL);
     pthread_mutex_unlock(&mu);
     return st;
+}
+
+static int do_statvfs(const char *path, struct statvfs *info)
+{
+    int st = real.statvfs(path, info);
+    pthread_mutex_lock(&mu);
+    if (st == 0 && is_full())
+        info->f_bfree = info->f_bavail = 0;
+    pthread_mutex_unlock(&mu);
+    return st;
+}
+
+EXPORT int statvfs(const char *path, struct statvfs *info)
+{
+    return do_statvfs(path, info);
+}
+
+EXPORT int statvfs64(const char *path, struct statvfs64 *info);
+EXPORT int statvfs64(const char *path, struct statvfs64 *info)
+{
+    return do_statvfs(path, (struct statvfs *)(void *)info); /* the same on 64-bit systems */
 }
 
 /* Programs of tests end by _exit when something failed. */
