@@ -1,12 +1,12 @@
 /* A full disk: nothing is accepted until there is room, then everything goes on by itself.
  *
  * WHY it may go on, while any other failed write may not (D5): what RocksDB took is in memtables,
- * and what it did not take was refused. RocksDB looks for room every five seconds; when there is, it
- * writes all memtables to files and begins a new WAL, so nothing depends on the WAL that was cut
+ * and what it did not take was refused. RocksDB looks for room every five seconds; when there is,
+ * it writes all memtables to files and begins a new WAL, so nothing depends on the WAL that was cut
  * short. Here the same is made sure of once more: a write that RocksDB takes, all memtables to
- * files, a sync of the new WAL. Only then other writes are let in, so none of them shares a WAL with
- * remains of a refused one. If the process dies before, the remains may be replayed: a refused write
- * that exists is allowed (its answer was 503, and it is whole, positions included).
+ * files, a sync of the new WAL. Only then other writes are let in, so none of them shares a WAL
+ * with remains of a refused one. If the process dies before, the remains may be replayed: a refused
+ * write that exists is allowed (its answer was 503, and it is whole, positions included).
  *
  * RocksDB 7.8 forgets to clear a flag when it resumed: IngestExternalFile then goes on without a
  * file number (Debian's build: an assertion). So after a failure of this kind, also one that only

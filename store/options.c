@@ -72,8 +72,8 @@ rocksdb_options_t *tni_options_db(const struct tn_store_config *config, char **r
     rocksdb_options_set_max_background_jobs(base, 2);
     rocksdb_options_set_enable_write_thread_adaptive_yield(base, 0);
     rocksdb_options_set_max_open_files(base, 256);
-    /* Nothing but its heading: in Debian's build RocksDB's log ends the process by an assertion when
-     * the disk is full. Errors come back from the calls that met them. */
+    /* Nothing but its heading: in Debian's build RocksDB's log ends the process by an assertion
+     * when the disk is full. Errors come back from the calls that met them. */
     rocksdb_options_set_info_log_level(base, 4);
     rocksdb_options_set_max_log_file_size(base, (size_t)MIB);
     rocksdb_options_set_keep_log_file_num(base, 2);

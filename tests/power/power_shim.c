@@ -17,8 +17,8 @@
  *       the next process in FOLDER.unsynced
  *   TARN_POWER_FAIL    write|sync|rename|create[@NAME]:N[:forever]: the N-th such call (on a file
  *       whose path contains NAME) fails with EIO (write: ENOSPC)
- *   TARN_POWER_FULL    path of a file: while it exists the disk is full. A write is short once, then
- *       fails with ENOSPC, as making folders does; names of files still fit, as on real disks
+ *   TARN_POWER_FULL    path of a file: while it exists the disk is full. A write is short once,
+ * then fails with ENOSPC, as making folders does; names of files still fit, as on real disks
  *
  * Not covered: mmap'ed writes and writev (RocksDB and tarn use neither for what must survive).
  * One lock orders all operations; real fsyncs are left out, since only the simulated disk counts.
