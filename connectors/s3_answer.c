@@ -95,7 +95,10 @@ void tni_s3_answer_header(struct tni_s3_answer *answer, struct tn_str line)
     if (line.len > 12 && memcmp(line.ptr, "HTTP/", 5) == 0) { /* also after a 100 */
         const char *blank = memchr(line.ptr, ' ', line.len);
         tni_s3_answer_reset(answer);
-        answer->http_status = blank ? (int)strtol(blank + 1, NULL, 10) : 0;
+        if (blank && line.ptr + line.len - blank > 3) {
+            int64_t status = number((struct tn_str){blank + 1, 3});
+            answer->http_status = status > 0 ? (int)status : 0;
+        }
         return;
     }
     const char *colon = memchr(line.ptr, ':', line.len);

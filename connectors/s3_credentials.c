@@ -243,7 +243,8 @@ static char *json_member(struct tn_str json, const char *name)
     while (p < end && strchr(" \t\r\n:", *p))
         p++;
     const char *stop = p < end && *p == '"' ? memchr(p + 1, '"', (size_t)(end - p - 1)) : NULL;
-    char *text = stop ? tn_strndup(p + 1, (size_t)(stop - p - 1)) : NULL, *to = text;
+    bool is_empty = stop == p + 1; /* no token */
+    char *text = stop && !is_empty ? tn_strndup(p + 1, (size_t)(stop - p - 1)) : NULL, *to = text;
     for (const char *from = text; from && *from; from++)
         if (*from != '\\') /* only \/ occurs */
             *to++ = *from;
