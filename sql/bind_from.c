@@ -3,6 +3,7 @@
 #include "sql/bind_int.h"
 
 #include "sql/parse.h"
+#include "sql/zone.h"
 
 struct tn_rel *tni_rel_new(struct tni_bind *bind, enum tn_rel_kind kind)
 {
@@ -99,12 +100,41 @@ static enum tn_status bind_view(struct tni_bind *bind, const struct tn_object *o
     return st;
 }
 
+/* Views that are made of other names: "table$latest" of a zone table that holds a changelog. */
+static enum tn_status derived_object(const struct tni_bind *bind, const struct tn_ast_name *name,
+                                     const struct tn_object **ret_object, struct tn_err *err)
+{
+    struct tn_str suffix = TN_STR("$latest"), last = tn_ast_last(name).text;
+    if (last.len <= suffix.len ||
+        !tn_str_eq_nocase((struct tn_str){last.ptr + last.len - suffix.len, suffix.len}, suffix))
+        return tni_bind_object(bind, name, ret_object, err);
+    struct tn_arena *arena = bind->build.arena;
+    struct tn_ast_name base = *name;
+    base.parts = TN_ARENA_ARRAY(arena, struct tn_ident, name->parts_count);
+    memcpy(base.parts, name->parts, name->parts_count * sizeof *base.parts);
+    base.parts[name->parts_count - 1].text.len -= suffix.len;
+    const struct tn_object *table;
+    TN_TRY(tni_bind_object(bind, &base, &table, err));
+    if (table->kind != TN_OBJ_ZONE || !table->zone->keys_count)
+        return tn_err_at(err, TN_E_NAME, "TABLE_NOT_FOUND", name->line, name->col,
+                         "'%s' has no $latest: only the changelog of a sink has keys", table->name);
+    struct tn_object *view = TN_ARENA_NEW(arena, struct tn_object);
+    *view = (struct tn_object){.kind = TN_OBJ_VIEW,
+                               .schema_name = table->schema_name,
+                               .name = tn_arena_str(arena, last).ptr,
+                               .schema = table->schema,
+                               .text = tni_zone_latest_text(table, arena),
+                               .text_schema = table->schema_name};
+    *ret_object = view;
+    return TN_OK;
+}
+
 static enum tn_status bind_object_rel(struct tni_bind *bind, const struct tn_ast_rel *ast,
                                       struct tn_rel **ret_rel, const struct tn_object **ret_object,
                                       struct tn_err *err)
 {
     const struct tn_object *object;
-    TN_TRY(tni_bind_object(bind, ast->name, &object, err));
+    TN_TRY(derived_object(bind, ast->name, &object, err));
     if (object->kind == TN_OBJ_VIEW) {
         struct tn_query *query;
         TN_TRY(bind_view(bind, object, ast, &query, err));

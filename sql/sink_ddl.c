@@ -121,6 +121,9 @@ static void make_table(struct tni_change *change, const struct tn_ast_stmt *stmt
     zone->layout.format = TN_FILE_JSON;
     zone->layout.schema = stored;
     zone->partitions_count = folders;
+    if (tn_schema_find(schema, TN_STR("_op")) >= 0 &&
+        tn_schema_find(schema, TN_STR("_offset")) >= 0)
+        zone->keys_count = spec->decl.keys_count + (spec->decl.window != TN_WINDOW_NONE);
     entry->object = (struct tn_object){.kind = TN_OBJ_ZONE,
                                        .schema_name = tn_arena_str(arena, schema_name).ptr,
                                        .name = tn_arena_str(arena, table).ptr,

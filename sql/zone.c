@@ -46,3 +46,43 @@ enum tn_status tn_zone_table_url(const struct tn_catalog *catalog, struct tn_str
     tn_buf_add_byte(ret_url, '/');
     return TN_OK;
 }
+
+/* ---- changelogs ---- */
+
+static void add_quoted(struct tn_buf *buf, struct tn_str name)
+{
+    tn_buf_add_byte(buf, '"');
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '"')
+            tn_buf_add_byte(buf, '"');
+        tn_buf_add_byte(buf, name.ptr[i]);
+    }
+    tn_buf_add_byte(buf, '"');
+}
+
+static void add_columns(struct tn_buf *buf, const struct tn_schema *schema, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        tn_buf_add_text(buf, i ? ", " : "");
+        add_quoted(buf, schema->fields[i].name);
+    }
+}
+
+const char *tni_zone_latest_text(const struct tn_object *object, struct tn_arena *arena)
+{
+    struct tn_buf sql;
+    tn_buf_init(&sql, 1u << 20);
+    tn_buf_add_text(&sql, "SELECT ");
+    add_columns(&sql, object->schema, object->schema->fields_count);
+    tn_buf_add_text(&sql, " FROM (SELECT *, row_number() OVER (PARTITION BY ");
+    add_columns(&sql, object->schema, object->zone->keys_count);
+    /* all rows of a key are in one partition, in the order of its offsets */
+    tn_buf_add_text(&sql, " ORDER BY \"_offset\" DESC) AS \"_latest\" FROM ");
+    add_quoted(&sql, tn_str_of(object->schema_name));
+    tn_buf_add_byte(&sql, '.');
+    add_quoted(&sql, tn_str_of(object->name));
+    tn_buf_add_text(&sql, ") AS t WHERE \"_latest\" = 1 AND (\"_op\" IS NULL OR \"_op\" <> 'd')");
+    const char *text = tn_arena_strdup(arena, tn_buf_cstr(&sql));
+    tn_buf_release(&sql);
+    return text;
+}

@@ -26,7 +26,9 @@ struct tn_zone_table {
     bool is_external;             /* external_location was given: files are never removed by us */
     struct tn_file_layout layout; /* its schema: the columns that are stored in files */
     uint32_t partitions_count;    /* the last columns of the object's schema: key=value folders */
-    int64_t list_max_age_ms;      /* how long a listing may be used again; 0 = list at each query */
+    uint32_t
+        keys_count; /* a changelog: its first columns; "table$latest" has the last row of each */
+    int64_t list_max_age_ms; /* how long a listing may be used again; 0 = list at each query */
 };
 
 /* Is the schema a zone? (It need not exist.) */
@@ -44,5 +46,7 @@ enum tn_status tn_zone_table_url(const struct tn_catalog *catalog, struct tn_str
  * it in errors. */
 enum tn_status tn_zone_url_clean(const char *what, struct tn_str url, struct tn_buf *ret_url,
                                  struct tn_err *err);
+/* Query of the last row of each key of a changelog, without those that are tombstones. */
+const char *tni_zone_latest_text(const struct tn_object *object, struct tn_arena *arena);
 
 #endif

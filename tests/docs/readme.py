@@ -33,6 +33,15 @@ def check_pipeline(found, folder):
         assert got.replace("\r\n", "\n").strip() == found["answer"].strip(), f"got:\n{got}\nwant:\n{found['answer']}"
 
 
+def check_files(found, folder):
+    (folder / "empty.sql").write_text("CREATE SCHEMA unused;")
+    with Server(folder / "empty.sql", folder / "files-state") as tarn:
+        for name in ["files", "sqlite"]:
+            build = BINARY.parent
+            got = shell(f"BUILD={build}\n" + found[name], tarn.address, folder).replace("\r\n", "\n")
+            assert got.strip() == found[f"{name}-answer"].strip(), f"got:\n{got}\nwant:\n{found[name + '-answer']}"
+
+
 def check_commands():
     help_text = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
     for command in re.findall(r"^  (\w+) ", help_text, flags=re.M):
@@ -62,6 +71,7 @@ def main():
     found = blocks()
     with tempfile.TemporaryDirectory(prefix="tarn-docs-") as folder:
         check_pipeline(found, pathlib.Path(folder))
+        check_files(found, pathlib.Path(folder))
     check_commands()
     check_links()
     print("README, commands and links: fine")

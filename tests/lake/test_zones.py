@@ -230,6 +230,22 @@ def bad_input(t):
         check(want in t.error(text), True, f"{text}: {t.error(text)}")
 
 
+def latest(t):
+    """A changelog as a sink leaves it: the last row of each key, without tombstones."""
+    t.sql("CREATE SINK chart FROM plays_by_song INTO gold.chart WITH (format = 'json', rotate.records = 1)")
+    for i in range(3):
+        t.tarn.request("POST", "/streams/plays", b'{"song":"b"}\n{"song":"c"}\n')
+        t.tarn.sql("SELECT * FROM plays_by_song")
+    query, done = 'SELECT song, n FROM gold."chart$latest" ORDER BY song', []
+    for _ in range(20000):  # the sink follows the changelog
+        done = t.sql(query)
+        if done == [["b", 4], ["c", 3]]:
+            break
+    check(done, [["b", 4], ["c", 3]], "$latest")
+    check(t.sql("SELECT count(*) >= 2, max(n) FROM gold.chart"), [[True, 4]], "the changelog itself")
+    check("has no $latest" in t.error('SELECT * FROM lake."events$latest"'), True, "no keys, no $latest")
+
+
 def restarted(t):
     check(t.sql("SELECT count(*) FROM songs.songs"), [[18]], "tables survive a restart")
     check(t.sql("SELECT count(*), sum(n) FROM gold.top"), [[5, 15]], "written ones too")
@@ -251,7 +267,7 @@ def main():
             tarn.request("POST", "/streams/plays", b'{"song":"b"}\n')
             tarn.sql("SELECT * FROM plays_by_song")
             t = Case(tarn, root)
-            for part in [music_chart, grains, malformed, csv, partitions, changing, writing, joins, bad_input]:
+            for part in [music_chart, grains, malformed, csv, partitions, changing, writing, joins, bad_input, latest]:
                 part(t)
         with Server(root / "pipeline.sql", root / "state") as tarn:
             restarted(Case(tarn, root))
