@@ -112,6 +112,14 @@ struct tni_zone_cols *tni_zone_cols_get(struct tni_zones *zones, struct tni_zone
     return is_good ? cols : NULL;
 }
 
+bool tni_zone_cols_has(struct tni_zones *zones, const struct tni_zone_file *file, uint64_t layout)
+{
+    pthread_mutex_lock(&zones->lock);
+    bool has = file->cols && file->cols->is_listed && file->cols->layout == layout;
+    pthread_mutex_unlock(&zones->lock);
+    return has;
+}
+
 void tni_zone_cols_unpin(struct tni_zones *zones, struct tni_zone_cols *cols)
 {
     pthread_mutex_lock(&zones->lock);
@@ -217,6 +225,8 @@ void tni_zone_cols_add(struct tni_zone_cols *cols, const struct tn_column *colum
 void tni_zone_cols_put(struct tni_zones *zones, struct tni_zone_file *file,
                        struct tni_zone_cols *cols)
 {
+    if (cols->is_listed) /* it came from memory */
+        return;
     cols->bytes += sizeof *cols + cols->arena.bytes_total + 3 * 16 + cols->columns_count;
     pthread_mutex_lock(&zones->lock);
     if (cols->bytes <= (size_t)zones->config.cache_bytes / 4) {

@@ -89,6 +89,11 @@ int tni_zones_threads(const struct tni_zones *zones)
     return zones->config.threads_count;
 }
 
+int64_t tni_zones_unit_bytes(const struct tni_zones *zones)
+{
+    return zones->config.unit_bytes;
+}
+
 void tni_zones_count(struct tni_zones *zones, int64_t files, int64_t bytes, int64_t bad_lines)
 {
     if (!zones->metrics[0])

@@ -28,6 +28,7 @@ struct tni_zones_config {
     struct tn_metrics *metrics; /* may be NULL */
     int64_t cache_bytes;
     int threads_count;
+    int64_t unit_bytes; /* tests: cut files that small, however few there are; 0 = as is good */
 };
 
 /* Bounds of one column in one file, as the table log tells them. */
@@ -94,6 +95,8 @@ uint64_t tni_zone_layout_hash(const struct tn_file_layout *layout);
 struct tni_zone_cols *tni_zone_cols_get(struct tni_zones *zones, struct tni_zone_file *file,
                                         uint64_t layout, const bool *needed,
                                         uint32_t columns_count);
+/* Are there any for this layout? */
+bool tni_zone_cols_has(struct tni_zones *zones, const struct tni_zone_file *file, uint64_t layout);
 void tni_zone_cols_unpin(struct tni_zones *zones, struct tni_zone_cols *cols);
 /* Empty columns to be filled with tni_zone_cols_add, pinned once. */
 struct tni_zone_cols *tni_zone_cols_new(uint64_t layout, const bool *needed,
@@ -108,6 +111,7 @@ void tni_zone_cols_put(struct tni_zones *zones, struct tni_zone_file *file,
 bool tni_zone_cols_fits(const struct tni_zones *zones, int64_t file_bytes);
 struct tn_clock *tni_zones_clock(const struct tni_zones *zones);
 int tni_zones_threads(const struct tni_zones *zones);
+int64_t tni_zones_unit_bytes(const struct tni_zones *zones);
 void tni_zones_count(struct tni_zones *zones, int64_t files, int64_t bytes, int64_t bad_lines);
 
 #endif

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #include "sql/scan_int.h"
+#include "sql/zone_pool.h"
 #include "stream/base/mem.h"
 #include "stream/base/time.h"
 
@@ -39,7 +40,9 @@ struct zone_scan {
     uint32_t file_at;           /* its number */
     struct tni_zone_cols *cols; /* of the file being read: from memory, or being filled */
     uint32_t part;
-    bool is_filling; /* cols gets what is decoded */
+    bool is_filling;            /* cols gets what is decoded */
+    struct tni_zone_pool *pool; /* NULL = the scan reads all itself */
+    struct tni_zone_unit *unit; /* cols is this part of the file */
     int64_t now_ms, charged;
     struct tn_batch *batch; /* under construction */
     struct tni_gather gather;
@@ -63,11 +66,52 @@ static void drop_cols(struct zone_scan *scan)
     scan->is_filling = false;
 }
 
+/* A file that is not there, or not in the version that was listed. A foreign one that vanished has
+ * no rows; one that changed is looked for again by running the statement again. */
+static enum tn_status file_gone(struct zone_scan *scan, struct tn_err *err)
+{
+    const struct tni_zone_file *file = file_of(scan);
+    struct tn_object_info info;
+    if (scan->files->is_own)
+        return tn_err_set(err, TN_E_CORRUPT, "table log names object '%s', which does not exist",
+                          file->key);
+    enum tn_status st = tn_object_head(scan->files->store, file->key, &info, 0, err);
+    if (st == TN_NOT_FOUND)
+        return TN_OK;
+    if (st != TN_OK)
+        return st;
+    return tn_err_set(err, TN_E_BUSY, "object '%s' changed while it was read", file->key);
+}
+
+/* The next unit of the pool is of this file. */
+static enum tn_status unit_open(struct zone_scan *scan, struct tn_err *err)
+{
+    struct tni_zone_unit *unit;
+    TN_TRY(tni_zone_pool_take(scan->pool, scan->base.ctx->budget, &unit, err));
+    scan->unit = unit;
+    scan->part = 0;
+    scan->cols = unit->cols;
+    unit->cols = NULL;
+    scan->bad_lines += unit->counts.bad_lines;
+    scan->bytes_read += unit->counts.bytes;
+    scan->files_read += unit->is_last && unit->counts.bytes > 0;
+    if (unit->st == TN_NOT_FOUND && unit->from == 0)
+        return file_gone(scan, err);
+    if (unit->st == TN_NOT_FOUND)
+        return tn_err_set(err, TN_E_BUSY, "object '%s' went away while it was read",
+                          file_of(scan)->key);
+    if (tn_failed(unit->st) && err)
+        *err = unit->err;
+    return unit->st;
+}
+
 static enum tn_status file_open(struct zone_scan *scan, struct tn_err *err)
 {
     struct tni_zones *zones = scan->base.ctx->zones;
     struct tni_zone_file *file = file_of(scan);
     scan->part = 0;
+    if (tni_zone_pool_has(scan->pool, scan->file_at))
+        return unit_open(scan, err);
     scan->cols = tni_zone_cols_get(zones, file, scan->layout, scan->needed, scan->stored_count);
     if (scan->cols)
         return TN_OK;
@@ -97,28 +141,16 @@ static void file_close(struct zone_scan *scan, bool is_whole)
         scan->bad_lines += counts->bad_lines;
         scan->bytes_read += counts->bytes;
     }
-    if (scan->is_filling && is_whole)
+    bool is_kept = scan->unit && scan->unit->is_whole && scan->unit->st == TN_OK && scan->cols &&
+                   tni_zone_cols_fits(scan->base.ctx->zones, file_of(scan)->bytes) &&
+                   (scan->files->is_own || scan->files->is_atomic ||
+                    scan->now_ms - file_of(scan)->modified_ms >= GROWING_MS);
+    scan->unit = NULL;
+    if ((scan->is_filling || is_kept) && is_whole)
         tni_zone_cols_put(scan->base.ctx->zones, file_of(scan), scan->cols);
     drop_cols(scan);
     tn_file_scan_close(scan->file);
     scan->file = NULL;
-}
-
-/* A file that is not there, or not in the version that was listed. A foreign one that vanished has
- * no rows; one that changed is looked for again by running the statement again. */
-static enum tn_status file_gone(struct zone_scan *scan, struct tn_err *err)
-{
-    const struct tni_zone_file *file = file_of(scan);
-    struct tn_object_info info;
-    if (scan->files->is_own)
-        return tn_err_set(err, TN_E_CORRUPT, "table log names object '%s', which does not exist",
-                          file->key);
-    enum tn_status st = tn_object_head(scan->files->store, file->key, &info, 0, err);
-    if (st == TN_NOT_FOUND)
-        return TN_OK;
-    if (st != TN_OK)
-        return st;
-    return tn_err_set(err, TN_E_BUSY, "object '%s' changed while it was read", file->key);
 }
 
 /* The next rows of the current file; TN_END behind its last. */
@@ -126,8 +158,12 @@ static enum tn_status file_next(struct zone_scan *scan, struct tn_column **ret_c
                                 uint32_t *ret_rows, struct tn_err *err)
 {
     if (!scan->file) {
-        if (scan->part == scan->cols->parts_count)
-            return TN_END;
+        while (scan->part == scan->cols->parts_count) {
+            if (!scan->unit || scan->unit->is_last)
+                return TN_END;
+            drop_cols(scan);
+            TN_TRY(unit_open(scan, err));
+        }
         const struct tni_zone_colpart *part = &scan->cols->parts[scan->part++];
         *ret_columns = part->columns;
         *ret_rows = part->rows_count;
@@ -275,6 +311,7 @@ static void zone_close(struct tni_tscan *base)
     struct zone_scan *scan = (struct zone_scan *)base;
     if (scan->file || scan->cols)
         file_close(scan, false);
+    tni_zone_pool_free(scan->pool);
     base->ctx->rows_bad += scan->bad_lines;
     if (scan->files_read)
         tni_zones_count(base->ctx->zones, scan->files_read, scan->bytes_read, scan->bad_lines);
@@ -309,6 +346,15 @@ enum tn_status tni_tscan_zone_open(struct tni_exec_ctx *ctx, const struct tni_ts
     scan->now_ms = ctx->clock ? tn_wall_ms(ctx->clock) : 0;
     TN_GOTO(tni_zone_files(ctx, zone, &scan->files, err));
     scan->is_wanted = tni_zone_prune(spec, scan->files, &scan->arena);
+    struct tni_zone_job job = {.ctx = ctx,
+                               .zone = zone,
+                               .files = scan->files,
+                               .is_wanted = scan->is_wanted,
+                               .needed = scan->needed,
+                               .layout = scan->layout,
+                               .growing_after_ms = scan->now_ms - GROWING_MS,
+                               .expanded_max = EXPANDED_MAX};
+    scan->pool = tni_zone_pool_new(&job);
     *ret_scan = &scan->base;
     return TN_OK;
 fail:

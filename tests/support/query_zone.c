@@ -1,5 +1,7 @@
 /* Tables of the query fixture as zone tables. See query_fixture.h. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "connectors/file_write.h"
 #include "connectors/folder_store.h"
@@ -29,6 +31,15 @@ static struct tn_column *columns_of(const struct query_fixture_table *table, uin
         tn_colbuilder_finish(builder, &columns[c]);
     }
     return columns;
+}
+
+/* Files that are an hour old are neither watched for growth nor kept out of memory. */
+static void make_old(const char *folder, const char *key)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", folder, key);
+    struct timespec then = {.tv_sec = test_clock.wall_ms(&test_clock) / 1000 - 3600};
+    CHECK_INT(utimensat(AT_FDCWD, path, (struct timespec[2]){then, then}, 0), 0);
 }
 
 static void put_rows(struct tn_object_store *store, const char *key,
@@ -72,7 +83,7 @@ void query_fixture_zone(struct query_fixture *fx, struct query_fixture_table *ta
     struct tn_zone_table *zone = TN_ARENA_NEW(&fx->arena, struct tn_zone_table);
     *layout = (struct tn_schema){stored, schema->fields};
     zone->layout =
-        (struct tn_file_layout){format, layout, TN_FILE_BAD_FAIL, ',', '"', '"', .header_lines = 0};
+        (struct tn_file_layout){format, layout, TN_FILE_BAD_NULL, ',', '"', '"', .header_lines = 0};
     zone->location = tn_arena_printf(&fx->arena, "file://%s/", folder);
     zone->is_external = true;
     zone->partitions_count = is_partitioned;
@@ -80,7 +91,12 @@ void query_fixture_zone(struct query_fixture *fx, struct query_fixture_table *ta
         static const struct tn_s3_options none;
         fx->stores = tn_object_stores_new(&none, &test_clock, NULL);
         fx->zones = tni_zones_new(&(struct tni_zones_config){
-            .stores = fx->stores, .clock = &test_clock, .cache_bytes = cache_bytes});
+            .stores = fx->stores,
+            .clock = &test_clock,
+            .cache_bytes = cache_bytes,
+            /* JSON without memory: cut into tiny parts that several threads decode */
+            .threads_count = cache_bytes ? 1 : 3,
+            .unit_bytes = cache_bytes ? 0 : 150});
     }
     CHECK_OK(tn_folder_store_open(folder, &store, &err), &err);
     uint32_t chunk = table->rows_count / (uint32_t)files_count + 1;
@@ -91,10 +107,13 @@ void query_fixture_zone(struct query_fixture *fx, struct query_fixture_table *ta
         for (uint32_t r = 0; is_partitioned && r < to - from; r++) {
             part_key(schema->fields[stored].name, &columns[stored], r, from + r, key, sizeof key);
             put_rows(store, key, &zone->layout, columns, r, 1);
+            make_old(folder, key);
         }
         snprintf(key, sizeof key, "part-%05u", n);
-        if (!is_partitioned)
+        if (!is_partitioned) {
             put_rows(store, key, &zone->layout, columns, 0, to - from);
+            make_old(folder, key);
+        }
     }
     tn_object_store_close(store);
     table->object.kind = TN_OBJ_ZONE;
