@@ -30,6 +30,7 @@
 #include "sql/shell.h"
 #include "sql/trino.h"
 #include "sql/verify.h"
+#include "sql/verify_lake.h"
 #include "store/catalog_store.h"
 #include "store/db.h"
 #include "store/log.h"
@@ -374,15 +375,14 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     TN_TRY(open_engine(server, err));
     TN_TRY(open_sinks(server, err));
     TN_TRY(open_db(server, err));
-    TN_TRY(tn_engine_start(server->engine, err));
-    tn_sinks_start(server->sinks);
-    return TN_OK;
+    return tn_engine_start(server->engine, err); /* sinks start with the server: verify has none */
 }
 
 static enum tn_status server_listen(struct server *server, const char *listen, struct tn_err *err)
 {
     const struct settings *set = &server->settings;
     server->http_config.listen = listen;
+    tn_sinks_start(server->sinks);
     TN_TRY(tn_http_open(&server->http_config, &system_clock, server->metrics, &server->http, err));
     struct tn_http_sql_config sql = {.db = server->db,
                                      .engine = server->engine,
@@ -909,6 +909,9 @@ static int command_verify(const struct args *args)
                                             .out = stdout,
                                             .progress = stderr};
     TN_GOTO(tn_verify_run(&verify, &differences, &err));
+    int64_t lake_differences = 0;
+    TN_GOTO(tn_verify_lake(server.db, server.stores, server.log, stdout, &lake_differences, &err));
+    differences += lake_differences;
 fail:
     server_close(&server);
     if (tn_failed(st))

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sizes of the kills of sinks: a third of the long form, or with TARN_TEST_FULL=1 32 kills over at least 100,000 changes.
+cd "$(dirname "$0")" || exit 2
+if [ -n "${TARN_TEST_FULL:-}" ]; then
+  exec python3 crash.py --kills 32 --events 140000 "$@"
+fi
+exec python3 crash.py --kills 16 --events 46000 "$@"
