@@ -175,6 +175,12 @@ const char *tni_text_store_number(struct tni_cw *cw, uint32_t row, struct tn_str
 /* YYYY-MM-DD, the usual form, without the general parser. */
 static bool plain_date(const char *p, int64_t *ret_days)
 {
+    static _Thread_local char last_text[10]; /* events come day by day */
+    static _Thread_local int64_t last_days;
+    if (memcmp(p, last_text, sizeof last_text) == 0) {
+        *ret_days = last_days;
+        return true;
+    }
     static const char form[] = "dddd-dd-dd";
     int part[3] = {0, 0, 0}, at = 0;
     for (int i = 0; i < 10; i++) {
@@ -191,7 +197,8 @@ static bool plain_date(const char *p, int64_t *ret_days)
     }
     if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > tn_days_in_month(part[0], part[1]))
         return false;
-    *ret_days = tn_days_of(part[0], part[1], part[2]);
+    *ret_days = last_days = tn_days_of(part[0], part[1], part[2]);
+    memcpy(last_text, p, sizeof last_text);
     return true;
 }
 
