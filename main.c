@@ -41,10 +41,12 @@
 #include "stream/base/metrics.h"
 #include "stream/base/random.h"
 #include "stream/base/zone.h"
+#include "stream/catalog_log.h"
 #include "stream/engine.h"
 
 #define SCRIPT_BYTES_MAX ((size_t)4 << 20)
 #define STOP_GRACE_MS    5000
+#define START_RACES_MAX  50
 
 /* ---- options of the engine and of SQL ---- */
 
@@ -359,6 +361,25 @@ static enum tn_status open_sinks(struct server *server, struct tn_err *err)
     return tn_sinks_open(&config, &server->sinks, err);
 }
 
+/* With Kafka the catalog is shared by all processes of the application, else it is the folder's. */
+static enum tn_status open_catalog(struct server *server, struct tn_err *err)
+{
+    if (server->settings.kafka)
+        return tn_catalog_log_open(server->log, server->settings.application_id, &system_clock,
+                                   &server->catalog_store, err);
+    return tn_rocks_catalog_open(server->store, &server->catalog_store, err);
+}
+
+static void close_catalog(struct server *server)
+{
+    if (!server->catalog_store)
+        return;
+    if (server->settings.kafka)
+        tn_catalog_log_close(server->catalog_store);
+    else
+        tn_rocks_catalog_close(server->catalog_store);
+}
+
 /* State folder, log, state, engine, catalog; queries of earlier runs start to restore. */
 static enum tn_status server_open(struct server *server, const char *state, struct tn_err *err)
 {
@@ -371,7 +392,7 @@ static enum tn_status server_open(struct server *server, const char *state, stru
     TN_TRY(find_lake(server, state, err));
     TN_TRY(open_log(server, err));
     TN_TRY(tn_rocks_state_open(server->store, &server->state, err));
-    TN_TRY(tn_rocks_catalog_open(server->store, &server->catalog_store, err));
+    TN_TRY(open_catalog(server, err));
     TN_TRY(open_engine(server, err));
     TN_TRY(open_sinks(server, err));
     TN_TRY(open_db(server, err));
@@ -440,8 +461,7 @@ static void server_close(struct server *server)
     tn_sinks_close(server->sinks);
     tn_engine_close(server->engine);
     tn_rocks_sinks_close(server->sink_store);
-    if (server->catalog_store)
-        tn_rocks_catalog_close(server->catalog_store);
+    close_catalog(server);
     if (server->state)
         server->state->type->close(server->state);
     if (server->log)
@@ -472,6 +492,52 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* ---- while it runs ---- */
+
+static bool add_restore(void *ctx, const struct tn_query_info *info)
+{
+    int64_t *sums = ctx;
+    sums[0] += info->restore_done;
+    sums[1] += info->restore_total;
+    return true;
+}
+
+/* A bar on a terminal while state is restored. True while there is something to show. */
+static bool show_restore(const struct server *server)
+{
+    static const char full[] = "########################################";
+    struct tn_buf missing;
+    int64_t sums[2] = {0};
+    tn_buf_init(&missing, 1 << 16);
+    bool is_ready = tn_engine_is_ready(server->engine, &missing);
+    tn_buf_release(&missing);
+    tn_engine_each_query(server->engine, add_restore, sums);
+    if (sums[1] == 0)
+        return !is_ready;
+    int width = (int)(40 * sums[0] / sums[1]);
+    fprintf(stderr, "\rrestoring [%-40.*s] %lld of %lld records%s", width, full, (long long)sums[0],
+            (long long)sums[1], sums[0] < sums[1] ? "" : "\n");
+    return sums[0] < sums[1];
+}
+
+/* Statements that other processes of the application have accepted. */
+static void follow_catalog(const struct server *server)
+{
+    static bool has_failed;
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_buf reason;
+    const struct tn_log_type *type = server->log->type;
+    tn_buf_init(&reason, 4096);
+    bool is_healthy = !type->is_healthy || type->is_healthy(server->log, &reason);
+    tn_buf_release(&reason);
+    if (!is_healthy)
+        return;
+    bool is_failed = tn_failed(tn_db_follow(server->db, &err));
+    if (is_failed && !has_failed)
+        tn_logf(TN_LOG_WARN, "main", "the catalog is not followed: %s", err.message);
+    has_failed = is_failed;
+}
+
 /* Until a stop signal, or `seconds` have passed (0 = no limit). */
 static void wait_for_stop(int64_t seconds)
 {
@@ -483,6 +549,22 @@ static void wait_for_stop(int64_t seconds)
     else
         while (sigtimedwait(&set, NULL, &limit) < 0 && errno == EINTR)
             ;
+}
+
+/* Until a stop signal; looks at the shared catalog and, on a terminal, at the restore. */
+static void serve(const struct server *server)
+{
+    sigset_t set = stop_signals();
+    struct timespec moment = {.tv_nsec = 300000000};
+    bool has_bar = isatty(STDERR_FILENO) == 1;
+    while (has_bar || server->settings.kafka) {
+        if (sigtimedwait(&set, NULL, &moment) >= 0)
+            return;
+        has_bar = has_bar && show_restore(server);
+        if (server->settings.kafka)
+            follow_catalog(server);
+    }
+    wait_for_stop(0);
 }
 
 /* ---- arguments ---- */
@@ -580,6 +662,15 @@ static enum tn_status server_up(struct server *server, const char *state, struct
     TN_TRY(server_open(server, state, err));
     tn_buf_init(&warnings, 1 << 20);
     enum tn_status st = tn_db_apply(server->db, script, is_prune, &warnings, err);
+    for (int i = 0; st == TN_E_BUSY && i < START_RACES_MAX; i++) { /* another process was first */
+        struct tn_err first = TN_ERR_INIT;
+        tn_buf_reset(&warnings);
+        st = tn_db_follow(server->db, &first);
+        if (!tn_failed(st))
+            st = tn_db_apply(server->db, script, is_prune, &warnings, err);
+        else if (err)
+            *err = first;
+    }
     if (warnings.len)
         fprintf(stderr, "%s", tn_buf_cstr(&warnings));
     tn_buf_release(&warnings);
@@ -615,7 +706,7 @@ static int command_run(const struct args *args)
     TN_GOTO(write_endpoint(&server, line.state, &err));
     printf("ready http://%s\n", tn_http_address(server.http));
     fflush(stdout);
-    wait_for_stop(0);
+    serve(&server);
 fail:
     server_close(&server);
     tn_buf_release(&script);

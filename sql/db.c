@@ -19,11 +19,12 @@
 struct replay {
     struct tn_db *db;
     struct tn_session session;
+    bool is_live; /* a process that runs already: effects too */
 };
 
 static enum tn_status replay_statement(struct tn_db *db, struct tn_arena *arena,
                                        const struct tni_record *record, struct tn_session *session,
-                                       struct tn_err *err)
+                                       bool has_effects, struct tn_err *err)
 {
     struct tn_parse_opts opts = {.bytes_max = TN_PARSE_BYTES_MAX,
                                  .is_identifiers_ksql = record->is_exact};
@@ -41,7 +42,10 @@ static enum tn_status replay_statement(struct tn_db *db, struct tn_arena *arena,
         tni_change_release(&change);
         return st;
     }
-    tni_publish(db, change.catalog);
+    if (has_effects)
+        tni_change_adopt(&change);
+    else
+        tni_publish(db, change.catalog);
     return TN_OK;
 }
 
@@ -64,7 +68,7 @@ static enum tn_status replay_record(void *ctx, int64_t version, struct tn_str by
                         "this catalog was made with identifiers=%s; the option cannot change",
                         record.is_exact ? "ksql" : "tarn");
     if (!tn_failed(st))
-        st = replay_statement(db, &arena, &record, &replay->session, err);
+        st = replay_statement(db, &arena, &record, &replay->session, replay->is_live, err);
     tn_arena_release(&arena);
     if (tn_failed(st))
         tn_err_prefix(err, "catalog version %lld", (long long)version);
@@ -123,6 +127,24 @@ enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_
     return TN_OK;
 fail:
     tn_db_close(db);
+    return st;
+}
+
+static enum tn_status do_follow(struct tn_db *db, struct tn_err *err)
+{
+    struct tn_catalog_store *store = db->config.catalog_store;
+    struct replay replay = {.db = db, .is_live = true};
+    tn_session_init(&replay.session);
+    return store->follow(store, tn_catalog_version(db->catalog), replay_record, &replay, err);
+}
+
+enum tn_status tn_db_follow(struct tn_db *db, struct tn_err *err)
+{
+    if (!db->config.catalog_store->follow)
+        return TN_OK;
+    pthread_mutex_lock(&db->ddl_lock);
+    enum tn_status st = do_follow(db, err);
+    pthread_mutex_unlock(&db->ddl_lock);
     return st;
 }
 

@@ -91,6 +91,11 @@ enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, st
                                 struct tn_budget *budget, struct tn_err *err);
 
 /* Rows of system.runtime.queries; NULL = none. */
+/* Applies what other processes of the application wrote to the shared catalog since; nothing with a
+ * catalog of this process alone. A statement whose effect fails here is logged, the others go on.
+ * @thread any */
+enum tn_status tn_db_follow(struct tn_db *db, struct tn_err *err);
+
 void tn_db_set_queries(struct tn_db *db, struct tni_query_list *queries);
 
 /* Immutable snapshot of the catalog; release with tn_catalog_unref. */

@@ -3,6 +3,8 @@
 
 #include "connectors/sink.h"
 
+#include "stream/base/logline.h"
+
 #include "sql/parse.h"
 
 enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
@@ -192,6 +194,24 @@ enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
         st = effect_after(db, &change->effects[i], err);
     tn_catalog_unref(keep);
     return st;
+}
+
+void tni_change_adopt(struct tni_change *change)
+{
+    struct tn_db *db = change->db;
+    const struct tn_catalog *keep = tn_catalog_ref(change->catalog);
+    tni_publish(db, change->catalog);
+    change->catalog = NULL;
+    for (size_t i = 0; i < change->effects_count; i++) {
+        struct tn_err err = TN_ERR_INIT;
+        enum tn_status st = effect_before(db, &change->effects[i], &err);
+        if (!tn_failed(st))
+            st = effect_after(db, &change->effects[i], &err);
+        if (tn_failed(st) && st != TN_NOT_FOUND)
+            tn_logf(TN_LOG_WARN, "sql", "statement of another process: version=%lld: %s",
+                    (long long)tn_catalog_version(keep), err.message);
+    }
+    tn_catalog_unref(keep);
 }
 
 void tni_change_undo(struct tni_change *change)

@@ -92,6 +92,8 @@ enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
                                 struct tn_str statement, struct tni_change *ret_change,
                                 struct tn_err *err);
 void tni_change_release(struct tni_change *change);
+/* A change that another process made durable: published here, with its effects. */
+void tni_change_adopt(struct tni_change *change);
 enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err);
 /* After a failed commit: when it was durable already, run its undo statement. */
 void tni_change_undo(struct tni_change *change);

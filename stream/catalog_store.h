@@ -19,6 +19,11 @@ struct tn_catalog_store {
                            enum tn_status (*each)(void *ctx, int64_t version, struct tn_str record,
                                                   struct tn_err *err),
                            void *ctx, struct tn_err *err);
+    /* Optional: the versions after `after`, with those other processes have written meanwhile. */
+    enum tn_status (*follow)(struct tn_catalog_store *store, int64_t after,
+                             enum tn_status (*each)(void *ctx, int64_t version,
+                                                    struct tn_str record, struct tn_err *err),
+                             void *ctx, struct tn_err *err);
 };
 
 #endif

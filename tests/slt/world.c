@@ -102,7 +102,7 @@ struct world *world_open(const struct world_options *options)
     fake_clock_init(&world->clock);
     world->log = tn_mem_log_new(true);
     world->state = mem_state_new();
-    world->catalog.base = (struct tn_catalog_store){catalog_append, catalog_each};
+    world->catalog.base = (struct tn_catalog_store){.append = catalog_append, .each = catalog_each};
     tn_session_init(&world->session);
     if (tn_failed(start(world, &err))) {
         fprintf(stderr, "cannot open: %s\n", err.message);

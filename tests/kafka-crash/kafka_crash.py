@@ -1,0 +1,417 @@
+#!/usr/bin/env python3
+"""tarn beside a real Kafka, ended at random moments and at named points, then reconciled.
+
+A Java producer feeds a topic while processes of one application are killed (kill -9), frozen past their session
+(SIGSTOP, SIGCONT), stopped and started in a storm, or lose their brokers. In the end the result topics, folded by a
+Java consumer with read_committed, must equal a recount of what was produced; results of a counting table may only
+grow, record by record; each closed window appears once; and the tables of the last process must agree.
+
+Usage: kafka_crash.py MODE [--events N] [--kills N] [--seed N]
+  random     one process, kill -9 at random moments
+  points     one process, kill -9 at each named point of the code in turn; one that is not reached fails
+  group      3 processes, 3 brokers: kill -9 of processes and of brokers
+  zombie     2 processes: SIGSTOP past the session, take-over, SIGCONT
+  storm      3 processes, one of them comes or goes every 2 s
+  away       one process, no broker for a while
+  at-least-once   one process, kill -9: nothing may be missing
+"""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from kafka_server import LIB, Cluster  # noqa: E402
+from tarn_server import ROOT, Server  # noqa: E402
+
+PARTITIONS = 8
+T0 = 1_700_000_000_000
+SILENCE_SECONDS = 240  # of the watchdog
+PIPELINE = f"""
+CREATE STREAM ev (k VARCHAR, n INT, ts BIGINT)
+  WITH (KAFKA_TOPIC='ev', VALUE_FORMAT='JSON', PARTITIONS={PARTITIONS}, TIMESTAMP='ts');
+CREATE TABLE by_key WITH (KAFKA_TOPIC='by_key', VALUE_FORMAT='JSON') AS
+  SELECT k, COUNT(*) AS c, SUM(n) AS s FROM ev GROUP BY k;
+CREATE TABLE avgs WITH (KAFKA_TOPIC='avgs', VALUE_FORMAT='JSON') AS SELECT k, AVG(n) AS a FROM ev GROUP BY k;
+CREATE TABLE closed WITH (KAFKA_TOPIC='closed', VALUE_FORMAT='JSON') AS
+  SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 1 DAY) GROUP BY k EMIT FINAL;
+"""
+POINTS = {"kafka-before-offsets": 20, "kafka-before-commit": 20, "kafka-after-commit": 20, "commit-before-write": 20,
+          "commit-after-write": 20, "flush-before": 4, "flush-after": 4, "restore-step": 1}
+FLUSH = {"state.flush.every.commit": "true"}
+
+
+# ---- watchdog ----
+
+def stacks(pid):
+    """Where all threads of a process stand."""
+    if shutil.which("gdb"):
+        done = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "set pagination off", "-ex",
+                               "thread apply all bt 14"], capture_output=True, text=True, timeout=120)
+        return done.stdout[-20000:]
+    lines = []
+    for task in sorted(pathlib.Path(f"/proc/{pid}/task").iterdir()):
+        facts = [(task / name).read_text(errors="replace").strip() for name in ("comm", "wchan", "syscall")]
+        lines.append(f"{task.name}: {' '.join(facts)}")
+    return "\n".join(lines)
+
+
+class Watchdog(threading.Thread):
+    """Ends the test with all stacks when nothing has moved for too long."""
+
+    def __init__(self, processes):
+        super().__init__(daemon=True)
+        self.processes, self.at, self.done = processes, time.monotonic(), threading.Event()
+
+    def beat(self):
+        self.at = time.monotonic()
+
+    def run(self):
+        while not self.done.wait(5):
+            if time.monotonic() - self.at < SILENCE_SECONDS:
+                continue
+            print(f"watchdog: nothing moved for {SILENCE_SECONDS} s", flush=True)
+            for one in self.processes():
+                if one.process and one.process.poll() is None:
+                    print(f"==== {one.state}\n{stacks(one.process.pid)}", flush=True)
+                print(pathlib.Path(f"{one.state}.log").read_text(errors="replace")[-3000:], flush=True)
+            os._exit(1)
+
+
+# ---- the producer and the consumer ----
+
+class Feed(threading.Thread):
+    """A Java producer with default settings, fed at a steady pace; the model of what it sent."""
+
+    def __init__(self, bootstrap, events, seed, per_second=2500):
+        super().__init__(daemon=True)
+        self.rng, self.events, self.per_second = random.Random(seed), events, per_second
+        self.values = collections.defaultdict(list)
+        self.windows = collections.Counter()
+        self.sent, self.failure = 0, None
+        self.process = peer("produce", bootstrap, "ev", stdin=subprocess.PIPE)
+
+    def event(self, number):
+        key = f"k{min(int(self.rng.paretovariate(0.6)), 3000)}"
+        late = self.rng.randrange(30_000) if number % 10 == 0 else 0
+        return {"k": key, "n": self.rng.randrange(-1000, 1000), "ts": T0 + number * 20 - late}
+
+    def run(self):
+        try:
+            for start in range(0, self.events, 250):
+                lines = []
+                for number in range(start, min(start + 250, self.events)):
+                    event = self.event(number)
+                    self.values[event["k"]].append(event["n"])
+                    self.windows[event["k"], max(event["ts"], 0) // 60000 * 60000] += 1
+                    value = json.dumps(event, separators=(",", ":")).encode()
+                    lines.append(f"{event['k'].encode().hex()}\t{value.hex()}\n")
+                self.process.stdin.write("".join(lines).encode())
+                self.process.stdin.flush()
+                self.sent = min(start + 250, self.events)
+                time.sleep(250 / self.per_second)  # the pace of the input, not a wait for anything
+            answer = self.process.communicate(timeout=300)[0]
+            assert int(answer) == self.events, f"the producer confirmed {answer!r} of {self.events}"
+        except BaseException as error:  # noqa: B902
+            self.failure = error
+
+    def finish(self):
+        self.join()
+        if self.failure:
+            raise self.failure
+
+
+def peer(*arguments, **options):
+    return subprocess.Popen(["java", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{LIB}/*",
+                             str(ROOT / "tests" / "kafka" / "Peer.java"), *arguments], stdout=subprocess.PIPE, **options)
+
+
+def committed(bootstrap, topic):
+    """(partition, key bytes, value or None) of everything committed, in order per partition."""
+    process = peer("consume", bootstrap, topic)
+    text = process.communicate(timeout=600)[0].decode()
+    assert process.returncode == 0, f"the consumer of '{topic}' failed"
+    for line in text.splitlines():
+        partition, _, _, key, value = line.split("\t")
+        yield int(partition), bytes.fromhex(key), None if value == "-" else json.loads(bytes.fromhex(value))
+
+
+def column(row, name):
+    return next(v for k, v in row.items() if k.lower() == name)
+
+
+# ---- the test ----
+
+class Run:
+    def __init__(self, options, folder, kafka):
+        self.options, self.folder, self.kafka = options, folder, kafka
+        self.rng = random.Random(options.seed)
+        self.pipeline = folder / "pipeline.sql"
+        self.pipeline.write_text(PIPELINE)
+        self.is_exact = options.mode != "at-least-once"
+        self.servers, self.kills, self.counts = [], 0, collections.Counter()
+        self.watchdog = Watchdog(lambda: self.servers)
+        self.watchdog.start()
+
+    def server(self, number, settings=None, env=None):
+        given = {"application.id": "app", "kafka.bootstrap.servers": self.kafka.bootstrap,
+                 "default.partitions": str(PARTITIONS), "num.standby.replicas": "0", **(settings or {})}
+        if not self.is_exact:
+            given["processing.guarantee"] = "at_least_once"
+        one = Server(self.pipeline, self.folder / f"state{number}", given, env)
+        self.servers = [s for s in self.servers if s.state != one.state] + [one]
+        return one
+
+    def start(self, number, settings=None, env=None):
+        one = self.server(number, settings, env)
+        if not one.start():
+            raise AssertionError("tarn did not start: " +
+                                 pathlib.Path(f"{one.state}.log").read_text(errors="replace")[-3000:])
+        self.watchdog.beat()
+        return one
+
+    def feed(self):
+        self.input = Feed(self.kafka.bootstrap, self.options.events, self.options.seed)
+        self.input.start()
+
+    # -- what must hold --
+
+    def settle(self, one):
+        """All of the input is counted by this process (it has all partitions) and visible."""
+        self.input.finish()
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while True:
+            total = -1
+            try:
+                total = int(one.sql("SELECT SUM(c) FROM by_key")[0][0] or 0)
+            except AssertionError as error:
+                if time.monotonic() > deadline:
+                    raise
+                print("   not yet:", str(error)[:160], flush=True)
+            if total == self.input.events or (not self.is_exact and total > self.input.events):
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{total} events counted of {self.input.events}")
+            if total >= 0:
+                self.watchdog.beat()
+            time.sleep(1)  # between two looks; the count decides
+
+    def fold_counts(self):
+        got, wrong = {}, []
+        for _, key, value in committed(self.kafka.bootstrap, "by_key"):
+            count = column(value, "c") if value else 0
+            if self.is_exact and count <= got.get(key, (0,))[0]:
+                wrong.append((key, got.get(key), count))
+            got[key] = (count, column(value, "s") if value else 0)
+        assert not wrong, f"{len(wrong)} results did not grow, e.g. {wrong[:3]}"
+        return {key.decode(): list(row) for key, row in got.items()}
+
+    def check_windows(self):
+        seen = collections.Counter()
+        for _, key, value in committed(self.kafka.bootstrap, "closed"):
+            name, start = key[:-8].decode(), int.from_bytes(key[-8:], "big")
+            seen[name, start] += 1
+            wanted = self.input.windows[name, start]
+            assert column(value, "c") == wanted, f"window {name} {start}: {value}, want {wanted}"
+        again = [w for w, count in seen.items() if count > 1]
+        assert not again, f"{len(again)} windows were emitted twice, e.g. {again[:3]}"
+
+    def reconcile(self, one):
+        self.settle(one)
+        want = {k: [len(v), sum(v)] for k, v in self.input.values.items()}
+        table = {r[0]: r[1:] for r in one.sql("SELECT k, c, s FROM by_key")}
+        topic = self.fold_counts()
+        assert table == topic, "the topic does not fold to the table: " + diff(topic, table)
+        if not self.is_exact:
+            missing = [k for k, v in want.items() if table.get(k, [0])[0] < v[0]]
+            assert not missing, f"events are missing: {missing[:5]}"
+            return
+        assert table == want, "the table differs: " + diff(table, want)
+        averages = {r[0]: r[1] for r in one.sql("SELECT k, a FROM avgs")}
+        assert averages.keys() == want.keys()
+        assert all(abs(averages[k] - s / c) < 1e-6 for k, (c, s) in want.items()), "averages differ"
+        self.check_windows()
+
+    def kill(self, one):
+        one.kill()
+        self.kills += 1
+        self.watchdog.beat()
+
+    # -- modes --
+
+    def random(self):
+        one = self.start(0)
+        self.feed()
+        while self.kills < self.options.kills:
+            time.sleep(self.rng.uniform(0.2, 2.0))  # the moment of the kill
+            self.kill(one)
+            one = self.start(0)
+        self.reconcile(one)
+        assert one.stop() == 0
+
+    def points(self):
+        self.start(0).stop()
+        self.feed()
+        names = list(POINTS) * max(1, self.options.kills // len(POINTS))
+        for name in names:
+            if name == "restore-step":  # something to restore: a kill before the flush
+                one = self.start(0)
+                self.wait_for_commits(one)
+                self.kill(one)
+            one = self.server(0, FLUSH if name.startswith("flush") else {},
+                              {"TARN_CRASH_POINT": f"{name}:{self.rng.randint(1, POINTS[name])}"})
+            one.start()
+            try:
+                status = one.process.wait(timeout=120)
+            except subprocess.TimeoutExpired:
+                print(stacks(one.process.pid))
+                raise AssertionError(f"point {name} was not reached") from None
+            assert status == -signal.SIGKILL, f"{name}: exit status {status}"
+            one.wait()
+            self.kills += 1
+            self.counts[name] += 1
+            self.watchdog.beat()
+        one = self.start(0)
+        self.reconcile(one)
+        assert one.stop() == 0
+
+    def wait_for_commits(self, one):
+        def commits():
+            for line in one.request("GET", "/metrics")[1].decode().splitlines():
+                if line.startswith("tarn_engine_commits_total"):
+                    return float(line.split()[-1])
+            return 0
+        first = commits()
+        while commits() < first + 5:
+            time.sleep(0.1)  # between two looks
+
+    def last_one(self, live):
+        """Stops all but one, which takes over everything."""
+        for one in live[1:]:
+            if one.process.poll() is None:
+                assert one.stop() == 0
+        self.reconcile(live[0])
+        assert live[0].stop() == 0
+
+    def group(self):
+        live = [self.start(n) for n in range(3)]
+        self.feed()
+        brokers = 0
+        while self.kills < self.options.kills:
+            time.sleep(self.rng.uniform(0.5, 4.0))  # the moment of the kill
+            number = self.rng.randrange(3)
+            self.kill(live[number])
+            if self.kills % 3 == 0:
+                node = self.rng.choice(self.kafka.nodes)
+                node.kill()
+                node.start()
+                brokers += 1
+                self.kafka.wait_ready()
+            if self.rng.random() < 0.3:
+                shutil.rmtree(live[number].state)  # a take-over without local state
+            live[number] = self.start(number)
+        self.counts["brokers"] = brokers
+        self.last_one(live)
+
+    def zombie(self):
+        live = [self.start(n) for n in range(2)]
+        self.feed()
+        for step in range(self.options.kills):
+            time.sleep(self.rng.uniform(1.0, 3.0))
+            sleeper = live[step % 2]
+            sleeper.process.send_signal(signal.SIGSTOP)
+            time.sleep(14)  # longer than session.timeout.ms: the other takes over
+            sleeper.process.send_signal(signal.SIGCONT)
+            self.kills += 1
+            self.watchdog.beat()
+        for number, one in enumerate(live):
+            if one.process.poll() is not None:  # fenced, and ended
+                live[number] = self.start(number)
+                self.counts["ended"] += 1
+        self.last_one(live)
+
+    def storm(self):
+        live = [self.start(n) for n in range(3)]
+        self.feed()
+        end = time.monotonic() + 6 * self.options.kills
+        while time.monotonic() < end:
+            time.sleep(2)  # the storm's beat
+            one = live[1 + self.rng.randrange(2)]
+            number = live.index(one)
+            if one.process.poll() is None:
+                assert one.stop() == 0
+            else:
+                live[number] = self.start(number)
+            self.kills += 1
+            self.watchdog.beat()
+        self.last_one(live)
+
+    def away(self):
+        one = self.start(0)
+        self.feed()
+        time.sleep(2)
+        for node in self.kafka.nodes:
+            node.kill()
+        time.sleep(60 if self.options.kills > 10 else 15)  # how long they are away
+        assert one.process.poll() is None, "tarn ended while no broker answered"
+        for node in self.kafka.nodes:
+            node.start()
+        self.kafka.wait_ready()
+        self.watchdog.beat()
+        self.reconcile(one)
+        assert one.stop() == 0
+
+    def run(self):
+        getattr(self, {"at-least-once": "random"}.get(self.options.mode, self.options.mode))()
+        self.watchdog.done.set()
+        extra = "".join(f" {k}={v}" for k, v in sorted(self.counts.items()))
+        print(f"{self.options.mode}: {self.input.events} events, {self.kills} kills, seed {self.options.seed}{extra}: "
+              f"{len(self.input.values)} keys equal")
+
+    def close(self):
+        for one in self.servers:
+            if one.process and one.process.poll() is None:
+                one.process.send_signal(signal.SIGCONT)
+                one.process.kill()
+                one.process.wait()
+
+
+def diff(got, want):
+    keys = [k for k in set(got) | set(want) if got.get(k) != want.get(k)]
+    return f"{len(keys)} keys, e.g. " + ", ".join(f"{k}: got {got.get(k)}, want {want.get(k)}" for k in sorted(keys)[:5])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["random", "points", "group", "zombie", "storm", "away", "at-least-once"])
+    parser.add_argument("--events", type=int, default=30000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    nodes = 3 if options.mode == "group" else 1
+    with tempfile.TemporaryDirectory(prefix="tarn-kafka-crash-") as folder, \
+            Cluster(pathlib.Path(folder) / "kafka", nodes=nodes) as kafka:
+        run = Run(options, pathlib.Path(folder), kafka)
+        try:
+            run.run()
+        except BaseException:
+            for one in run.servers:
+                path = pathlib.Path(f"{one.state}.log")
+                if path.exists():
+                    print(f"---- {path.name}\n" + path.read_text(errors="replace")[-4000:])
+            raise
+        finally:
+            run.close()
+
+
+if __name__ == "__main__":
+    main()
