@@ -47,6 +47,11 @@ CREATE TABLE closed WITH (KAFKA_TOPIC='closed', VALUE_FORMAT='JSON') AS
 """
 POINTS = {"kafka-before-offsets": 20, "kafka-before-commit": 20, "kafka-after-commit": 20, "commit-before-write": 20,
           "commit-after-write": 20, "flush-before": 4, "flush-after": 4, "restore-step": 1}
+# mode: kills and events of the short form, of the long form (TARN_TEST_FULL=1), events a second
+SIZES = {"random": (10, 35000, 34, 120000, 2500), "points": (8, 30000, 64, 120000, 500),
+         "group": (4, 20000, 12, 100000, 1000), "zombie": (1, 10000, 8, 60000, 700),
+         "storm": (3, 10000, 30, 90000, 600), "away": (2, 10000, 12, 60000, 1500),
+         "at-least-once": (4, 10000, 12, 50000, 1500)}
 FLUSH = {"state.flush.every.commit": "true"}
 
 
@@ -92,7 +97,7 @@ class Watchdog(threading.Thread):
 class Feed(threading.Thread):
     """A Java producer with default settings, fed at a steady pace; the model of what it sent."""
 
-    def __init__(self, bootstrap, events, seed, per_second=2500):
+    def __init__(self, bootstrap, events, seed, per_second):
         super().__init__(daemon=True)
         self.rng, self.events, self.per_second = random.Random(seed), events, per_second
         self.values = collections.defaultdict(list)
@@ -131,7 +136,7 @@ class Feed(threading.Thread):
 
 
 def peer(*arguments, **options):
-    return subprocess.Popen(["java", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{LIB}/*",
+    return subprocess.Popen(["java", "-Xmx256m", "-Ddelivery.ms=1500000", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{LIB}/*",
                              str(ROOT / "tests" / "kafka" / "Peer.java"), *arguments], stdout=subprocess.PIPE, **options)
 
 
@@ -180,7 +185,7 @@ class Run:
         return one
 
     def feed(self):
-        self.input = Feed(self.kafka.bootstrap, self.options.events, self.options.seed)
+        self.input = Feed(self.kafka.bootstrap, self.options.events, self.options.seed, SIZES[self.options.mode][4])
         self.input.start()
 
     # -- what must hold --
@@ -271,7 +276,7 @@ class Run:
                               {"TARN_CRASH_POINT": f"{name}:{self.rng.randint(1, POINTS[name])}"})
             one.start()
             try:
-                status = one.process.wait(timeout=120)
+                status = one.process.wait(timeout=180)
             except subprocess.TimeoutExpired:
                 print(stacks(one.process.pid))
                 raise AssertionError(f"point {name} was not reached") from None
@@ -392,11 +397,13 @@ def diff(got, want):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["random", "points", "group", "zombie", "storm", "away", "at-least-once"])
-    parser.add_argument("--events", type=int, default=30000)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("mode", choices=list(SIZES))
+    parser.add_argument("--events", type=int)
+    parser.add_argument("--kills", type=int)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    sizes = SIZES[options.mode][2 if os.environ.get("TARN_TEST_FULL") else 0:]
+    options.kills, options.events = options.kills or sizes[0], options.events or sizes[1]
     nodes = 3 if options.mode == "group" else 1
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-crash-") as folder, \
             Cluster(pathlib.Path(folder) / "kafka", nodes=nodes) as kafka:
