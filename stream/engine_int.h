@@ -611,6 +611,8 @@ enum tn_status tni_round_step(struct tn_engine *engine);
 /* Monotonic time at which round_step has something to do by itself; INT64_MAX = none. */
 int64_t tni_round_deadline_ns(struct tn_engine *engine);
 void tni_worker_boundary(struct tni_worker *worker);
+/* It holds its share of what a round may: it stops, and the round ends. */
+bool tni_worker_is_full(const struct tni_worker *worker);
 void tni_part_free(struct tni_part *part);
 void tni_parts_clear(struct tn_engine *engine);
 bool tni_workers_are_parked(struct tn_engine *engine);

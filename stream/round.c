@@ -65,7 +65,7 @@ static bool round_is_empty(const struct tn_engine *engine)
 /* ---- when ---- */
 
 struct pending {
-    bool has_changes, has_rows, is_drained;
+    bool has_changes, has_rows, is_drained, is_full;
     int64_t rows, bytes, since_ns;
 };
 
@@ -76,6 +76,7 @@ static struct pending look(struct tn_engine *engine)
         struct tni_worker *worker = &engine->workers[w];
         p.has_changes |= atomic_load(&worker->has_changes);
         p.has_rows |= atomic_load(&worker->has_rows);
+        p.is_full |= tni_worker_is_full(worker);
         p.is_drained &= atomic_load(&worker->is_idle);
         p.rows += atomic_load(&worker->open_rows);
         p.bytes += atomic_load(&worker->round_bytes);
@@ -119,8 +120,7 @@ static bool is_due(struct tn_engine *engine, int64_t now)
     struct pending p = look(engine);
     if (!p.has_changes && !engine->dropping_count && !atomic_load(&engine->is_flush_wanted))
         return false;
-    if (p.rows >= engine->config.round_rows_max || p.bytes >= engine->config.round_bytes_max ||
-        atomic_load(&engine->is_flush_wanted) || engine->dropping_count)
+    if (p.is_full || atomic_load(&engine->is_flush_wanted) || engine->dropping_count)
         return true;
     if (engine->config.cache_emit_bytes > 0 && pending_bytes(&p) > engine->config.cache_emit_bytes)
         return true;

@@ -206,7 +206,7 @@ static enum tn_status read_one(struct tni_worker *worker)
     return TN_AGAIN;
 }
 
-static bool is_full(const struct tni_worker *worker)
+bool tni_worker_is_full(const struct tni_worker *worker)
 {
     const struct tn_engine_config *config = &worker->engine->config;
     int64_t share = (int64_t)worker->engine->workers_count;
@@ -256,7 +256,7 @@ enum tn_status tni_worker_step(struct tni_worker *worker)
     }
     if (atomic_load(&engine->park_wanted) || atomic_load(&engine->is_fatal))
         return TN_AGAIN;
-    if (is_full(worker)) {
+    if (tni_worker_is_full(worker)) {
         tni_commit_kick(engine);
         return TN_AGAIN;
     }

@@ -563,6 +563,56 @@ static void test_emit_interval(void)
     engine_world_release(&w);
 }
 
+/* Commits while 60,000 waiting events of one partition are counted, at 10 ms a step of the engine.
+ */
+static int64_t commits_of(int64_t commit_interval_ms, int64_t cache_emit_bytes,
+                          int64_t round_rows_max, int64_t *ret_records)
+{
+    struct engine_world w;
+    struct tn_offsets offsets;
+    struct tn_topic topic;
+    open_world(&w);
+    tn_engine_close(w.engine);
+    w.config.commit_interval_ms = commit_interval_ms;
+    w.config.cache_emit_bytes = cache_emit_bytes;
+    w.config.round_rows_max = round_rows_max;
+    w.config.round_bytes_max = INT64_MAX;
+    engine_world_open(&w);
+    add_count(&w, "counts", 1, TN_POLICY_DEAD_LETTER);
+    for (int i = 0; i < 60000; i++)
+        put(&w, 1, i);
+    int64_t before = tn_engine_commit(w.engine);
+    for (int i = 0; i < 200; i++) {
+        if (tn_engine_step(w.engine, &w.err) == TN_OK)
+            fake_clock_advance(&w.clock, 10);
+    }
+    settle(&w);
+    CHECK_STR(tn_str_of(rows(&w, "counts", NULL, NULL)), "1:60000 ");
+    CHECK(w.log->type->topic_find(w.log, "counts", &topic, &w.err) == TN_OK);
+    *ret_records = 0;
+    for (int32_t p = 0; p < topic.partitions_count; p++) {
+        CHECK(w.log->type->offsets(w.log, &topic, p, &offsets, &w.err) == TN_OK);
+        *ret_records += offsets.end_visible;
+    }
+    int64_t commits = tn_engine_commit(w.engine) - before;
+    engine_world_release(&w);
+    return commits;
+}
+
+/* commit.interval.ms and cache.max.bytes.buffering end a round while inputs still flow; off, the
+ * round lasts until they are drained. Each commit of the one key is one record of the result. */
+static void test_commit_knobs(void)
+{
+    int64_t records, commits = commits_of(1000000, 0, INT64_MAX, &records);
+    CHECK_INT(commits, 1);
+    CHECK(records >= 1 && records <= 2); /* the log's own marks take offsets too */
+    CHECK((commits = commits_of(20, 0, INT64_MAX, &records)) >= 5);
+    CHECK(records >= commits && records <= 2 * commits);
+    CHECK((commits = commits_of(1000000, 64 * 5000, INT64_MAX, &records)) >= 5);
+    CHECK(records >= commits && records <= 2 * commits);
+    CHECK(commits_of(1000000, 0, 5000, &records) >= 5); /* also when one worker has all rows */
+}
+
 /* Three workers; partition 1 holds as much as the others together. */
 static void test_places_follow_records(void)
 {
@@ -608,6 +658,7 @@ int main(void)
     test_join_order();
     test_task_idle();
     test_emit_interval();
+    test_commit_knobs();
     test_places_follow_records();
     return TN_TEST_END();
 }
