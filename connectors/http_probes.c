@@ -114,7 +114,7 @@ static const struct tn_metric_desc process_descs[] = {
     {"tarn_process_uptime_seconds", TN_METRIC_GAUGE, "seconds", NULL, "time since start"},
 };
 
-static int64_t resident_bytes(void)
+int64_t tn_process_resident_bytes(void)
 {
     long long size = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -134,7 +134,7 @@ static void print_process(const struct tn_http_probes *probes, struct tn_buf *bu
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     double up = (double)(tn_mono_ns(probes->clock) - probes->started_ns) / 1e9;
     print_desc(buf, &process_descs[0]);
-    tn_buf_printf(buf, "%s %lld\n", process_descs[0].name, (long long)resident_bytes());
+    tn_buf_printf(buf, "%s %lld\n", process_descs[0].name, (long long)tn_process_resident_bytes());
     print_desc(buf, &process_descs[1]);
     tn_buf_printf(buf, "%s %.6f\n", process_descs[1].name, cpu);
     print_desc(buf, &process_descs[2]);

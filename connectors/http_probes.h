@@ -13,5 +13,7 @@ struct tn_http_probes *tn_http_probes_new(struct tn_http_server *server, struct 
                                           struct tn_metrics *metrics, struct tn_clock *clock,
                                           const char *version);
 void tn_http_probes_free(struct tn_http_probes *probes); /* after tn_http_stop; NULL is a no-op */
+/* Memory of this process, 0 when it cannot be told. @thread any */
+int64_t tn_process_resident_bytes(void);
 
 #endif

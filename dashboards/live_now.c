@@ -2,9 +2,9 @@
  * Numbers come from the metrics registry and the engine's own lists. @thread builder
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "dashboards/live_int.h"
+#include "connectors/http_probes.h"
 
 #define RATE_NS_MIN ((int64_t)200 * 1000000)
 
@@ -41,18 +41,6 @@ static void rates_update(struct tn_live *live)
     past->commits = commits;
     past->commit_count = count;
     past->commit_sum_ns = sum;
-}
-
-static int64_t resident_bytes(void)
-{
-    long long size = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file) {
-        if (fscanf(file, "%lld %lld", &size, &resident) != 2)
-            resident = 0;
-        fclose(file);
-    }
-    return resident * sysconf(_SC_PAGESIZE);
 }
 
 struct queries {
@@ -145,8 +133,8 @@ void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct
     tn_buf_printf(buf,
                   ",\"events_total\":%lld,\"commit\":%lld,\"memory_bytes\":%lld,"
                   "\"dead_total\":%lld,\"queries\":[",
-                  (long long)past->processed, (long long)past->commits, (long long)resident_bytes(),
-                  (long long)tn_metric_value(live->dead));
+                  (long long)past->processed, (long long)past->commits,
+                  (long long)tn_process_resident_bytes(), (long long)tn_metric_value(live->dead));
     tn_engine_each_query(live->config.engine, print_query, &queries);
     tn_buf_printf(buf, "],\"state_keys\":%lld,\"state_bytes\":%lld", (long long)queries.keys,
                   (long long)queries.bytes);

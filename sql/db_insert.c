@@ -149,11 +149,7 @@ static enum tn_status encode_side(struct insert *ins, const struct tn_column *co
     struct tn_schema slice = {is_key ? decl->keys_count : decl->schema->fields_count - from,
                               decl->schema->fields + from};
     const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = &slice};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, &slice);
     struct tn_codec *codec;
     if (is_key && !decl->keys_count)
         return TN_OK; /* null keys */

@@ -30,11 +30,7 @@ static enum tn_status codec_open(const struct tn_topic_decl *decl, bool is_key,
     const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
     *schema = (struct tn_schema){is_key ? decl->keys_count : decl->schema->fields_count - from,
                                  decl->schema->fields + from};
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = schema};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, schema);
     if (!schema->fields_count)
         return TN_OK;
     return format->open(format, &spec, ret_codec, err);

@@ -228,11 +228,7 @@ enum tn_status tni_format_check(const struct tn_topic_decl *decl, bool is_key, s
         tn_err_hint(err, "set %s_FORMAT, for example to JSON", is_key ? "KEY" : "VALUE");
         return TN_E_INVALID;
     }
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = &slice};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, &slice);
     struct tn_codec *codec;
     enum tn_status st = format->open(format, &spec, &codec, err);
     if (tn_failed(st)) {

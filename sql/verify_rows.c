@@ -125,11 +125,7 @@ static enum tn_status encode_side(const struct tn_topic_decl *decl, bool is_key,
     uint32_t count = is_key ? decl->keys_count : decl->schema->fields_count - decl->keys_count;
     struct tn_schema schema = {count, decl->schema->fields + from};
     const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = &schema};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, &schema);
     struct tn_codec *codec = NULL;
     TN_TRY(format->open(format, &spec, &codec, err));
     tn_buf_init(&ret_encoded->buf, (size_t)1 << 30);

@@ -57,6 +57,17 @@ struct tn_topic_decl {
     int64_t window_size_ms;
 };
 
+/* How a codec of one side is opened; `schema` has its columns. */
+static inline struct tn_codec_spec tn_decl_spec(const struct tn_topic_decl *decl, bool is_key,
+                                                const struct tn_schema *schema)
+{
+    return (struct tn_codec_spec){.is_key = is_key,
+                                  .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
+                                  .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
+                                  .is_case_exact = decl->is_case_exact,
+                                  .schema = schema};
+}
+
 struct tn_window {
     enum tn_window_kind kind;
     int64_t size_ms;    /* TUMBLE, HOP: length; SESSION: gap */

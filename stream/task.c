@@ -97,11 +97,7 @@ static enum tn_status open_codec(struct tni_task *task, const struct tn_topic_de
     uint32_t to = is_key ? decl->keys_count : decl->schema->fields_count;
     struct tn_schema *schema = TN_ARENA_NEW(&task->own_arena, struct tn_schema);
     *schema = (struct tn_schema){.fields_count = to - from, .fields = decl->schema->fields + from};
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = schema};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, schema);
     const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
     return format->open(format, &spec, ret_codec, err);
 }

@@ -264,12 +264,8 @@ static enum tn_status open_side(struct tni_source *source, bool is_key, struct t
     uint32_t to = is_key ? decl->keys_count : decl->schema->fields_count;
     struct tn_schema *schema = TN_ARENA_NEW(&source->codec_arena, struct tn_schema);
     *schema = (struct tn_schema){.fields_count = to - from, .fields = decl->schema->fields + from};
-    struct tn_codec_spec spec = {.is_key = is_key,
-                                 .is_bare = is_key ? decl->is_key_bare : decl->is_value_bare,
-                                 .delimiter = is_key ? decl->key_delimiter : decl->value_delimiter,
-                                 .is_case_exact = decl->is_case_exact,
-                                 .schema = schema,
-                                 .needed = source->needed + from};
+    struct tn_codec_spec spec = tn_decl_spec(decl, is_key, schema);
+    spec.needed = source->needed + from;
     if (schema->fields_count == 0)
         return TN_OK;
     const struct tn_format *format = is_key ? decl->key_format : decl->value_format;
