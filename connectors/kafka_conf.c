@@ -104,7 +104,7 @@ enum tn_status tni_kafka_status(rd_kafka_resp_err_t code)
     }
 }
 
-enum tn_status tni_kafka_err(struct tn_err *err, rd_kafka_resp_err_t code, const char *fmt, ...)
+enum tn_status(tni_kafka_err)(struct tn_err *err, rd_kafka_resp_err_t code, const char *fmt, ...)
 {
     char text[256];
     va_list args;

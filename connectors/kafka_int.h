@@ -112,7 +112,7 @@ bool tni_kafka_is_secret(const char *name);
 enum tn_status tni_kafka_status(rd_kafka_resp_err_t code);
 /* The status, the message "…: Kafka's text", retriable where trying again may help, a hint where
  * there is a fix. */
-enum tn_status tni_kafka_err(struct tn_err *err, rd_kafka_resp_err_t code, const char *fmt, ...)
+enum tn_status(tni_kafka_err)(struct tn_err *err, rd_kafka_resp_err_t code, const char *fmt, ...)
     TN_PRINTF(3, 4);
 /* Functions newer than Debian 12's library; all NULL when they are missing. */
 struct tni_kdescribe {
@@ -198,7 +198,7 @@ enum tn_status tni_kafka_txn_group_offset(struct tn_log_txn *txn, const struct t
 enum tn_status tni_kafka_commit_start(struct tn_log_txn *txn, struct tn_wake *wake,
                                       struct tn_err *err);
 enum tn_status tni_kafka_commit_poll(struct tn_log_txn *txn, struct tn_err *err);
-int64_t tni_kafka_txn_offset(const struct tn_log_txn *txn, uint32_t slot);
+int64_t tni_kafka_txn_offset(const struct tn_log_txn *txn, uint32_t number);
 uint32_t tni_kafka_txn_failed_slot(const struct tn_log_txn *txn);
 void tni_kafka_txn_close(struct tn_log_txn *txn);
 /* Until an earlier transaction of this id is settled; TN_E_IO when that takes too long. */

@@ -586,7 +586,9 @@ enum tn_status tni_kafka_offset_at(struct tn_log *log, const struct tn_topic *to
 {
     struct tni_kafka *kafka = (struct tni_kafka *)log;
     struct tn_offsets offsets;
-    TN_TRY(tni_kafka_offsets(log, topic, partition, &offsets, err));
+    enum tn_status st = tni_kafka_offsets(log, topic, partition, &offsets, err);
+    if (st != TN_OK)
+        return st; /* also when the topic is gone, which is no failure */
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     /* the protocol gives −1 and −2 meanings of their own */
     rd_kafka_topic_partition_list_add(list, topic->name, partition)->offset =

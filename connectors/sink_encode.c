@@ -209,6 +209,7 @@ static void make_folder(struct run *run, uint32_t row, struct tn_buf *buf)
     const struct tni_sink_shape *shape = run->encoder->shape;
     tn_buf_reset(buf);
     if (shape->path_pattern) {
+        TN_ASSERT(run->times_us);
         time_text(shape->path_pattern, run->times_us[row], buf);
         return;
     }
@@ -389,6 +390,7 @@ static void add_change(struct run *run, uint32_t row)
     to[len] = '\n';
     file->raw.len += len + 1;
     uint32_t count = stats_count(encoder);
+    TN_ASSERT(run->columns || !count);
     for (uint32_t c = 0; c < count; c++)
         stat_row(&file->stats[c], &run->columns[c], row);
     end_row(run, file, run->records->offsets[row], from);
@@ -602,8 +604,14 @@ static void fill_extra(struct run *run, int extra, struct tn_column *col)
     fill_ints(col, tn_type_of(kinds[extra]), run->count, arena);
     for (uint32_t i = 0; i < run->count; i++)
         switch (extra) {
-        case 0: ((int64_t *)col->values)[i] = run->window_starts[i]; break;
-        case 1: ((int64_t *)col->values)[i] = run->window_ends[i]; break;
+        case 0:
+            TN_ASSERT(run->window_starts);
+            ((int64_t *)col->values)[i] = run->window_starts[i];
+            break;
+        case 1:
+            TN_ASSERT(run->window_ends);
+            ((int64_t *)col->values)[i] = run->window_ends[i];
+            break;
         case 3: ((int64_t *)col->values)[i] = run->records->timestamps_ms[i] * TN_US_PER_MS; break;
         case 4: ((int32_t *)col->values)[i] = run->part->partition; break;
         default: ((int64_t *)col->values)[i] = run->records->offsets[i]; break;

@@ -405,7 +405,7 @@ static void failed(struct tni_sink *sink, enum tn_status st, const struct tn_err
         tni_sink_release(sink); /* what was read is read again */
     if (st == TN_E_FENCED)
         wait = INT64_MAX / 2000000;
-    wait_back_off(sink, wait / 2 + (int64_t)(tn_random_unit() * (double)(wait / 2)) + 1);
+    wait_back_off(sink, wait / 2 + (int64_t)(tn_random_unit() * (double)wait / 2) + 1);
 }
 
 void *tni_sink_main(void *arg)

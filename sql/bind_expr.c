@@ -72,6 +72,7 @@ static enum tn_status bind_small(struct tni_ctx *ctx, const struct tn_ast_expr *
 {
     int bits = small_of(ctx, ast->type);
     struct tn_expr *expr;
+    TN_ASSERT(bits > 0);
     TN_TRY(tni_cast(&ctx->bind->build, arg, tn_type_of(TN_K_INTEGER), ast->is_try, tni_pos_of(ast),
                     &expr, err));
     if (tni_is_const(expr) && !expr->value.is_null) {

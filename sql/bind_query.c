@@ -19,7 +19,7 @@ void tni_bind_init(struct tni_bind *bind, struct tn_arena *arena, enum tn_rules 
                    const struct tn_catalog *catalog, const struct tn_session *session,
                    int64_t now_ms)
 {
-    *bind = (struct tni_bind){.build = {arena, rules},
+    *bind = (struct tni_bind){.build = {.arena = arena, .rules = rules},
                               .catalog = catalog,
                               .session_catalog = session ? session->catalog : "tarn",
                               .session_schema = session ? session->schema : "default",

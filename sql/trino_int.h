@@ -189,7 +189,7 @@ void tni_trino_query_forget(struct tni_trino_query *query); /* an inline try tha
 enum tn_status tni_trino_watch_start(struct tn_trino *trino, struct tn_err *err);
 void tni_trino_watch_stop(struct tn_trino *trino);
 void tni_trino_queries_each(struct tni_query_list *list,
-                            bool (*row)(void *ctx, const struct tni_query_row *row), void *ctx);
+                            bool (*each)(void *ctx, const struct tni_query_row *row), void *ctx);
 void tni_trino_table_free(struct tn_trino *trino); /* at the very end */
 
 /* trino_pool.c */

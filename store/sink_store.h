@@ -8,6 +8,6 @@
 /* One per store. */
 enum tn_status tn_rocks_sinks_open(struct tn_store *store, struct tn_sink_store **ret_sinks,
                                    struct tn_err *err);
-void tn_rocks_sinks_close(struct tn_sink_store *sinks); /* NULL is a no-op */
+void tn_rocks_sinks_close(struct tn_sink_store *base); /* NULL is a no-op */
 
 #endif

@@ -289,7 +289,7 @@ static bool walk_block(struct walk *walk, uint64_t file, uint64_t block_at, cons
     while (block_len - at >= FRAGMENT_BYTES) {
         const char *fragment = block + at;
         size_t len = load_le(fragment + 4, 2);
-        int type = fragment[6];
+        int type = (unsigned char)fragment[6];
         if (type < FRAGMENT_FULL || type > FRAGMENT_LAST)
             return damaged(walk, file, block_at + at, "not a record");
         if (len > block_len - at - FRAGMENT_BYTES)
@@ -383,7 +383,7 @@ static enum tn_status cut(const struct walk *walk, struct tn_err *err)
 /* The first damage that is not harmless. */
 static bool find_damage(struct walk *walk, const uint64_t *files, size_t count)
 {
-    struct walk first = {0};
+    struct walk first = *walk;
     for (size_t i = 0; i < count; i++) {
         if (walk_file(walk, files[i]) || walk->was_damaged)
             continue;

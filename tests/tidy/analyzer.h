@@ -18,5 +18,6 @@
 #define tn_err_set(...)        TN_IS_FAILURE(tn_err_set(__VA_ARGS__))
 #define tn_err_at(...)         TN_IS_FAILURE(tn_err_at(__VA_ARGS__))
 #define tni_not_supported(...) TN_IS_FAILURE(tni_not_supported(__VA_ARGS__))
+#define tni_kafka_err(...)     TN_IS_FAILURE(tni_kafka_err(__VA_ARGS__))
 
 #endif
