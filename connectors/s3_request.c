@@ -19,7 +19,7 @@ struct draft {
     char range[64], part[16], date[TNI_SIGN_DATE];
     char condition[TN_OBJECT_ETAG_MAX + 16];
     char list_prefix[2 * TN_OBJECT_KEY_MAX + 2], start_after[2 * TN_OBJECT_KEY_MAX + 2];
-    char host[TNI_S3_HOST_MAX];
+    char host[TNI_S3_HOST_MAX + 80]; /* bucket, dot, host */
     struct tn_str body;
     bool has_body;
 };
@@ -194,7 +194,7 @@ static void draft_address(struct tni_s3_call *call, struct draft *draft)
     if (store->is_path_style || call->host[0])
         snprintf(draft->host, sizeof draft->host, "%s", host);
     else
-        snprintf(draft->host, sizeof draft->host, "%s.%s", store->bucket, host);
+        snprintf(draft->host, sizeof draft->host, "%.70s.%.319s", store->bucket, host);
     snprintf(draft->path, sizeof draft->path, "%s%s%s/%s%s", store->base_path,
              store->is_path_style ? "/" : "", store->is_path_style ? store->bucket : "",
              is_bucket ? "" : store->prefix, is_bucket ? "" : call->request->key);
