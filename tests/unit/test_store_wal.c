@@ -20,7 +20,10 @@
 #define SYNCED_COUNT   300
 #define UNSYNCED_COUNT 40
 
+#define RESULT_FD 3
+
 static struct store_fixture fixture;
+static const char *program;
 
 static struct tn_records *record(int number)
 {
@@ -56,8 +59,11 @@ static void commit(const struct tn_topic *topic, int number)
     tn_records_unref(records);
 }
 
-static _Noreturn void work(int result_fd)
+static _Noreturn void work(const char *folder)
 {
+    store_fixture_init(&fixture);
+    temp_folder_remove(fixture.path);
+    snprintf(fixture.path, sizeof fixture.path, "%s", folder);
     struct tn_err err = TN_ERR_INIT;
     struct tn_topic topic;
     struct tn_topic_spec spec = {.name = "t",
@@ -79,7 +85,7 @@ static _Noreturn void work(int result_fd)
     struct tni_wal_mark mark = fixture.store->mark;
     for (int i = 0; i < UNSYNCED_COUNT; i++)
         commit(&topic, SYNCED_COUNT + i);
-    if (write(result_fd, &mark, sizeof mark) != (ssize_t)sizeof mark)
+    if (write(RESULT_FD, &mark, sizeof mark) != (ssize_t)sizeof mark)
         _exit(1);
     _exit(0); /* nothing is closed */
 }
@@ -91,8 +97,11 @@ static void make_folder(struct tni_wal_mark *ret_mark)
     store_fixture_init(&fixture);
     CHECK_INT(pipe(fds), 0);
     pid_t pid = fork();
-    if (pid == 0)
-        work(fds[1]);
+    if (pid == 0) { /* a program of its own: threads of RocksDB live on here */
+        if (dup2(fds[1], RESULT_FD) == RESULT_FD)
+            execl(program, program, "child", fixture.path, (char *)NULL);
+        _exit(1);
+    }
     close(fds[1]);
     *ret_mark = (struct tni_wal_mark){0};
     CHECK_INT(read(fds[0], ret_mark, sizeof *ret_mark), sizeof *ret_mark);
@@ -252,8 +261,11 @@ static void test_missing_file(void)
     store_fixture_release(&fixture);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    program = argv[0];
+    if (argc == 3 && strcmp(argv[1], "child") == 0)
+        work(argv[2]);
     test_synced_part();
     test_unsynced_part();
     test_cut();
