@@ -40,7 +40,7 @@ CREATE TABLE per_minute AS SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE
 FLUSH, FILE = {"state.flush.every.commit": "true"}, {"state.flush.every.commit": "true", "store.ingest.rows": "1"}
 OFTEN = {"store.maintain.interval.ms": "20"}
 POINTS = {"append-before-write": (30,), "append-after-write": (30,), "append-before-sync": (30,),
-          "append-before-done": (30,), "commit-before-write": (60,), "commit-after-write": (60,),
+          "append-before-done": (30,), "commit-before-write": (20,), "commit-after-write": (20,),
           "sync-before": (60,), "sync-after": (60,), "flush-before": (6, FLUSH), "flush-after": (6, FLUSH),
           "state-before-write": (6, {**FLUSH, "store.ingest.rows": "100000000"}),
           "state-after-write": (6, {**FLUSH, "store.ingest.rows": "100000000"}), "state-file-built": (6, FILE),
@@ -48,7 +48,7 @@ POINTS = {"append-before-write": (30,), "append-after-write": (30,), "append-bef
           "topic-delete": (2, {}, "ddl"), "retention-before-write": (3, OFTEN, "old"),
           "retention-after-write": (3, OFTEN, "old"), "compaction-before-write": (3, OFTEN, "hot"),
           "compaction-after-write": (3, OFTEN, "hot")}
-ROUNDS_MAX = 300
+ROUNDS_MAX = 1000
 BATCH = 200
 T0 = 1_700_000_000_000
 
