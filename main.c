@@ -422,6 +422,7 @@ static enum tn_status server_listen(struct server *server, const char *listen, s
     struct tn_live_config live = {.db = server->db,
                                   .engine = server->engine,
                                   .log = server->log,
+                                  .sinks = server->sinks,
                                   .clock = &system_clock,
                                   .metrics = server->metrics,
                                   .version = TN_VERSION};

@@ -93,6 +93,12 @@ enum tn_sink_state {
     TN_SINK_FAILED    /* needs somebody: a record that does not fit, another writer */
 };
 
+#define TN_SINK_RECENT_MAX 5
+struct tn_sink_recent { /* a file that was entered into the table log */
+    char path[200];     /* cut when longer */
+    int64_t rows, bytes, committed_ms;
+};
+
 struct tn_sink_info {
     const struct tn_sink_spec *spec; /* valid during the callback */
     enum tn_sink_state state;
@@ -100,6 +106,8 @@ struct tn_sink_info {
     int64_t rows, files, bytes, cuts, bad, notices, retries; /* by this process */
     int64_t open_rows, open_bytes, lag_records, lag_ms;      /* not yet in the table */
     int64_t committed_ms;                                    /* last entry; 0 = none */
+    uint32_t recent_count;                                   /* newest first */
+    struct tn_sink_recent recent[TN_SINK_RECENT_MAX];
     char error[TN_ERR_MESSAGE_MAX]; /* of the last failure while not RUNNING */
 };
 void tn_sinks_each(struct tn_sinks *sinks, bool (*each)(void *ctx, const struct tn_sink_info *info),

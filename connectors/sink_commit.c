@@ -488,6 +488,19 @@ static enum tn_status step_commit(struct tni_sink *sink, struct tn_err *err)
 
 /* ---- 4: done ---- */
 
+/* @locks sink->lock is held */
+static void note_recent(struct tni_sink *sink, const struct tn_table_file *file)
+{
+    uint32_t kept = sink->recent_count;
+    if (kept == TN_SINK_RECENT_MAX)
+        kept--;
+    memmove(sink->recent + 1, sink->recent, kept * sizeof *sink->recent);
+    sink->recent_count = kept + 1;
+    sink->recent[0] = (struct tn_sink_recent){
+        .rows = file->rows, .bytes = file->bytes, .committed_ms = sink->cut.timestamp_ms};
+    snprintf(sink->recent[0].path, sizeof sink->recent[0].path, "%.*s", TN_STR_FMT(file->path));
+}
+
 static void count_cut(struct tni_sink *sink)
 {
     int64_t rows = 0, bytes = 0;
@@ -501,6 +514,8 @@ static void count_cut(struct tni_sink *sink)
     sink->counts.files += sink->cut.files_count;
     sink->counts.cuts++;
     sink->counts.committed_ms = sink->cut.timestamp_ms;
+    for (uint32_t i = 0; i < sink->cut.files_count; i++)
+        note_recent(sink, &sink->cut.files[i]);
     pthread_mutex_unlock(&sink->lock);
     tn_metric_add(sink->metrics.rows, rows);
     tn_metric_add(sink->metrics.bytes, bytes);

@@ -191,6 +191,8 @@ struct tni_sink {
     struct tni_sink_counts counts;
     int64_t open_rows, open_bytes, lag_records, lag_since_ns;
     int64_t shown_epoch, shown_version;
+    uint32_t recent_count;
+    struct tn_sink_recent recent[TN_SINK_RECENT_MAX];
     char error[TN_ERR_MESSAGE_MAX];
     /* ---- the thread's own ---- */
     struct tn_sink_spec *spec; /* in force */

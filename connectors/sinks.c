@@ -226,6 +226,8 @@ void tn_sinks_each(struct tn_sinks *sinks, bool (*each)(void *ctx, const struct 
         if (sink->lag_since_ns)
             info.lag_ms = (now - sink->lag_since_ns) / 1000000;
         memcpy(info.error, sink->error, sizeof info.error);
+        info.recent_count = sink->recent_count;
+        memcpy(info.recent, sink->recent, sizeof info.recent);
         pthread_mutex_unlock(&sink->lock);
         goes_on = each(ctx, &info);
         tn_sink_spec_unref((struct tn_sink_spec *)(uintptr_t)info.spec);

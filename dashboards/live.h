@@ -14,6 +14,7 @@ struct tn_live_config {
     struct tn_db *db;
     struct tn_engine *engine;
     struct tn_log *log;
+    struct tn_sinks *sinks; /* may be NULL */
     struct tn_clock *clock;
     struct tn_metrics *metrics;
     const char *version;

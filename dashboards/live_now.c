@@ -6,6 +6,8 @@
 #include "dashboards/live_int.h"
 #include "connectors/http_probes.h"
 
+#include "connectors/sink.h"
+
 #define RATE_NS_MIN ((int64_t)200 * 1000000)
 
 static double per_second(int64_t delta, int64_t ns)
@@ -76,6 +78,38 @@ static bool print_query(void *ctx, const struct tn_query_info *info)
     return true;
 }
 
+static bool print_sink(void *ctx, const struct tn_sink_info *info)
+{
+    static const char *const states[] = {"starting", "running", "paused", "retrying", "failed"};
+    struct queries *sinks = ctx;
+    struct tn_buf *buf = sinks->buf;
+    tn_buf_add_text(buf, sinks->is_first ? "{\"name\":" : ",{\"name\":");
+    sinks->is_first = false;
+    tn_buf_add_json(buf, tn_str_of(info->spec->name));
+    tn_buf_add_text(buf, ",\"table\":");
+    tn_buf_add_json(buf, tn_str_of(info->spec->table));
+    tn_buf_printf(buf,
+                  ",\"state\":\"%s\",\"lag\":%lld,\"lag_ms\":%lld,\"rows\":%lld,\"files\":%lld,"
+                  "\"bytes\":%lld,\"open_rows\":%lld,\"bad\":%lld",
+                  states[info->state], (long long)info->lag_records, (long long)info->lag_ms,
+                  (long long)info->rows, (long long)info->files, (long long)info->bytes,
+                  (long long)info->open_rows, (long long)info->bad);
+    if (info->error[0]) {
+        tn_buf_add_text(buf, ",\"error\":");
+        tn_buf_add_json(buf, tn_str_of(info->error));
+    }
+    tn_buf_add_text(buf, ",\"recent\":[");
+    for (uint32_t i = 0; i < info->recent_count; i++) {
+        const struct tn_sink_recent *file = &info->recent[i];
+        tn_buf_add_text(buf, i ? ",{\"path\":" : "{\"path\":");
+        tn_buf_add_json(buf, tn_str_of(file->path));
+        tn_buf_printf(buf, ",\"rows\":%lld,\"bytes\":%lld,\"time\":%lld}", (long long)file->rows,
+                      (long long)file->bytes, (long long)file->committed_ms);
+    }
+    tn_buf_add_text(buf, "]}");
+    return true;
+}
+
 static void print_ready(struct tn_live *live, struct tn_buf *buf)
 {
     struct tn_buf missing;
@@ -138,6 +172,11 @@ void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct
     tn_engine_each_query(live->config.engine, print_query, &queries);
     tn_buf_printf(buf, "],\"state_keys\":%lld,\"state_bytes\":%lld", (long long)queries.keys,
                   (long long)queries.bytes);
+    struct queries sinks = {buf, 0, 0, true};
+    tn_buf_add_text(buf, ",\"sinks\":[");
+    if (live->config.sinks)
+        tn_sinks_each(live->config.sinks, print_sink, &sinks);
+    tn_buf_add_byte(buf, ']');
     print_names(catalog, "tables", true, buf);
     print_names(catalog, "streams", false, buf);
     tn_buf_add_text(buf, ",\"dead_letters\":");

@@ -254,6 +254,36 @@
       return tr;
     }));
   }
+  function showSinks(sinks) {
+    $("sinks-card").hidden = sinks.length === 0;
+    $("sink-rows").replaceChildren(...sinks.map((s) => {
+      const tr = document.createElement("tr");
+      cell(tr, s.name);
+      cell(tr, s.table);
+      const pill = document.createElement("span");
+      pill.className = "pill state state-" + (s.state === "retrying" ? "failed" : s.state);
+      pill.textContent = s.state;
+      cell(tr, "").append(pill);
+      if (s.error) tr.lastChild.append(" " + s.error);
+      cell(tr, s.lag ? whole.format(s.lag) + (s.lag_ms ? " (" + span(s.lag_ms) + ")" : "") : "0", "num");
+      cell(tr, count(s.rows), "num");
+      cell(tr, count(s.files), "num");
+      cell(tr, bytes(s.bytes), "num");
+      cell(tr, count(s.bad), "num");
+      return tr;
+    }));
+    const files = sinks.flatMap((s) => s.recent.map((f) => ({ ...f, table: s.table })));
+    files.sort((a, b) => b.time - a.time);
+    $("files").hidden = files.length === 0;
+    $("file-rows").replaceChildren(...files.slice(0, 8).map((f) => {
+      const tr = document.createElement("tr");
+      cell(tr, clock(f.time));
+      cell(tr, f.table + " / " + f.path, "wide");
+      cell(tr, count(f.rows), "num");
+      cell(tr, bytes(f.bytes), "num");
+      return tr;
+    }));
+  }
   function showDead(letters) {
     $("dead-table").hidden = letters.length === 0;
     $("dead-empty").hidden = letters.length > 0;
@@ -279,6 +309,7 @@
     showTable(snapshot.table, false);
     showLatest(snapshot.latest, snapshot.table);
     showQueries(m.queries);
+    showSinks(m.sinks || []);
     showDead(m.dead_letters);
     isFirst = false;
     document.documentElement.dataset.frames = String(Number(document.documentElement.dataset.frames || 0) + 1);
