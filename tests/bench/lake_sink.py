@@ -82,12 +82,8 @@ def sink(folder, gateway, records):
 
 
 def bare_puts(folder, gateway, bodies, parallel):
-    lines = []
     for i, body in enumerate(bodies):
         (folder / f"b{i}").write_text(body)
-        lines += [f'upload-file = "{folder}/b{i}"', f'url = "{gateway.url}/bench/bare/{i:08d}"', "next"]
-    common = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{ACCESS_KEY}:{SECRET_KEY}", "-H",
-              "x-amz-content-sha256: UNSIGNED-PAYLOAD", "-sS", "-o", "/dev/null"]
     config = []
     for i in range(len(bodies)):
         config += [f'upload-file = "{folder}/b{i}"', f'url = "{gateway.url}/bench/bare/{i:08d}"',
