@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
@@ -102,7 +103,7 @@ struct upload {
     struct uploads *all;
     uint32_t file;
     char key[TN_OBJECT_KEY_MAX + 1];
-    bool is_busy, is_done;
+    bool is_busy, is_done, is_cancelled;
 };
 
 struct uploads {
@@ -239,7 +240,7 @@ static enum tn_status upload_submit(struct uploads *all, struct upload *upload, 
     upload->all = all;
     upload->file = at;
     upload->is_busy = true;
-    upload->is_done = false;
+    upload->is_done = upload->is_cancelled = false;
     all->busy++;
     sink->store->type->submit(sink->store, &upload->request);
     return TN_OK;
@@ -251,6 +252,35 @@ static bool is_stopping(struct tni_sink *sink)
     bool is_stopping = sink->is_stopping;
     pthread_mutex_unlock(&sink->lock);
     return is_stopping;
+}
+
+/* @locks all->lock is held */
+static void wait_done(struct uploads *all)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&all->done, &all->lock, &until);
+}
+
+/* The process ends: a store that hangs must not hold it up. */
+static void uploads_cancel(struct uploads *all)
+{
+    struct tn_object_store *store = all->sink->store;
+    for (uint32_t i = 0; i < all->slots_count; i++) {
+        struct upload *upload = &all->slots[i];
+        pthread_mutex_lock(&all->lock);
+        bool is_due = upload->is_busy && !upload->is_done && !upload->is_cancelled;
+        upload->is_cancelled |= is_due;
+        if (is_due &&
+            store->type->cancel) /* done waits for this lock: the request is still there */
+            store->type->cancel(store, &upload->request);
+        pthread_mutex_unlock(&all->lock);
+    }
 }
 
 /* Takes what has ended; waits for something to end when nothing has. */
@@ -280,8 +310,10 @@ static enum tn_status uploads_collect(struct uploads *all, struct tn_err *err)
         for (uint32_t i = 0; i < all->slots_count; i++)
             must_wait &= !(all->slots[i].is_busy && all->slots[i].is_done);
         if (must_wait)
-            pthread_cond_wait(&all->done, &all->lock);
+            wait_done(all);
         pthread_mutex_unlock(&all->lock);
+        if (is_stopping(all->sink))
+            uploads_cancel(all);
     }
     return st;
 }

@@ -10,11 +10,12 @@
 #include "stream/base/time.h"
 #include "stream/base/utf8.h"
 
-#define FILE_BYTES_MAX ((size_t)4 << 30)
-#define TEXT_BYTES_MAX ((size_t)2 << 30)
-#define FOLDER_BYTES   4096
-#define STATS_COLUMNS  64
-#define ERRORS_FOLDER  "_errors"
+#define FILE_BYTES_MAX   ((size_t)4 << 30)
+#define TEXT_BYTES_MAX   ((size_t)2 << 30)
+#define FOLDER_BYTES     4096
+#define STATS_COLUMNS    64
+#define ERRORS_FOLDER    "_errors"
+#define FOLDER_VALUE_MAX 200 /* bytes, before escaping: keys end at 1,024 */
 
 /* One call of tni_encoder_add. */
 struct run {
@@ -654,6 +655,23 @@ static enum tn_status check_row(struct run *run, uint32_t row, bool *ret_skip)
     return TN_OK;
 }
 
+/* A folder's name must fit into a key. */
+static void check_folders(struct run *run)
+{
+    const struct tni_sink_shape *shape = run->encoder->shape;
+    for (uint32_t f = 0; f < shape->folders_count; f++) {
+        const struct tni_folder_item *item = &shape->folders[f];
+        const struct tn_column *col =
+            item->kind == TNI_FOLDER_COLUMN ? column_of(run, item->column) : NULL;
+        for (uint32_t i = 0; col && col->type->kind == TN_K_VARCHAR && i < run->count; i++)
+            if (!run->bad[i] && !tn_column_is_null(col, i) &&
+                tn_column_str(col, i).len > FOLDER_VALUE_MAX) {
+                run->bad[i] = "the value is too long for a folder's name";
+                run->bad_fields[i] = item->name;
+            }
+    }
+}
+
 static void check_json(struct run *run)
 {
     for (uint32_t i = 0; i < run->count; i++) {
@@ -677,6 +695,7 @@ enum tn_status tni_encoder_add(struct tni_encoder *encoder, struct tni_sink_part
         decode(&run);
     if (encoder->shape->folder_step_us)
         find_times(&run);
+    check_folders(&run);
     if (options->layout == TN_SINK_VALUE && !options->object_key)
         check_json(&run);
     for (uint32_t row = 0; row < count; row++) {

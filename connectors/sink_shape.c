@@ -284,6 +284,9 @@ enum tn_status tn_sink_spec_check(const struct tn_sink_spec *spec, const struct 
                           "layout 'value' writes lines of JSON; the topic's format is %s, use "
                           "'change' or 'raw'",
                           spec->decl.value_format->name);
+    if (options->notify_topic && strcmp(options->notify_topic, spec->decl.topic) == 0)
+        return tn_err_set(err, TN_E_INVALID, "notify.topic '%s' is the topic the sink reads",
+                          options->notify_topic);
     tn_arena_init(&arena, 0);
     enum tn_status st = tni_sink_shape_make(spec, &arena, &shape, err);
     if (st == TN_OK) {

@@ -266,9 +266,12 @@ static bool files_of(struct tn_sinks *sinks, struct tni_sink *sink,
     struct tn_err err = TN_ERR_INIT;
     struct tni_sink_files_cache *cache = &sink->cache;
     bool goes_on = true;
+    pthread_mutex_lock(&sink->lock);
+    struct tn_sink_spec *spec = tn_sink_spec_ref(sink->wanted);
+    pthread_mutex_unlock(&sink->lock);
     pthread_mutex_lock(&cache->lock);
-    if (sinks->config.store_open(sinks->config.store_ctx, sink->wanted->location, &store, root,
-                                 &err) == TN_OK) {
+    if (sinks->config.store_open(sinks->config.store_ctx, spec->location, &store, root, &err) ==
+        TN_OK) {
         int64_t next = cache->next;
         (void)!tn_table_log_read(store, tn_str_of(root), cache->next, &cache->arena, cache_entry,
                                  cache, &next, FILES_TIMEOUT_MS, &err);
@@ -277,7 +280,7 @@ static bool files_of(struct tn_sinks *sinks, struct tni_sink *sink,
     }
     for (uint32_t i = 0; i < cache->count && goes_on; i++) {
         struct tn_sink_file_info info = {.sink = sink->name,
-                                         .table = sink->wanted->table,
+                                         .table = spec->table,
                                          .version = cache->items[i].version,
                                          .committed_ms = cache->items[i].committed_ms,
                                          .file = &cache->items[i].file};
@@ -285,6 +288,7 @@ static bool files_of(struct tn_sinks *sinks, struct tni_sink *sink,
             goes_on = each(ctx, &info);
     }
     pthread_mutex_unlock(&cache->lock);
+    tn_sink_spec_unref(spec);
     return goes_on;
 }
 
