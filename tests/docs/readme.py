@@ -36,7 +36,7 @@ def check_pipeline(found, folder):
 def check_files(found, folder):
     (folder / "empty.sql").write_text("CREATE SCHEMA unused;")
     with Server(folder / "empty.sql", folder / "files-state") as tarn:
-        for name in ["files", "sqlite"]:
+        for name in ["files", "sqlite", "sink"]:
             build = BINARY.parent
             got = shell(f"BUILD={build}\n" + found[name], tarn.address, folder).replace("\r\n", "\n")
             assert got.strip() == found[f"{name}-answer"].strip(), f"got:\n{got}\nwant:\n{found[name + '-answer']}"
