@@ -1,8 +1,8 @@
 """Reads a lake as an outsider: the table log, the files it names, the objects that are there. Folder or S3."""
+import ctypes
 import gzip
 import json
 import pathlib
-import subprocess
 import zlib
 
 
@@ -30,11 +30,27 @@ class BucketStore:
         return self.s3.get(self.bucket, key)
 
 
+def unzstd(body):
+    """Frames one after the other, by the library that tarn uses."""
+    lib = ctypes.CDLL("libzstd.so.1")
+    for name in ("ZSTD_findFrameCompressedSize", "ZSTD_decompress"):
+        getattr(lib, name).restype = ctypes.c_size_t
+    lib.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
+    out = b""
+    while body:
+        frame = lib.ZSTD_findFrameCompressedSize(body, ctypes.c_size_t(len(body)))
+        size = lib.ZSTD_getFrameContentSize(body, ctypes.c_size_t(frame))
+        to = ctypes.create_string_buffer(size + 1)
+        assert lib.ZSTD_decompress(to, ctypes.c_size_t(size), body, ctypes.c_size_t(frame)) == size, "not zstd"
+        out, body = out + to.raw[:size], body[frame:]
+    return out
+
+
 def unpack(path, body):
     if path.endswith(".gz"):
         return gzip.decompress(body)
     if path.endswith(".zst"):
-        return subprocess.run(["zstd", "-dc"], input=body, capture_output=True, check=True).stdout
+        return unzstd(body)
     return body
 
 
