@@ -87,8 +87,9 @@ static void on_wake(struct tn_wake *wake)
     pthread_mutex_unlock(&push->lock);
 }
 
-/* Until a signal, at most 50 ms so that deadline and cancellation are seen. */
-static void push_wait(struct push *push)
+/* Until a signal, at most 50 ms so that deadline and cancellation are seen. With is_pause what
+ * waits in the queue is no reason to go on. */
+static void push_wait(struct push *push, bool is_pause)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -96,7 +97,7 @@ static void push_wait(struct push *push)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&push->lock);
-    if (!push->is_signalled && !push->count)
+    if (!push->is_signalled && (is_pause || !push->count))
         pthread_cond_timedwait(&push->cond, &push->lock, &until);
     push->is_signalled = false;
     pthread_mutex_unlock(&push->lock);
@@ -216,23 +217,26 @@ static enum tn_status push_snapshot(struct push *push, int64_t *ret_commit, stru
     return is_limit ? TN_END : TN_OK;
 }
 
-#define RESTORE_TRIES 200 /* of 50 ms: about 10 s */
+#define RESTORE_NS INT64_C(10000000000)
 
 /* A table that was created or restored a moment ago: wait a little rather than fail. */
 static enum tn_status push_snapshot_waiting(struct push *push, int64_t *ret_commit,
                                             struct tn_err *err)
 {
-    for (int tries = 0;; tries++) {
+    int64_t give_up_ns = tn_mono_ns(push->db->config.clock) + RESTORE_NS;
+    for (;;) {
         struct tn_err why = TN_ERR_INIT;
         enum tn_status st = push_snapshot(push, ret_commit, &why);
         if (!tn_failed(st))
             return st;
-        if (st != TN_E_BUSY || push->rows_count || tries == RESTORE_TRIES) {
+        if (st != TN_E_BUSY || push->rows_count ||
+            tn_mono_ns(push->db->config.clock) >= give_up_ns) {
             if (err)
                 *err = why;
             return st;
         }
-        push_wait(push);
+        TN_TRY(tn_budget_check(push->budget, err));
+        push_wait(push, true);
     }
 }
 
@@ -250,7 +254,7 @@ static enum tn_status push_follow(struct push *push, int64_t after_commit, struc
                               "the client reads slower than '%s' changes: %d commits are waiting",
                               push->object->name, QUEUE_MAX);
         if (!set) {
-            push_wait(push);
+            push_wait(push, false);
             continue;
         }
         if (set->commit > after_commit)
@@ -292,7 +296,7 @@ static enum tn_status push_stream(struct push *push, bool is_earliest, struct tn
     enum tn_status st = TN_OK;
     while (st == TN_OK || st == TN_AGAIN) {
         if (st == TN_AGAIN)
-            push_wait(push);
+            push_wait(push, false);
         st = tn_budget_check(push->budget, err);
         if (tn_failed(st))
             break;
