@@ -314,6 +314,7 @@ static enum tn_status open_db(struct server *server, struct tn_err *err)
         .threads_count = (int)set->sql_threads,
         .default_partitions = (int)set->partitions,
         .is_still = server->is_still,
+        .is_topic_awaited = set->kafka != NULL,
         .is_latest = strcmp(set->offset_reset, "latest") == 0,
         .is_identifiers_ksql = strcmp(set->identifiers, "ksql") == 0,
     };
@@ -655,27 +656,58 @@ static enum tn_status read_file(const char *path, struct tn_buf *ret_text, struc
 
 /* ---- commands ---- */
 
-/* Open everything and apply the wanted state. Failures here are the user's to mend: exit 2. */
-static enum tn_status server_up(struct server *server, const char *state, struct tn_str script,
-                                bool is_prune, struct tn_err *err)
+/* One second, or until a stop signal: true. */
+static bool stopped_within_a_second(void)
+{
+    sigset_t set = stop_signals();
+    struct timespec limit = {.tv_sec = 1};
+    return sigtimedwait(&set, NULL, &limit) > 0;
+}
+
+/* Topics that others must make first are waited for, with one line for each. */
+static enum tn_status apply_script(struct server *server, struct tn_str script, bool is_prune,
+                                   struct tn_err *err)
 {
     struct tn_buf warnings;
-    TN_TRY(server_open(server, state, err));
+    char told[TN_ERR_MESSAGE_MAX] = "";
+    enum tn_status st;
     tn_buf_init(&warnings, 1 << 20);
-    enum tn_status st = tn_db_apply(server->db, script, is_prune, &warnings, err);
-    for (int i = 0; st == TN_E_BUSY && i < START_RACES_MAX; i++) { /* another process was first */
-        struct tn_err first = TN_ERR_INIT;
+    for (int races = 0;;) {
+        struct tn_err found = TN_ERR_INIT;
         tn_buf_reset(&warnings);
-        st = tn_db_follow(server->db, &first);
-        if (!tn_failed(st))
-            st = tn_db_apply(server->db, script, is_prune, &warnings, err);
-        else if (err)
-            *err = first;
+        st = tn_db_apply(server->db, script, is_prune, &warnings, &found);
+        if (st == TN_E_BUSY && races++ < START_RACES_MAX) { /* another process was first */
+            TN_GOTO(tn_db_follow(server->db, err));
+            continue;
+        }
+        bool is_missing = tn_failed(st) && found.name && !strcmp(found.name, "TOPIC_NOT_FOUND");
+        if (tn_failed(st))
+            *err = found;
+        if (!is_missing)
+            break;
+        if (strcmp(told, found.message) != 0)
+            tn_logf(TN_LOG_WARN, "kafka", "state=waiting what=\"%s\" hint=\"%s\"", found.message,
+                    found.hint);
+        snprintf(told, sizeof told, "%s", found.message);
+        if (stopped_within_a_second()) {
+            st = tn_err_set(err, TN_E_CANCELLED, "stopped while waiting: %s", told);
+            break;
+        }
     }
+fail:
     if (warnings.len)
         fprintf(stderr, "%s", tn_buf_cstr(&warnings));
     tn_buf_release(&warnings);
     return st;
+}
+
+/* Open everything and apply the wanted state. Failures here are the user's to mend: exit 2; a stop
+ * signal while waiting is none. */
+static enum tn_status server_up(struct server *server, const char *state, struct tn_str script,
+                                bool is_prune, struct tn_err *err)
+{
+    TN_TRY(server_open(server, state, err));
+    return apply_script(server, script, is_prune, err);
 }
 
 static int command_run(const struct args *args)
@@ -711,6 +743,8 @@ static int command_run(const struct args *args)
 fail:
     server_close(&server);
     tn_buf_release(&script);
+    if (st == TN_E_CANCELLED)
+        return 0;
     return tn_failed(st) ? fail(2, &err) : 0;
 }
 

@@ -31,10 +31,13 @@ struct tn_db_config {
     int threads_count;                          /* sql.threads */
     bool is_still;                              /* queries are restored, but read nothing */
     int default_partitions;                     /* PARTITIONS when a statement names none */
-    bool is_latest;                             /* auto.offset.reset=latest */
-    bool is_identifiers_ksql;                   /* identifiers=ksql */
-    struct tn_object_stores *stores;            /* of zone tables; NULL: none can be read */
-    struct tn_sinks *sinks;                     /* NULL: sinks are declared but do not run */
+    /* A declared topic that is absent is an error named TOPIC_NOT_FOUND unless PARTITIONS is given:
+     * it is somebody else's to make (a Kafka cluster). Otherwise it is made. */
+    bool is_topic_awaited;
+    bool is_latest;                       /* auto.offset.reset=latest */
+    bool is_identifiers_ksql;             /* identifiers=ksql */
+    struct tn_object_stores *stores;      /* of zone tables; NULL: none can be read */
+    struct tn_sinks *sinks;               /* NULL: sinks are declared but do not run */
     const char *lake_dir;                 /* folder of zones without location; NULL or "" = none */
     const struct tni_option_set *options; /* system.options, SHOW PROPERTIES; may be NULL */
     size_t options_count;

@@ -307,6 +307,12 @@ static enum tn_status decl_topic(struct tni_change *change, const struct tn_ast_
         decl->partitions_count = found;
         return TN_OK;
     }
+    if (change->db->config.is_topic_awaited && !has_partitions && !change->is_replay) {
+        tn_err_at(err, TN_E_NAME, "TOPIC_NOT_FOUND", 0, 0, "topic '%s' does not exist",
+                  decl->topic);
+        tn_err_hint(err, "create it, or name PARTITIONS in WITH and tarn does");
+        return TN_E_NAME;
+    }
     if (decl->is_table && tni_with_is_set(with, "RETENTION_MS"))
         return tn_err_set(err, TN_E_INVALID,
                           "property RETENTION_MS is not for tables: their topic is compacted");

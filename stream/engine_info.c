@@ -184,11 +184,19 @@ void tn_engine_each_position(struct tn_engine *engine,
 
 bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_missing)
 {
-    bool is_ready = true;
+    const struct tn_log_type *log = engine->log->type;
+    bool is_ready = !log->is_healthy || log->is_healthy(engine->log, ret_missing);
+    if (!is_ready)
+        tn_buf_add_byte(ret_missing, '\n');
     pthread_mutex_lock(&engine->lock);
     if (atomic_load(&engine->is_fatal)) {
         is_ready = false;
         tn_buf_printf(ret_missing, "processing has stopped: %s\n", engine->fatal.message);
+    }
+    if (engine->has_members && engine->member_partitions && engine->generation == 0) {
+        is_ready = false;
+        tn_buf_printf(ret_missing, "group %s has not handed out partitions yet\n",
+                      engine->config.application_id);
     }
     for (uint32_t q = 0; q < engine->queries_count; q++) {
         struct tni_query *query = engine->queries[q];

@@ -387,7 +387,7 @@ struct tn_engine {
     struct tn_log_member *member; /* NULL: not joined */
     bool has_members;             /* work is shared: only `owned` partitions are ours */
     int32_t member_partitions;
-    uint64_t generation;
+    _Atomic uint64_t generation;
     int64_t standbys_at_ns, rejoin_at_ns;
     uint8_t owned[TN_PARTITIONS_MAX / 8 + 1];
     struct tni_assignment {

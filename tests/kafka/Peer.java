@@ -1,5 +1,6 @@
 // A Java client beside tarn, with default settings.
-//   Peer produce BOOTSTRAP TOPIC [acks]: lines "KEY<TAB>VALUE[<TAB>TIMESTAMP]" on standard input, partitioner of the client
+//   Peer produce BOOTSTRAP: lines "TOPIC<TAB>KEY<TAB>VALUE[<TAB>TIMESTAMP]" on standard input, partitioner of the client; an
+//     empty line waits for what was sent and prints how many that were
 //   Peer consume BOOTSTRAP TOPIC: everything committed, as "PARTITION<TAB>OFFSET<TAB>TIMESTAMP<TAB>KEY<TAB>VALUE"
 //   Peer partitions COUNT: lines of keys, the partition of each
 // Keys and values are hex; "-" is null.
@@ -31,7 +32,7 @@ public class Peer {
         return bytes == null ? "-" : HexFormat.of().formatHex(bytes);
     }
 
-    static void produce(String bootstrap, String topic, BufferedReader in) throws Exception {
+    static void produce(String bootstrap, BufferedReader in) throws Exception {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
         if (System.getProperty("delivery.ms") != null) // brokers that are away for longer than the default
@@ -39,15 +40,19 @@ public class Peer {
         List<Future<RecordMetadata>> sent = new ArrayList<>();
         try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (String line; (line = in.readLine()) != null;) {
+                if (line.isEmpty()) {
+                    producer.flush();
+                    for (var one : sent)
+                        one.get();
+                    System.out.println(sent.size());
+                    sent.clear();
+                    continue;
+                }
                 String[] part = line.split("\t");
-                Long timestamp = part.length > 2 ? Long.valueOf(part[2]) : null;
-                sent.add(producer.send(new ProducerRecord<>(topic, null, timestamp, bytes(part[0]), bytes(part[1]))));
+                Long timestamp = part.length > 3 ? Long.valueOf(part[3]) : null;
+                sent.add(producer.send(new ProducerRecord<>(part[0], null, timestamp, bytes(part[1]), bytes(part[2]))));
             }
-            producer.flush();
-            for (var one : sent)
-                one.get();
         }
-        System.out.println(sent.size());
     }
 
     static void consume(String bootstrap, String topic) {
@@ -71,7 +76,7 @@ public class Peer {
     public static void main(String[] args) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         switch (args[0]) {
-            case "produce" -> produce(args[1], args[2], in);
+            case "produce" -> produce(args[1], in);
             case "consume" -> consume(args[1], args[2]);
             case "partitions" -> {
                 for (String line; (line = in.readLine()) != null;)
