@@ -114,7 +114,8 @@ static enum tn_status refused(struct tni_kafka *kafka, struct tn_err *err)
     memcpy(reason, kafka->reason, sizeof reason);
     pthread_mutex_unlock(&kafka->lock);
     tn_err_set(err, TN_E_DENIED, "kafka %s refuses us: %s", kafka->bootstrap, reason);
-    if (strstr(reason, "ssl") || strstr(reason, "SSL") || strstr(reason, "certificate"))
+    if (!strstr(reason, "SASL auth") &&
+        (strstr(reason, "ssl") || strstr(reason, "SSL") || strstr(reason, "certificate")))
         tn_err_hint(err, "check kafka.ssl.ca.location, the broker's certificate and "
                          "kafka.security.protocol");
     else

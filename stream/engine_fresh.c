@@ -157,11 +157,18 @@ static bool has_passed(struct tni_input *input, int64_t target)
     return position >= target && atomic_load(&input->rows_end) <= atomic_load(&input->committed);
 }
 
+static bool is_coming(const struct tn_engine *engine, const struct tni_task *task)
+{
+    return engine->has_members && (engine->generation == 0 || tni_engine_owns(engine, task));
+}
+
 /* One look at one goal. A query that was dropped meanwhile is nobody's wait any more. */
 static enum tn_status look(struct tn_fresh *fresh, struct goal *goal, struct tn_err *err)
 {
     struct tn_engine *engine = fresh->engine;
     struct tni_input *input = input_of(engine, goal);
+    if (input && !input->task->is_owned && is_coming(engine, input->task))
+        return TN_OK; /* ours, or nobody's yet: wait until it is loaded */
     if (!input || !input->task->is_owned) {
         goal->is_passed = true;
         return TN_OK;

@@ -71,9 +71,9 @@ bool tni_query_is_restoring(const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
-        if (!task->is_owned)
+        if (!task->is_owned && !tni_engine_owns(query->engine, task))
             continue;
-        if (atomic_load(&task->state) != TNI_TASK_RUNNING ||
+        if (!task->is_owned || atomic_load(&task->state) != TNI_TASK_RUNNING ||
             (task->is_global && !atomic_load(&task->is_ready)))
             return true;
     }

@@ -75,6 +75,17 @@ class Server:
             raise AssertionError(f"{status} for {text}: {body.decode(errors='replace')}")
         return json.loads(body)["rows"]
 
+    def wait_ready(self):
+        """Until /readyz is 200: joined its group, state restored, inputs followed."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            status, body = self.request("GET", "/readyz")
+            if status == 200:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not ready: {body.decode()}")
+            time.sleep(0.05)  # between two questions; the answer decides
+
     def kill(self):
         """kill -9 and reap."""
         self.process.send_signal(signal.SIGKILL)
