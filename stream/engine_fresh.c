@@ -159,7 +159,8 @@ static bool has_passed(struct tni_input *input, int64_t target)
 
 static bool is_coming(const struct tn_engine *engine, const struct tni_task *task)
 {
-    return engine->has_members && (engine->generation == 0 || tni_engine_owns(engine, task));
+    return engine->has_members && (engine->generation == 0 || atomic_load(&engine->is_bereft) ||
+                                   tni_engine_owns(engine, task));
 }
 
 /* One look at one goal. A query that was dropped meanwhile is nobody's wait any more. */

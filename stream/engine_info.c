@@ -193,7 +193,8 @@ bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_missing)
         is_ready = false;
         tn_buf_printf(ret_missing, "processing has stopped: %s\n", engine->fatal.message);
     }
-    if (engine->has_members && engine->member_partitions && engine->generation == 0) {
+    if (engine->has_members && engine->member_partitions &&
+        (engine->generation == 0 || atomic_load(&engine->is_bereft))) {
         is_ready = false;
         tn_buf_printf(ret_missing, "group %s has not handed out partitions yet\n",
                       engine->config.application_id);

@@ -388,6 +388,7 @@ struct tn_engine {
     bool has_members;             /* work is shared: only `owned` partitions are ours */
     int32_t member_partitions;
     _Atomic uint64_t generation;
+    atomic_bool is_bereft; /* all partitions were lost, the group has not answered since */
     int64_t standbys_at_ns, rejoin_at_ns;
     uint8_t owned[TN_PARTITIONS_MAX / 8 + 1];
     struct tni_assignment {

@@ -252,6 +252,7 @@ static void change(struct tn_engine *engine, const struct tni_assignment *next)
     }
     set_owned(engine, next->owned);
     engine->generation = next->generation;
+    atomic_store(&engine->is_bereft, next->is_lost && count_bits(next->owned) == 0);
     tni_group_forget(engine, true);
     tn_metric_set(engine->m.owned, count_bits(next->owned));
     give_up_gone(engine);

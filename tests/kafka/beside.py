@@ -299,23 +299,6 @@ def unreachable_at_start(folder):
     assert log.read_text().count("state=waiting") == 1, log.read_text()
 
 
-def broker_away(kafka, folder, counts):
-    """The broker is killed and comes back: /readyz and one line per change; processing goes on by itself."""
-    with Server(folder / "chart.sql", folder / "state", settings(kafka)) as tarn:
-        wait_ready(tarn)
-        assert chart(tarn) == counts
-        kafka.nodes[0].kill()
-        wait_for_line(folder / "state.log", r"state=unreachable brokers=", tarn.process)
-        status, body = tarn.request("GET", "/readyz")
-        assert status == 503 and b"kafka" in body, (status, body)
-        kafka.nodes[0].start()
-        kafka.wait_ready()
-        wait_for_line(folder / "state.log", r"(?s)state=unreachable brokers=.*state=connected", tarn.process)
-        produce(kafka, "played-songs", [(int_key(2), b"t;u")])
-        counts[2] += 1
-        assert chart(tarn) == counts, chart(tarn)
-
-
 def main():
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name, Cluster(pathlib.Path(name) / "kafka") as kafka:
         folder = pathlib.Path(name)
@@ -340,7 +323,6 @@ def main():
             status = tarn.stop()
         assert status == 0
         restart(kafka, folder, counts)
-        broker_away(kafka, folder, counts)
         old_library(kafka, folder)
         producer.stdin.close()
         producer.wait(timeout=60)
