@@ -99,11 +99,19 @@ static void add_feeders(struct tn_fresh *fresh)
     }
 }
 
+/* Ours and not loaded yet, or nobody's as far as we know: it may be ours in a moment. */
+static bool is_coming(const struct tn_engine *engine, const struct tni_task *task)
+{
+    return engine->has_members && (engine->generation == 0 || atomic_load(&engine->is_bereft) ||
+                                   tni_engine_owns(engine, task));
+}
+
 static void add_goals(struct tn_fresh *fresh, const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
-        for (uint32_t i = 0; i < task->inputs_count && !task->is_global && task->is_owned; i++) {
+        bool is_ours = task->is_owned || is_coming(fresh->engine, task);
+        for (uint32_t i = 0; i < task->inputs_count && !task->is_global && is_ours; i++) {
             if (fresh->goals_count == fresh->goals_cap) {
                 fresh->goals_cap = fresh->goals_cap ? fresh->goals_cap * 2 : 32;
                 fresh->goals = tn_realloc(fresh->goals, fresh->goals_cap * sizeof *fresh->goals);
@@ -155,12 +163,6 @@ static bool has_passed(struct tni_input *input, int64_t target)
         return true;
     int64_t position = atomic_load(&input->position);
     return position >= target && atomic_load(&input->rows_end) <= atomic_load(&input->committed);
-}
-
-static bool is_coming(const struct tn_engine *engine, const struct tni_task *task)
-{
-    return engine->has_members && (engine->generation == 0 || atomic_load(&engine->is_bereft) ||
-                                   tni_engine_owns(engine, task));
 }
 
 /* One look at one goal. A query that was dropped meanwhile is nobody's wait any more. */
