@@ -161,6 +161,20 @@ enum tn_status tni_cast(const struct tni_build *build, struct tn_expr *expr,
         *ret_expr = tni_const_null(build, type, pos);
         return TN_OK;
     }
+    bool has_zone = expr->type->kind == TN_K_TIMESTAMP_TZ || type->kind == TN_K_TIMESTAMP_TZ;
+    if (has_zone && build->rules == TN_RULES_QUERY)
+        return tni_zone_cast(build, expr, type, is_try, pos, ret_expr, err);
+    return tni_cast_plain(build, expr, type, is_try, pos, ret_expr, err);
+}
+
+enum tn_status tni_cast_plain(const struct tni_build *build, struct tn_expr *expr,
+                              const struct tn_type *type, bool is_try, struct tni_pos pos,
+                              struct tn_expr **ret_expr, struct tn_err *err)
+{
+    if (tn_type_eq(expr->type, type)) {
+        *ret_expr = expr;
+        return TN_OK;
+    }
     struct tn_err why = TN_ERR_INIT;
     const struct tn_func *func;
     if (tn_failed(tn_func_cast(expr->type, type, build->rules, is_try, &func, &why)))
@@ -275,6 +289,15 @@ static enum tn_status call_error(const struct tni_build *build, struct tn_str na
 enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struct tn_expr **args,
                         uint32_t args_count, struct tni_pos pos, struct tn_expr **ret_expr,
                         struct tn_err *err)
+{
+    if (build->rules == TN_RULES_QUERY)
+        return tni_zone_call(build, name, args, args_count, pos, ret_expr, err);
+    return tni_call_plain(build, name, args, args_count, pos, ret_expr, err);
+}
+
+enum tn_status tni_call_plain(const struct tni_build *build, struct tn_str name,
+                              struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
+                              struct tn_expr **ret_expr, struct tn_err *err)
 {
     if (args_count > TN_FUNC_ARGS_MAX)
         return tn_err_at(err, TN_E_LIMIT, "TOO_MANY_ARGUMENTS", pos.line, pos.col,

@@ -21,10 +21,12 @@ struct tni_params {
     const struct tn_type **types; /* what it was first coerced to; NULL = nothing yet */
 };
 
+struct tn_datetime;
 struct tni_build {
     struct tn_arena *arena;
     enum tn_rules rules;
-    struct tni_params *params; /* NULL: parameters have values */
+    struct tni_params *params;  /* NULL: parameters have values */
+    const struct tn_zone *zone; /* of the session; NULL = UTC */
 };
 
 struct tn_expr *tni_const(const struct tni_build *build, const struct tn_value *value,
@@ -61,6 +63,23 @@ enum tn_status tni_coerce(const struct tni_build *build, struct tn_expr *expr,
 enum tn_status tni_call(const struct tni_build *build, struct tn_str name, struct tn_expr **args,
                         uint32_t args_count, struct tni_pos pos, struct tn_expr **ret_expr,
                         struct tn_err *err);
+/* Both without regard to time zones, for bind_zone.c. */
+enum tn_status tni_call_plain(const struct tni_build *build, struct tn_str name,
+                              struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
+                              struct tn_expr **ret_expr, struct tn_err *err);
+enum tn_status tni_cast_plain(const struct tni_build *build, struct tn_expr *expr,
+                              const struct tn_type *type, bool is_try, struct tni_pos pos,
+                              struct tn_expr **ret_expr, struct tn_err *err);
+/* bind_zone.c: calls and casts under query rules in which TIMESTAMP WITH TIME ZONE may occur. */
+enum tn_status tni_zone_call(const struct tni_build *build, struct tn_str name,
+                             struct tn_expr **args, uint32_t args_count, struct tni_pos pos,
+                             struct tn_expr **ret_expr, struct tn_err *err);
+enum tn_status tni_zone_cast(const struct tni_build *build, struct tn_expr *expr,
+                             const struct tn_type *type, bool is_try, struct tni_pos pos,
+                             struct tn_expr **ret_expr, struct tn_err *err);
+/* NULL and known: a name of UTC. */
+const struct tn_zone *tni_zone_find(struct tn_str name, bool *ret_is_known);
+const struct tn_zone *tni_zone_of_datetime(const struct tn_datetime *dt);
 bool tni_func_exists(const struct tni_build *build, struct tn_str name);
 /* FUNCTION_NOT_FOUND with the nearest function or aggregate. */
 enum tn_status tni_func_not_found(const struct tni_build *build, struct tn_str name,

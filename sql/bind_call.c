@@ -2,6 +2,7 @@
  * statement (now, current_user…), lambdas, and everything of the function table. Contract:
  * sql/bind_int.h. */
 #include "sql/bind_int.h"
+#include "stream/base/zone.h"
 
 #include "stream/agg.h"
 
@@ -140,18 +141,25 @@ static enum tn_status const_now(struct tni_ctx *ctx, const struct tn_ast_expr *a
     (void)err;
     struct tn_str name = call_name(ast);
     enum tn_kind kind = TN_K_TIMESTAMP_TZ;
+    const struct tn_zone *zone = ctx->bind->build.zone;
     int64_t value = ctx->bind->now_ms * 1000;
+    int64_t local_ms = zone ? tn_zone_to_local(zone, value) / 1000 : ctx->bind->now_ms;
     if (tn_str_eq_nocase(name, TN_STR("localtimestamp"))) {
         kind = TN_K_TIMESTAMP;
+        value = local_ms * 1000;
     } else if (tn_str_eq_nocase(name, TN_STR("current_date"))) {
         kind = TN_K_DATE;
-        value = ctx->bind->now_ms / 86400000 - (ctx->bind->now_ms % 86400000 < 0);
+        value = local_ms / 86400000 - (local_ms % 86400000 < 0);
     } else if (tn_str_eq_nocase(name, TN_STR("localtime")) ||
                tn_str_eq_nocase(name, TN_STR("current_time"))) {
         kind = TN_K_TIME;
-        value = ctx->bind->now_ms % 86400000 * 1000;
+        value = local_ms % 86400000 * 1000;
     }
     *ret_expr = tni_const_i64(&ctx->bind->build, kind, value, tni_pos_of(ast));
+    if (kind == TN_K_TIMESTAMP_TZ) {
+        (*ret_expr)->type = tn_type_zoned(ctx->bind->build.arena, (*ret_expr)->type, zone);
+        (*ret_expr)->value.type = (*ret_expr)->type;
+    }
     return TN_OK;
 }
 
@@ -168,7 +176,9 @@ static enum tn_status const_text(struct tni_ctx *ctx, const struct tn_ast_expr *
     else if (tn_str_eq_nocase(name, TN_STR("current_schema")))
         text = ctx->bind->session_schema;
     else if (tn_str_eq_nocase(name, TN_STR("current_timezone")))
-        text = "UTC";
+        text = ctx->bind->build.zone
+                   ? tn_arena_str(ctx->bind->build.arena, tn_zone_name(ctx->bind->build.zone)).ptr
+                   : "UTC";
     *ret_expr = tni_const_str(&ctx->bind->build, tn_str_of(text), tni_pos_of(ast));
     return TN_OK;
 }

@@ -19,7 +19,11 @@ void tni_bind_init(struct tni_bind *bind, struct tn_arena *arena, enum tn_rules 
                    const struct tn_catalog *catalog, const struct tn_session *session,
                    int64_t now_ms)
 {
-    *bind = (struct tni_bind){.build = {.arena = arena, .rules = rules},
+    bool is_known = false;
+    const struct tn_zone *zone = NULL;
+    if (session && session->time_zone[0] && rules == TN_RULES_QUERY)
+        zone = tni_zone_find(tn_str_of(session->time_zone), &is_known);
+    *bind = (struct tni_bind){.build = {.arena = arena, .rules = rules, .zone = zone},
                               .catalog = catalog,
                               .session_catalog = session ? session->catalog : "tarn",
                               .session_schema = session ? session->schema : "default",

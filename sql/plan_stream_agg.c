@@ -228,7 +228,7 @@ static struct behind results(struct agg_plan *ap)
     uint32_t keys = pl->query->groups_count, max = keys + ap->aggs_count + 2;
     struct behind out = {TN_ARENA_ARRAY(pl->arena, const struct tn_expr *, max + 1),
                          TN_ARENA_ARRAY(pl->arena, int, max + 1), 0};
-    struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+    struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
     for (uint32_t i = 0; i < keys + ap->aggs_count; i++) {
         out.from[i] = i < keys ? pl->query->groups[i] : ap->aggs[i - keys];
         out.to[i] = (int)i;

@@ -67,7 +67,7 @@ static int table_nodes(struct tni_planner *pl, const struct tn_object *object, s
 static struct tn_expr *key_column(struct tni_planner *pl, uint32_t source, uint32_t column)
 {
     const struct tn_schema *schema = pl->query->sources[source].schema;
-    struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+    struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
     return tni_column(&build, (int)source, (int)column, schema->fields[column].type,
                       schema->fields[column].name, (struct tni_pos){0, 0});
 }
@@ -164,7 +164,7 @@ static void carry_values(struct tni_planner *pl, const struct used *used, struct
                          struct tn_expr *const *keys, int *columns[],
                          int pseudo[][TNI_PSEUDO_COUNT])
 {
-    struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+    struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
     uint32_t keys_count = out->count;
     for (uint32_t s = 0; s < pl->query->sources_count && pl->columns[s]; s++) {
         uint32_t width = pl->query->sources[s].schema->fields_count;
@@ -280,7 +280,7 @@ static enum tn_status join_check(struct tni_planner *pl, const struct tni_join *
                                  const struct tni_source *right, struct tn_err *err)
 {
     const struct tn_topic_decl *decl = &right->object->decl;
-    struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+    struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
     if (decl->window != TN_WINDOW_NONE)
         return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", right->line, right->col,
                          "a join with the windowed table '%s' is not supported",

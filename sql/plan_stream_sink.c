@@ -262,7 +262,7 @@ enum tn_status tni_insert_check(struct tni_planner *pl, const struct tn_schema *
 {
     const struct tn_object *target = pl->request->insert_into;
     const struct tn_schema *want = target->decl.schema;
-    struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+    struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
     struct tn_field *fields = (struct tn_field *)(uintptr_t)schema->fields;
     if (schema->fields_count != want->fields_count || keys_count != target->decl.keys_count)
         return tn_err_at(err, TN_E_TYPE, "MISMATCHED_COLUMNS", pl->query->line, pl->query->col,
@@ -326,7 +326,7 @@ enum tn_status tni_flow_project(struct tni_planner *pl, struct tn_err *err)
         TN_TRY(tni_insert_check(pl, schema, keys, exprs, err));
     if (is_windowed) { /* the bounds of a windowed source stay those of the result */
         uint32_t bounds = pl->query->sources[0].object->decl.schema->fields_count;
-        struct tni_build build = {pl->arena, TN_RULES_STREAM, NULL};
+        struct tni_build build = {.arena = pl->arena, .rules = TN_RULES_STREAM};
         for (uint32_t i = 0; i < 2; i++) {
             int column = pl->columns[0][bounds + i];
             exprs[width + i] = tni_column(&build, 0, column, tn_type_of(TN_K_BIGINT),

@@ -7,6 +7,7 @@
 struct page_rows {
     struct tn_rows base; /* first: the executor calls it */
     struct tni_trino_query *query;
+    const struct tn_schema *schema; /* the bound types, which know time zones */
     struct tn_buf buf;
 };
 
@@ -15,6 +16,7 @@ static enum tn_status page_columns(struct tn_rows *rows, const struct tn_schema 
 {
     struct tni_trino_query *query = ((struct page_rows *)rows)->query;
     (void)err;
+    ((struct page_rows *)rows)->schema = schema;
     pthread_mutex_lock(&query->lock);
     tn_buf_reset(&query->columns);
     tni_trino_columns(&query->columns, schema, query->client.has_datetime);
@@ -48,7 +50,10 @@ static enum tn_status page_batch(struct tn_rows *rows, const struct tn_batch *ba
         for (uint32_t i = 0; i < batch->schema->fields_count; i++) {
             if (i)
                 tn_buf_add_byte(buf, ',');
-            tni_trino_cell(buf, &batch->columns[i], row, query->client.has_datetime);
+            struct tn_column col = batch->columns[i];
+            if (col.type->kind == TN_K_TIMESTAMP_TZ)
+                col.type = page->schema->fields[i].type;
+            tni_trino_cell(buf, &col, row, query->client.has_datetime);
         }
         tn_buf_add_byte(buf, ']');
         query->rows_count++;

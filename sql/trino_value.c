@@ -10,6 +10,7 @@
 #include "stream/base/decimal.h"
 #include "stream/base/dtoa.h"
 #include "stream/base/time.h"
+#include "stream/base/zone.h"
 
 #define KEY_BYTES_MAX ((size_t)16 << 20)
 
@@ -28,6 +29,9 @@ static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t
     int64_t value = kind == TN_K_DATE ? tn_column_i32(col, row) : tn_column_i64(col, row);
     int precision = has_datetime ? col->type->precision : 3;
     bool is_stamp = kind == TN_K_TIMESTAMP || kind == TN_K_TIMESTAMP_TZ;
+    const struct tn_zone *zone = kind == TN_K_TIMESTAMP_TZ ? col->type->zone : NULL;
+    if (zone)
+        value = tn_zone_to_local(zone, value);
     if (!has_datetime && (is_stamp || kind == TN_K_TIME))
         value = to_millis(value);
     switch (kind) {
@@ -38,8 +42,12 @@ static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t
     default: len = tn_timestamp_text(value, precision, ' ', text); break;
     }
     tn_buf_add(buf, text, len);
-    if (kind == TN_K_TIMESTAMP_TZ)
+    if (zone) {
+        tn_buf_add_byte(buf, ' ');
+        tn_buf_add_str(buf, tn_zone_name(zone));
+    } else if (kind == TN_K_TIMESTAMP_TZ) {
         tn_buf_add_text(buf, " UTC");
+    }
 }
 
 static void print_list(struct tn_buf *buf, const struct tn_column *col, uint32_t row,

@@ -14,6 +14,7 @@
 #include "stream/base/dtoa.h"
 #include "stream/base/mem.h"
 #include "stream/base/time.h"
+#include "stream/base/zone.h"
 
 #define FLUSH_BYTES   ((size_t)32 << 10)
 #define ROW_BYTES_MAX ((size_t)256 << 20) /* one printed row */
@@ -41,6 +42,9 @@ static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t
     enum tn_kind kind = col->type->kind;
     int64_t value = kind == TN_K_DATE ? tn_column_i32(col, row) : tn_column_i64(col, row);
     int precision = value % 1000 ? 6 : 3;
+    const struct tn_zone *zone = kind == TN_K_TIMESTAMP_TZ ? col->type->zone : NULL;
+    if (zone)
+        value = tn_zone_to_local(zone, value);
     switch (kind) {
     case TN_K_DATE: len = tn_date_text((int32_t)value, text); break;
     case TN_K_TIME: len = tn_time_text(value, precision, text); break;
@@ -51,8 +55,12 @@ static void print_time(struct tn_buf *buf, const struct tn_column *col, uint32_t
     if (is_json)
         tn_buf_add_byte(buf, '"');
     tn_buf_add(buf, text, len);
-    if (kind == TN_K_TIMESTAMP_TZ)
+    if (zone) {
+        tn_buf_add_byte(buf, ' ');
+        tn_buf_add_str(buf, tn_zone_name(zone));
+    } else if (kind == TN_K_TIMESTAMP_TZ) {
         tn_buf_add_text(buf, " UTC");
+    }
     if (is_json)
         tn_buf_add_byte(buf, '"');
 }

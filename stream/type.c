@@ -91,6 +91,18 @@ const struct tn_type *tn_type_time(struct tn_arena *arena, enum tn_kind kind, in
     return type;
 }
 
+const struct tn_type *tn_type_zoned(struct tn_arena *arena, const struct tn_type *type,
+                                    const struct tn_zone *zone)
+{
+    TN_ASSERT(type->kind == TN_K_TIMESTAMP_TZ);
+    if (type->zone == zone)
+        return type;
+    struct tn_type *copy = TN_ARENA_NEW(arena, struct tn_type);
+    *copy = *type;
+    copy->zone = zone;
+    return copy;
+}
+
 static const struct tn_type *nested(struct tn_arena *arena, enum tn_kind kind,
                                     const struct tn_field *fields, uint32_t fields_count)
 {

@@ -22,7 +22,7 @@ enum tn_kind {
     TN_K_DATE,          /* int32 days since 1970-01-01 */
     TN_K_TIME,          /* int64 µs of the day */
     TN_K_TIMESTAMP,     /* int64 µs since the epoch, no zone */
-    TN_K_TIMESTAMP_TZ,  /* int64 µs since the epoch, UTC; shown in the session zone */
+    TN_K_TIMESTAMP_TZ,  /* int64 µs since the epoch, UTC; shown in type->zone */
     TN_K_JSON,          /* text of one JSON value; query rules only */
     TN_K_INTERVAL_DAY,  /* int64 µs; query rules only */
     TN_K_INTERVAL_YEAR, /* int64 months; query rules only */
@@ -36,6 +36,7 @@ enum tn_kind {
 #define TN_TYPE_DEPTH_MAX        32
 
 struct tn_type;
+struct tn_zone; /* stream/base/zone.h */
 
 struct tn_field {
     struct tn_str name; /* declared spelling */
@@ -45,7 +46,9 @@ struct tn_field {
 struct tn_type {
     enum tn_kind kind;
     uint8_t precision,
-        scale;           /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
+        scale; /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
+    const struct tn_zone
+        *zone;           /* TIMESTAMP_TZ: where it is shown; NULL = UTC; no part of equality */
     uint32_t length_max; /* VARCHAR(n) of query rules; 0 = unbounded */
     uint32_t children_count;
     const struct tn_field *children;
@@ -58,6 +61,9 @@ const struct tn_type *tn_type_decimal(struct tn_arena *arena, int precision, int
 const struct tn_type *tn_type_varchar(struct tn_arena *arena, uint32_t length_max);
 /* TIME, TIMESTAMP or TIMESTAMP_TZ with the precision shown to clients (3 = the singleton). */
 const struct tn_type *tn_type_time(struct tn_arena *arena, enum tn_kind kind, int precision);
+/* TIMESTAMP_TZ shown in `zone`. */
+const struct tn_type *tn_type_zoned(struct tn_arena *arena, const struct tn_type *type,
+                                    const struct tn_zone *zone);
 const struct tn_type *tn_type_array(struct tn_arena *arena, const struct tn_type *element);
 const struct tn_type *tn_type_map(struct tn_arena *arena, const struct tn_type *key,
                                   const struct tn_type *value);

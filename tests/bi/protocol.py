@@ -260,6 +260,37 @@ def check_session(world):
     assert presto.run("USE songs").rows == [[True]] and presto.headers["X-Presto-Schema"] == "songs"
 
 
+ZONED = """SELECT TIMESTAMP '2024-01-01 00:00:00 Europe/Paris', TIMESTAMP '2024-06-01 00:00:00 +02:00', current_timezone(),
+TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'America/New_York', with_timezone(TIMESTAMP '2024-01-01 00:00:00', 'Asia/Tokyo'),
+from_iso8601_timestamp('2024-01-01T00:00:00+01:00'), from_unixtime(0),
+CAST(TIMESTAMP '2024-01-01 00:00:00 Europe/Paris' AS TIMESTAMP),
+CAST(TIMESTAMP '2024-01-01 00:00:00' AS TIMESTAMP WITH TIME ZONE),
+date_trunc('day', TIMESTAMP '2024-01-01 00:30:00 Europe/Paris'), hour(TIMESTAMP '2024-01-01 00:30:00 Europe/Paris'),
+CAST(TIMESTAMP '2024-01-01 00:30:00 Europe/Paris' AS DATE), hour(from_unixtime(0)), timezone_hour(from_unixtime(0)),
+date_format(from_unixtime(0), '%H'), CAST(from_unixtime(0) AS VARCHAR), ARRAY[from_unixtime(0)]"""
+
+
+def check_zones(world):
+    """As Trino 476 answers in a session of Europe/Paris."""
+    paris = loop.Loop(world.address, X_Trino_Time_Zone="Europe/Paris")
+    want = ["2024-01-01 00:00:00.000 Europe/Paris", "2024-06-01 00:00:00.000 +02:00", "Europe/Paris",
+            "2024-05-31 18:00:00.000 America/New_York", "2024-01-01 00:00:00.000 Asia/Tokyo", "2024-01-01 00:00:00.000 +01:00",
+            "1970-01-01 01:00:00.000 Europe/Paris", "2024-01-01 00:00:00.000", "2024-01-01 00:00:00.000 Europe/Paris",
+            "2024-01-01 00:00:00.000 Europe/Paris", "0", "2024-01-01", "1", "1", "01", "1970-01-01 01:00:00.000 Europe/Paris",
+            ["1970-01-01 01:00:00.000 Europe/Paris"]]
+    assert paris.run(ZONED).rows == [want], paris.run(ZONED).rows
+    columns = "SELECT from_unixtime(n) t, max(from_unixtime(n)) OVER () FROM events ORDER BY id LIMIT 1"
+    assert paris.run(columns).rows == [["1970-01-01 01:00:00.000 Europe/Paris", "1970-01-01 01:00:09.000 Europe/Paris"]]
+    count = "SELECT count(*) FROM events WHERE CAST(ts AS TIMESTAMP WITH TIME ZONE) >= TIMESTAMP '2024-01-01 05:00:00 UTC'"
+    assert paris.run(count).rows == [["146"]] and loop.Loop(world.address).run(count).rows == [["155"]]
+    client = loop.Loop(world.address)
+    client.run("SET TIME ZONE 'Europe/Paris'")
+    assert client.run("SELECT current_timezone()").rows == [["Europe/Paris"]]
+    client.run("SET TIME ZONE LOCAL")
+    assert client.run("SELECT current_timezone()").rows == [["UTC"]]
+    raises("INVALID_FUNCTION_ARGUMENT", lambda: client.run("SELECT now() AT TIME ZONE 'No/Such'"))
+
+
 def main():
     is_write = sys.argv[1:] == ["--write"]
     with tempfile.TemporaryDirectory(prefix="tarn-bi-") as folder, World(folder) as world:
@@ -267,7 +298,7 @@ def main():
         if is_write:
             return
         for check in (check_cycle, check_requests, check_pages, check_slow_readers, check_gzip, check_cancel, check_overlap,
-                      check_session):
+                      check_session, check_zones):
             check(world)
             print("ok", check.__name__[6:])
 
