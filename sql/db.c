@@ -308,7 +308,8 @@ static enum tn_status run_prepared(struct running *run, enum tn_statement_class 
                                    struct tn_err *err)
 {
     const struct tn_ast_prepare *prepare = run->stmt->prepare;
-    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql};
+    struct tn_parse_opts opts = {.bytes_max = run->session->statement_bytes_max,
+                                 .is_identifiers_ksql = run->db->config.is_identifiers_ksql};
     struct tn_str text = prepare->text;
     if (run->is_prepared)
         return tni_not_supported(err, run->stmt->line, run->stmt->col,
@@ -388,7 +389,8 @@ static struct tn_str lookup_var(void *ctx, struct tn_str name)
 
 static enum tn_status parse_text(struct running *run, struct tn_str text, struct tn_err *err)
 {
-    struct tn_parse_opts opts = {.is_identifiers_ksql = run->db->config.is_identifiers_ksql};
+    struct tn_parse_opts opts = {.bytes_max = run->session->statement_bytes_max,
+                                 .is_identifiers_ksql = run->db->config.is_identifiers_ksql};
     if (run->session->vars_count) {
         struct tn_buf buf;
         tn_buf_init(&buf, TN_PARSE_BYTES_MAX);

@@ -61,6 +61,7 @@ struct tn_session {
     uint32_t prepared_count;
     const char *update_type; /* of the last statement: "CREATE TABLE"; NULL when it was a query */
     int64_t update_count;    /* rows it wrote; −1 = does not count */
+    size_t statement_bytes_max; /* 0 = 64 KiB, at most TN_PARSE_BYTES_MAX */
     bool is_presto;      /* an old client of Presto: SHOW COLUMNS has `timestamp`, no precision */
     bool is_read_only;   /* GET: refuses everything but queries */
     int offset_reset;    /* SET 'auto.offset.reset': 0 = the server's, 1 = earliest, 2 = latest */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sql/parse.h"
 #include "sql/trino_int.h"
 #include "stream/base/base64.h"
 #include "stream/base/mem.h"
@@ -236,6 +237,7 @@ enum tn_status tni_trino_read_head(struct tn_http_request *req, struct tni_trino
     *ret_status = head.status;
     TN_TRY(head.st);
     query->session.user = query->client.user;
+    query->session.statement_bytes_max = TN_PARSE_BYTES_MAX;
     query->session.is_presto = query->client.is_presto;
     struct tn_str host =
         head.host.len ? head.host : tn_str_of(tn_http_address(query->trino->server));

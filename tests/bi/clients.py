@@ -135,6 +135,25 @@ def check_cli(address, folder):
     print("ok Trino CLI")
 
 
+def check_readme(folder):
+    """The README's pipeline and its commands for clients, as written."""
+    sys.path.insert(0, str(HERE.parent / "docs"))
+    import readme
+    from tarn_server import Server
+    found = readme.blocks()
+    folder = pathlib.Path(folder) / "readme"
+    folder.mkdir()
+    (folder / "pipeline.sql").write_text(found["pipeline.sql"])
+    with Server(folder / "pipeline.sql", folder / "state") as tarn:
+        readme.shell(found["post"].replace("curl ", "curl -sS --fail-with-body "), tarn.address, folder)
+        readme.shell(found["query"], tarn.address, folder)  # waits until the events are counted
+        text = found["trino-cli"].replace("build/bi", str(BI))
+        assert readme.shell(text, tarn.address, folder) == "Believe,2\nPerfect,1\n"
+        port = tarn.address.split(":")[1]
+        assert run(BI / "venv/bin/python", "-c", found["trino-python"].replace("8090", port)) == "[[2]]\n"
+    print("ok README")
+
+
 def main():
     if sys.argv[1:2] == ["--inside"]:
         inside(sys.argv[2])
@@ -145,6 +164,7 @@ def main():
         print(run(BI / "venv/bin/python", __file__, "--inside", world.address).strip())
         print("ok JDBC:", run("java", "-cp", str(BI / "jars/trino-jdbc.jar"), str(HERE / "Probe.java"), world.address).strip())
         check_cli(world.address, folder)
+        check_readme(folder)
 
 
 if __name__ == "__main__":

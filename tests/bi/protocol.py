@@ -143,6 +143,8 @@ def check_requests(world):
     raises("NOT_SUPPORTED", lambda: client.run("SELECT 1", {"X-Trino-Time-Zone": "No/Such"}))
     raises("INVALID_SESSION_PROPERTY", lambda: client.run("SELECT 1", {"X-Trino-Session": "nosuch=1"}))
     raises("QUERY_TEXT_TOO_LARGE", lambda: client.run("SELECT '" + "x" * 1000001 + "'"))
+    many = client.run("SELECT count(*) FROM events WHERE id IN (" + ", ".join(str(i) for i in range(100000, 120000)) + ", 3)")
+    assert many.rows == [["1"]], "statements of more than 64 KiB"
     raises("NOT_SUPPORTED", lambda: client.run("SELECT * FROM songs_chart EMIT CHANGES"))
     error = raises("TABLE_NOT_FOUND", lambda: client.run("SELECT *\n FROM x"))
     assert error["errorLocation"] == {"lineNumber": "2", "columnNumber": "7"}, error

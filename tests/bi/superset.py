@@ -117,6 +117,16 @@ def check_picture(base, path):
         assert pathlib.Path(path).stat().st_size > 10000
 
 
+def check_command():
+    """bin/superset, as the README has it, on free ports and for a moment."""
+    sys.path.insert(0, str(ROOT / "tests" / "docs"))
+    import readme
+    assert readme.blocks()["superset"].strip() == "bin/superset"
+    out = subprocess.run([ROOT / "bin/superset", "--port", str(free_port()), "--tarn-port", str(free_port()), "--seconds", "1"],
+                         capture_output=True, text=True, timeout=300)
+    assert out.returncode == 0 and "/superset/dashboard/music/" in out.stdout, out.stdout[-2000:] + out.stderr[-2000:]
+
+
 def main():
     picture = sys.argv[2] if sys.argv[1:2] == ["--picture"] else None
     assert (ROOT / "build/superset/home/ready").exists(), "run bin/setup bi first"
@@ -140,6 +150,8 @@ def main():
                 print("ok charts")
                 check_picture(base, picture or str(pathlib.Path(folder) / "dashboard.png"))
                 print("ok picture")
+                check_command()
+                print("ok bin/superset")
             except BaseException:
                 log.seek(0)
                 sys.stderr.write(log.read()[-3000:].decode(errors="replace"))
