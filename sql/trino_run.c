@@ -8,8 +8,16 @@ struct page_rows {
     struct tn_rows base; /* first: the executor calls it */
     struct tni_trino_query *query;
     const struct tn_schema *schema; /* the bound types, which know time zones */
+    int64_t written;                /* what a column `rows` said; −1 = nothing */
     struct tn_buf buf;
 };
+
+/* Is it the one column that statements without a result answer? */
+static bool is_only(const struct tn_schema *schema, const char *name, enum tn_kind kind)
+{
+    return schema && schema->fields_count == 1 && schema->fields[0].type->kind == kind &&
+           tn_str_eq(schema->fields[0].name, tn_str_of(name));
+}
 
 static enum tn_status page_columns(struct tn_rows *rows, const struct tn_schema *schema,
                                    struct tn_err *err)
@@ -45,6 +53,8 @@ static enum tn_status page_batch(struct tn_rows *rows, const struct tn_batch *ba
     struct tni_trino_query *query = page->query;
     struct tn_buf *buf = &page->buf;
     size_t limit = query->is_inline ? TNI_SQL_BUFFER_BYTES : query->page_bytes;
+    if (is_only(page->schema, "rows", TN_K_BIGINT) && batch->rows_count == 1)
+        page->written = tn_column_i64(&batch->columns[0], 0);
     for (uint32_t row = 0; row < batch->rows_count; row++) {
         tn_buf_add_text(buf, buf->len ? ",[" : "[");
         for (uint32_t i = 0; i < batch->schema->fields_count; i++) {
@@ -113,20 +123,21 @@ static enum tn_status run_text(struct tni_trino_query *query, struct page_rows *
                            query->pages_count ? UINT32_MAX
                                               : tn_mono_ns(query->trino->config.clock) - from_ns);
     query->update_type = query->session.update_type;
-    if (class == TN_STMT_DDL || (class == TN_STMT_ADMIN && query->update_type)) {
+    if (query->update_type && is_only(page->schema, "message", TN_K_VARCHAR)) {
         tn_buf_reset(&page->buf); /* the message is for people at a prompt */
         columns_none(query);
         query->rows_count = 0;
     }
-    if (class == TN_STMT_INSERT)
-        query->update_count = query->session.update_count;
+    if (query->update_type)
+        query->update_count =
+            page->written >= 0 ? page->written : query->session.update_count;
     return TN_OK;
 }
 
 bool tni_trino_run(struct tni_trino_query *query)
 {
     struct tn_err err = TN_ERR_INIT;
-    struct page_rows page = {.base = {page_columns, page_batch}, .query = query};
+    struct page_rows page = {.base = {page_columns, page_batch}, .query = query, .written = -1};
     tn_buf_init(&page.buf, TNI_TRINO_ROW_MAX);
     pthread_mutex_lock(&query->lock);
     query->started_ns = tn_mono_ns(query->trino->config.clock);

@@ -54,7 +54,10 @@ class Superset:
         body = (f"--{mark}\r\nContent-Disposition: form-data; name=\"formData\"; filename=\"tarn.zip\"\r\n"
                 "Content-Type: application/zip\r\n\r\n").encode() + buffer.getvalue() + (
             f"\r\n--{mark}\r\nContent-Disposition: form-data; name=\"overwrite\"\r\n\r\ntrue\r\n--{mark}--\r\n").encode()
-        return self.call("POST", "/api/v1/dashboard/import/", body, "multipart/form-data; boundary=" + mark)
+        self.call("POST", "/api/v1/dashboard/import/", body, "multipart/form-data; boundary=" + mark)
+        # A database that was there before keeps its address through an import.
+        self.call("PUT", f"/api/v1/database/{self.database()}",
+                  {"database_name": "tarn", "sqlalchemy_uri": f"trino://superset@{tarn}/hive/default"})
 
     def database(self, name="tarn"):
         found = self.call("GET", "/api/v1/database/?q=(page_size:100)")["result"]

@@ -2,8 +2,8 @@
 """A real Superset beside the music chart, with the dashboard imported; bin/superset installs what is missing and
 calls this.
 
-The lake half of the dashboard reads the table songs.songs: every change of the live chart as a JSON line, in files of a
-folder. This program writes those files, one a second, from the push query of the live table.
+The lake half of the dashboard reads the table songs.songs: every change of the live chart, written to files of a temporary
+folder by a sink.
 """
 import argparse
 import json
@@ -14,9 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.parse
 import urllib.request
 
 import client
@@ -31,30 +29,10 @@ def sql(tarn, statement):
     return json.load(OPENER.open(request, timeout=60))["rows"]
 
 
-def lake_tables(tarn, folder):
-    """Schema and table over the folder, as for any foreign prefix."""
-    folder = pathlib.Path(folder)
-    (folder / "songs").mkdir(parents=True, exist_ok=True)
-    schemas = {row[0] for row in sql(tarn, "SHOW SCHEMAS")}
-    if "songs" not in schemas:
-        sql(tarn, f"CREATE SCHEMA hive.songs WITH (location='file://{folder}/')")
-        sql(tarn, "CREATE TABLE hive.songs.songs (count int, songName varchar) "
-                  f"WITH (format = 'json', external_location = 'file://{folder}/songs/')")
-
-
-def lake_follow(tarn, folder):
-    """Changes of the live chart as files, until tarn ends."""
-    query = urllib.parse.quote('SELECT "count", songName FROM songs_chart EMIT CHANGES')
-    lines, written, number = [], time.monotonic(), 0
-    with OPENER.open(f"http://{tarn}/sql/stream?q={query}") as stream:
-        for line in stream:
-            if line.startswith(b"data: {\"count\""):
-                lines.append(line[6:])
-            if lines and time.monotonic() - written >= 1:
-                part = pathlib.Path(folder) / f".{number}.part"
-                part.write_bytes(b"".join(lines))
-                part.rename(pathlib.Path(folder) / "songs" / f"{number:06}.json")
-                lines, written, number = [], time.monotonic(), number + 1
+def lake_sink(tarn, folder):
+    """The changelog of the live chart as files, which are the table songs.songs."""
+    sql(tarn, f"CREATE SINK IF NOT EXISTS songs_files FROM songs_chart INTO songs.songs TO 'file://{folder}/songs' "
+              "WITH (rotate.interval='1s', rotate.idle='1s', compression='none')")
 
 
 def superset_start(port, home, log):
@@ -95,8 +73,7 @@ def main():
             processes.append(subprocess.Popen([ROOT / "build/tarn", "demo", "--listen", tarn]))
             processes.append(superset_start(args.port, ROOT / "build/superset/home", log))
             wait_tarn(tarn, processes[0])
-            lake_tables(tarn, folder)
-            threading.Thread(target=lake_follow, args=(tarn, folder), daemon=True).start()
+            lake_sink(tarn, folder)
             client.wait(base)
             client.Superset(base).import_dashboard(tarn)
             print(f"dashboard: {base}/superset/dashboard/music/ (admin, admin)", flush=True)
