@@ -129,8 +129,7 @@ static enum tn_status run_text(struct tni_trino_query *query, struct page_rows *
         query->rows_count = 0;
     }
     if (query->update_type)
-        query->update_count =
-            page->written >= 0 ? page->written : query->session.update_count;
+        query->update_count = page->written >= 0 ? page->written : query->session.update_count;
     return TN_OK;
 }
 
