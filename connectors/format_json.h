@@ -28,6 +28,8 @@ struct tni_json_codec {
     struct tni_cw *writers;       /* per column */
     int64_t *exact_row;           /* last row in which the exact spelling was met */
     struct tni_json_shape *shape; /* NULL = none yet */
+    uint32_t shape_pause;         /* objects that still go the general way */
+    uint32_t shape_penalty;       /* length of the last such pause; halved by each hit */
     /* encoder: `{"count":`, `,"songName":` */
     struct tn_str *prefixes;
 };

@@ -348,14 +348,27 @@ static void undo_columns(struct tni_json_codec *codec, uint32_t row)
             tni_cw_undo(&codec->writers[c], row);
 }
 
+/* Sources without a form (members in any order) must not pay for the search of one: each miss
+ * doubles the number of objects that go the general way at once, each hit halves it. */
+static void rest_from_shapes(struct tni_json_codec *codec)
+{
+    uint32_t penalty = codec->shape_penalty ? codec->shape_penalty * 2 : 1;
+    codec->shape_penalty = penalty < TNI_SHAPE_REST_MAX ? penalty : TNI_SHAPE_REST_MAX;
+    codec->shape_pause = codec->shape_penalty;
+}
+
 const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
                                    bool is_line, int *ret_col)
 {
     const char *from = json->p, *end = json->end;
     struct tni_json_shape *shape = codec->shape;
-    if (TN_LIKELY(shape != NULL)) {
+    bool is_paused = codec->shape_pause > 0;
+    if (is_paused) {
+        codec->shape_pause--;
+    } else if (TN_LIKELY(shape != NULL)) {
         if (TN_LIKELY(decode_shaped(codec, json, row, is_line))) {
             json->end = end;
+            codec->shape_penalty /= 2;
             return NULL;
         }
         undo_columns(codec, row);
@@ -367,9 +380,12 @@ const char *tni_json_decode_object(struct tni_json_codec *codec, struct tn_json 
     }
     const char *bad = decode_object(codec, json, row, ret_col);
     json->end = end;
-    if (!bad && (!shape || shape->misses++ % TNI_SHAPE_LEARN_EVERY == 0))
+    if (is_paused || bad)
+        return bad;
+    if (!shape || shape->misses++ % TNI_SHAPE_LEARN_EVERY == 0)
         tni_shape_learn(codec, (struct tn_str){from, (size_t)(json->p - from)});
-    return bad;
+    rest_from_shapes(codec);
+    return NULL;
 }
 
 /* Decode one input. NULL = fine (*ret_null: null row). */

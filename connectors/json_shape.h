@@ -16,6 +16,7 @@
 #define TNI_SHAPE_MEMBERS_MAX 64
 #define TNI_SHAPE_TEXT_MAX    32
 #define TNI_SHAPE_LEARN_EVERY 16 /* misses between two tries to learn, once one is known */
+#define TNI_SHAPE_REST_MAX    1024
 
 struct tni_shape_member {
     char text[TNI_SHAPE_TEXT_MAX]; /* from behind the last value to this one, zero padded */
