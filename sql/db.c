@@ -454,21 +454,47 @@ static void fresh_wait(struct fresh_wake *fw)
     pthread_mutex_unlock(&fw->lock);
 }
 
+#define FRESH_MAX 256
+
+/* Queries to wait for: those that fill a table read, and those that write to a topic read. */
 struct fresh_ids {
-    const char *ids[256];
-    size_t count;
+    struct tn_arena *arena;
+    const char *ids[FRESH_MAX], *topics[FRESH_MAX];
+    size_t count, topics_count;
 };
+
+static bool fresh_has(const char *const *texts, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(texts[i], text))
+            return true;
+    return false;
+}
 
 static void fresh_add(void *ctx, const struct tn_object *object)
 {
     struct fresh_ids *out = ctx;
-    if (!object->query_id || object->kind == TN_OBJ_STREAM)
-        return;
-    for (size_t i = 0; i < out->count; i++)
-        if (!strcmp(out->ids[i], object->query_id))
-            return;
-    if (out->count < 256)
-        out->ids[out->count++] = object->query_id;
+    const char *id = object->query_id, *topic = object->decl.topic;
+    if (id && !fresh_has(out->ids, out->count, id) && out->count < FRESH_MAX)
+        out->ids[out->count++] = id;
+    bool is_log = object->kind == TN_OBJ_STREAM || object->kind == TN_OBJ_TABLE;
+    if (is_log && topic && !fresh_has(out->topics, out->topics_count, topic) &&
+        out->topics_count < FRESH_MAX)
+        out->topics[out->topics_count++] = topic;
+}
+
+static bool fresh_add_writer(void *ctx, const struct tn_query_info *info)
+{
+    struct fresh_ids *out = ctx;
+    const struct tn_stage *stage = &info->plan->stages[info->plan->stages_count - 1];
+    for (uint32_t i = 0; i < stage->nodes_count && out->count < FRESH_MAX; i++) {
+        const struct tn_node *node = &stage->nodes[i];
+        if (node->kind == TN_NODE_SINK &&
+            fresh_has(out->topics, out->topics_count, node->decl->topic) &&
+            !fresh_has(out->ids, out->count, info->plan->query_id))
+            out->ids[out->count++] = tn_arena_strdup(out->arena, info->plan->query_id);
+    }
+    return true;
 }
 
 static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
@@ -522,7 +548,7 @@ enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, st
                                 struct tn_budget *budget, struct tn_err *err)
 {
     struct running run = {.db = db, .session = session, .budget = budget};
-    struct fresh_ids ids = {.count = 0};
+    struct fresh_ids ids = {.arena = &run.arena};
     tn_arena_init(&run.arena, STATEMENT_ARENA_MAX);
     run.catalog = tn_db_catalog(db);
     enum tn_status st = parse_text(&run, text, err);
@@ -533,6 +559,8 @@ enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, st
         st = tni_bind_query(&bind, run.stmt->query, &query, err);
         if (!tn_failed(st))
             tni_query_objects(query, fresh_add, &ids);
+        if (!tn_failed(st) && ids.topics_count)
+            tn_engine_each_query(db->config.engine, fresh_add_writer, &ids);
         if (!tn_failed(st) && ids.count)
             st = fresh_run(db, &ids, budget, err);
     }

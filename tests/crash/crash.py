@@ -48,6 +48,7 @@ POINTS = {"append-before-write": (30,), "append-after-write": (30,), "append-bef
           "topic-delete": (2, {}, "ddl"), "retention-before-write": (3, OFTEN, "old"),
           "retention-after-write": (3, OFTEN, "old"), "compaction-before-write": (3, OFTEN, "hot"),
           "compaction-after-write": (3, OFTEN, "hot")}
+LAG_TRIES = 20
 ROUNDS_MAX = 1000
 BATCH = 200
 T0 = 1_700_000_000_000
@@ -186,11 +187,17 @@ class Driver:
 
     def die_at_point(self, point):
         passes, settings, what = (*POINTS[point], {}, "")[:3] if len(POINTS[point]) == 1 else (*POINTS[point], "")[:3]
-        if what == "lag":
-            self.lag()
         count = self.rng.randint(1, passes)
-        tarn = self.server(settings, {"TARN_CRASH_POINT": f"{point}:{count}"})
-        is_started = tarn.start()
+        for _ in range(LAG_TRIES if what == "lag" else 1):
+            if what == "lag":
+                self.lag()
+            tarn = self.server(settings, {"TARN_CRASH_POINT": f"{point}:{count}"})
+            is_started = tarn.start()
+            if what != "lag" or not is_started:
+                break
+            tarn.kill()  # the little cache had just been flushed: nothing was left to restore
+            self.kills += 1
+        assert what != "lag" or not is_started, f"point {point}:{count} was not reached in {LAG_TRIES} starts"
         try:
             for step in range(ROUNDS_MAX if is_started else 0):
                 provoke(tarn, what, step)

@@ -157,6 +157,26 @@ static void check_total(void)
     CHECK_INT(counting.value, INSERTS);
 }
 
+/* A stream over the topic that a query fills: fresh=1 waits for that query, too. */
+static void check_fresh_topic(void)
+{
+    static const char text[] = "SELECT max(n) FROM counts_log WHERE id = 1000";
+    must("CREATE STREAM counts_log (id INT KEY, n BIGINT) WITH (kafka_topic='COUNTS', "
+         "value_format='JSON')");
+    for (int i = 1; i <= 10; i++) {
+        struct tn_session session;
+        struct tn_err err = TN_ERR_INIT;
+        struct tn_budget budget = {.clock = &test_clock,
+                                   .deadline_ns = tn_mono_ns(&test_clock) + INT64_C(60000000000)};
+        struct counting counting = {.rows_count = 0};
+        tn_session_init(&session);
+        must("INSERT INTO plays VALUES (1000, 'song')");
+        CHECK_OK(tn_db_wait_fresh(db, &session, tn_str_of(text), &budget, &err), &err);
+        CHECK_OK(run(text, &budget, &counting, &err), &err);
+        CHECK_INT(counting.value, i);
+    }
+}
+
 static void run_threads(void)
 {
     void *(*const bodies[])(void *) = {inserter, querier, querier, definer, pusher, endless_pusher};
@@ -199,6 +219,7 @@ int main(void)
          "value_format='JSON')");
     must("CREATE TABLE counts AS SELECT id, COUNT(*) AS n FROM plays GROUP BY id");
     run_threads();
+    check_fresh_topic();
     CHECK_INT(problems, 0);
     tn_db_close(db);
     tn_engine_close(engine);
