@@ -211,6 +211,8 @@ static inline void tni_http_phase(struct tni_http_conn *conn, enum tni_http_phas
 struct MHD_Response *tni_http_stream_response(struct tn_http_stream *stream);
 void tni_http_stream_unref(struct tn_http_stream *stream);
 void tni_http_stream_gone(struct tn_http_stream *stream); /* marks it gone and wakes both sides */
+/* The reference of a response that never was, or is over: gone, and given back. */
+void tni_http_stream_abandon(struct tn_http_stream *stream);
 /* Keep-alive comment when due; is the reader stalled? @locks server->lock held */
 bool tni_http_stream_watch(struct tn_http_stream *stream, int64_t now_ns, bool *ret_is_idle);
 

@@ -40,7 +40,7 @@ void tni_http_request_reset(struct tn_http_request *req)
         tn_metric_add(server->m.bodies_bytes, -req->body_charged);
     }
     if (req->stream)
-        tni_http_stream_unref(req->stream);
+        tni_http_stream_abandon(req->stream);
     tn_arena_reset(&req->arena);
     buf_recycle(&req->body);
     buf_recycle(&req->out);
@@ -67,7 +67,7 @@ void tni_http_request_reset(struct tn_http_request *req)
 void tni_http_request_release(struct tn_http_request *req)
 {
     if (req->stream)
-        tni_http_stream_unref(req->stream);
+        tni_http_stream_abandon(req->stream);
     tn_arena_release(&req->arena);
     tn_buf_release(&req->body);
     tn_buf_release(&req->out);

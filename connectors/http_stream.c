@@ -134,6 +134,17 @@ static ssize_t stream_take(void *cls, uint64_t pos, char *to, size_t room)
     return ret;
 }
 
+void tni_http_stream_abandon(struct tn_http_stream *stream)
+{
+    struct tn_http_server *server = stream->server;
+    tni_http_stream_gone(stream);
+    if (stream->flags & TN_HTTP_SSE) {
+        atomic_fetch_sub(&server->sse_count, 1);
+        tn_metric_add(server->m.sse, -1);
+    }
+    tni_http_stream_unref(stream);
+}
+
 /* The response is destroyed: sent whole, or its connection is closed. */
 static void stream_released(void *cls)
 {
@@ -143,12 +154,7 @@ static void stream_released(void *cls)
     if (stream->conn->stream == stream)
         stream->conn->stream = NULL;
     pthread_mutex_unlock(&server->lock);
-    tni_http_stream_gone(stream);
-    if (stream->flags & TN_HTTP_SSE) {
-        atomic_fetch_sub(&server->sse_count, 1);
-        tn_metric_add(server->m.sse, -1);
-    }
-    tni_http_stream_unref(stream);
+    tni_http_stream_abandon(stream);
 }
 
 struct MHD_Response *tni_http_stream_response(struct tn_http_stream *stream)
