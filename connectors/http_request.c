@@ -59,9 +59,11 @@ void tni_http_request_reset(struct tn_http_request *req)
     req->is_static = req->is_gzip_allowed = false;
     req->headers_count = 0;
     req->stream = NULL;
+    pthread_mutex_lock(&req->lock); /* the watch thread reads these */
     req->is_held = req->is_completed = req->is_suspended = req->is_gone = false;
     req->gone = NULL;
     req->gone_ctx = NULL;
+    pthread_mutex_unlock(&req->lock);
 }
 
 void tni_http_request_release(struct tn_http_request *req)
