@@ -6,7 +6,7 @@ build=$1
 shift
 files=("$@")
 [ ${#files[@]} -gt 0 ] ||
-  mapfile -t files < <(git ls-files 'stream/*.c' 'store/*.c' 'connectors/*.c' 'sql/*.c' 'dashboards/*.c' main.c)
+  mapfile -t files < <(git ls-files 'stream/*.c' 'store/*.c' 'connectors/*.c' 'sql/*.c' 'dashboards/*.c' 'main*.c')
 [ ${#files[@]} -gt 0 ] && [ -f "$build/compile_commands.json" ] ||
   { echo "clang-tidy: no files, or no $build/compile_commands.json" && exit 2; }
 found=$(mktemp)
