@@ -5,8 +5,8 @@
  *
  * @thread one thread; signals are blocked before any other starts.
  */
-#ifndef MAIN_H
-#define MAIN_H
+#ifndef TN_MAIN_H
+#define TN_MAIN_H
 
 #include "connectors/http_server.h"
 #include "connectors/object_url.h"
