@@ -267,6 +267,7 @@ static void tune_malloc(void)
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
 #endif
+    tni_crc_link();
 }
 
 enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_store **ret_store,

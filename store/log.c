@@ -144,6 +144,7 @@ static void log_close(struct tn_log *base)
     pthread_mutex_destroy(&log->queue_mu);
     pthread_cond_destroy(&log->queue_cv);
     pthread_mutex_destroy(&log->maintain_mu);
+    pthread_mutex_destroy(&log->reclaim_mu);
     pthread_mutex_destroy(&log->maintainer_mu);
     pthread_cond_destroy(&log->maintainer_cv);
     tn_free(log);
@@ -186,6 +187,7 @@ static void init_locks(struct tni_log *log)
     pthread_mutex_init(&log->queue_mu, NULL);
     pthread_cond_init(&log->queue_cv, &attr);
     pthread_mutex_init(&log->maintain_mu, NULL);
+    pthread_mutex_init(&log->reclaim_mu, NULL);
     pthread_mutex_init(&log->maintainer_mu, NULL);
     pthread_cond_init(&log->maintainer_cv, &attr);
     pthread_condattr_destroy(&attr);

@@ -18,6 +18,8 @@
 #define RECLAIM_BYTES                                                                              \
     ((int64_t)64 << 20) /* dropped bytes after which RocksDB is asked for the space */
 
+#define GC_PASSES 6 /* maintenance passes, a minute by default */
+
 /* ---- holds ---- */
 
 static size_t hold_key(char *key, const struct tni_part *part, const char *holder)
@@ -291,6 +293,36 @@ static enum tn_status maintain_topic(struct tni_log *log, uint32_t id, bool is_f
     return TN_OK;
 }
 
+/* RocksDB's blob collection moves what is alive out of the oldest files whenever their keys are
+ * compacted. A log that only grows would be written twice for nothing, so it is on only from a drop
+ * of RECLAIM_BYTES until GC_PASSES passes dropped less. @locks reclaim_mu held */
+static void collect_blobs(struct tni_log *log, bool is_on)
+{
+    const char *name = "enable_blob_garbage_collection", *value = is_on ? "true" : "false";
+    char *message = NULL;
+    if (log->is_collecting == is_on)
+        return;
+    rocksdb_set_options_cf(log->store->db, log->store->cf[TNI_CF_LOG], 1, &name, &value, &message);
+    if (message)
+        rocksdb_free(message); /* as on a full disk: tried again at the next pass */
+    else
+        log->is_collecting = is_on;
+}
+
+static void reclaim(struct tni_log *log)
+{
+    if (atomic_load(&log->reclaim_bytes) < RECLAIM_BYTES) {
+        if (log->is_collecting && ++log->idle_passes >= GC_PASSES)
+            collect_blobs(log, false);
+        return;
+    }
+    atomic_store(&log->reclaim_bytes, 0);
+    log->idle_passes = 0;
+    collect_blobs(log, true);
+    /* rewrites keys, moves what is alive in the oldest blob files, lets emptied ones go */
+    rocksdb_compact_range_cf(log->store->db, log->store->cf[TNI_CF_LOG], NULL, 0, NULL, 0);
+}
+
 static enum tn_status maintain(struct tni_log *log, bool is_forced, struct tn_err *err)
 {
     pthread_rwlock_rdlock(&log->topics_mu);
@@ -298,12 +330,9 @@ static enum tn_status maintain(struct tni_log *log, bool is_forced, struct tn_er
     pthread_rwlock_unlock(&log->topics_mu);
     for (uint32_t id = 0; id < cap; id++)
         TN_TRY(maintain_topic(log, id, is_forced, err));
-    if (atomic_load(&log->reclaim_bytes) >= RECLAIM_BYTES) {
-        atomic_store(&log->reclaim_bytes, 0);
-        /* the values are in blob files, so this rewrites keys only and lets emptied blob files go
-         */
-        rocksdb_compact_range_cf(log->store->db, log->store->cf[TNI_CF_LOG], NULL, 0, NULL, 0);
-    }
+    pthread_mutex_lock(&log->reclaim_mu);
+    reclaim(log);
+    pthread_mutex_unlock(&log->reclaim_mu);
     return TN_OK;
 }
 

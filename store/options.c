@@ -165,7 +165,9 @@ rocksdb_options_t *tni_options_cf(const rocksdb_options_t *db_options,
         rocksdb_options_set_blob_file_size(options, (uint64_t)(64 * MIB));
         rocksdb_options_set_blob_compression_type(options, compression_of(config->compression));
         rocksdb_options_set_compression(options, compression_of(config->compression));
-        rocksdb_options_set_enable_blob_gc(options, 1);
+        /* log_maintain.c turns it on while there is garbage: it moves every blob of the oldest
+         * files that a compaction meets, garbage or not */
+        rocksdb_options_set_enable_blob_gc(options, 0);
         rocksdb_options_set_blob_gc_age_cutoff(options, 0.25);
         rocksdb_options_set_blob_gc_force_threshold(options, 0.5);
     }
