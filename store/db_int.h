@@ -110,7 +110,7 @@ struct tn_str tni_iter_value(const struct tni_iter *iter);
 enum tn_status tni_iter_status(const struct tni_iter *iter, const char *what, struct tn_err *err);
 bool tni_iter_valid(const struct tni_iter *iter);
 
-void tni_crc_link(void); /* crc.c is part of the program */
+void tni_crc_link(void);   /* crc.c is part of the program */
 int64_t tni_mono_ns(void); /* intervals of background threads; no result depends on it */
 
 static inline char *tni_put_be32(char *to, uint32_t value)

@@ -189,9 +189,9 @@ struct tni_log {
     pthread_t writer, maintainer;
 
     pthread_mutex_t maintain_mu;
-    pthread_mutex_t reclaim_mu; /* taken alone */
-    bool is_collecting;         /* garbage of blob files; under reclaim_mu */
-    int idle_passes;            /* since the last reclaim; under reclaim_mu */
+    pthread_mutex_t reclaim_mu;    /* taken alone */
+    bool is_collecting;            /* garbage of blob files; under reclaim_mu */
+    int idle_passes;               /* since the last reclaim; under reclaim_mu */
     pthread_mutex_t maintainer_mu; /* sleep of the maintenance thread */
     pthread_cond_t maintainer_cv;
 
