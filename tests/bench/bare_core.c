@@ -13,15 +13,24 @@ struct slot {
     uint64_t hash, count;
 };
 
-struct table {
-    struct slot *slots;
-    uint64_t mask, used;
+struct chunk {
+    struct chunk *next;
+    size_t used;
+    char bytes[(1u << 20) - 64];
 };
 
-static void grow(struct table *table)
+struct bare_table {
+    struct slot *slots;
+    uint64_t mask, used;
+    struct chunk *chunks; /* copies of keys; NULL: borrowed */
+    bool is_copying;
+};
+
+static void grow(struct bare_table *table)
 {
-    struct table bigger = {calloc((table->mask + 1) * 2, sizeof *table->slots), table->mask * 2 + 1,
-                           table->used};
+    struct bare_table bigger = *table;
+    bigger.slots = calloc((table->mask + 1) * 2, sizeof *table->slots);
+    bigger.mask = table->mask * 2 + 1;
     for (uint64_t i = 0; i <= table->mask; i++) {
         if (!table->slots[i].key.ptr)
             continue;
@@ -34,25 +43,57 @@ static void grow(struct table *table)
     *table = bigger;
 }
 
-static void count_key(struct table *table, struct tn_str key)
+static struct tn_str copy_key(struct bare_table *table, struct tn_str key)
+{
+    struct chunk *chunk = table->chunks;
+    if (!chunk || sizeof chunk->bytes - chunk->used < key.len) {
+        chunk = malloc(sizeof *chunk);
+        *chunk = (struct chunk){.next = table->chunks};
+        table->chunks = chunk;
+    }
+    char *to = chunk->bytes + chunk->used;
+    memcpy(to, key.ptr, key.len);
+    chunk->used += key.len;
+    return (struct tn_str){to, key.len};
+}
+
+uint64_t *bare_table_at(struct bare_table *table, struct tn_str key)
 {
     uint64_t hash = tn_hash64(key.ptr, key.len), at = hash & table->mask;
     while (table->slots[at].key.ptr &&
            !(table->slots[at].hash == hash && tn_str_eq(table->slots[at].key, key)))
         at = (at + 1) & table->mask;
-    if (!table->slots[at].key.ptr) {
-        table->slots[at] = (struct slot){key, hash, 0};
-        if (++table->used * 2 > table->mask) {
-            table->slots[at].count = 1;
-            grow(table);
-            return;
-        }
-    }
-    table->slots[at].count++;
+    if (table->slots[at].key.ptr)
+        return &table->slots[at].count;
+    table->slots[at] = (struct slot){table->is_copying ? copy_key(table, key) : key, hash, 0};
+    if (++table->used * 2 <= table->mask)
+        return &table->slots[at].count;
+    grow(table);
+    return bare_table_at(table, key);
 }
 
-/* The two members of one event; false = malformed. */
-static bool scan_event(struct tn_str text, struct tn_str *ret_song, int64_t *ret_ms)
+struct bare_table *bare_table_new(bool is_copying)
+{
+    struct bare_table *table = calloc(1, sizeof *table);
+    *table = (struct bare_table){calloc(1024, sizeof(struct slot)), 1023, 0, NULL, is_copying};
+    return table;
+}
+
+void bare_table_end(struct bare_table *table, struct bare_counts *counts)
+{
+    for (uint64_t i = 0; i <= table->mask; i++)
+        if (table->slots[i].key.ptr)
+            counts->checksum += bare_pair_hash(table->slots[i].key, table->slots[i].count);
+    counts->keys = table->used;
+    for (struct chunk *next; table->chunks; table->chunks = next) {
+        next = table->chunks->next;
+        free(table->chunks);
+    }
+    free(table->slots);
+    free(table);
+}
+
+bool bare_scan(struct tn_str text, struct tn_str *ret_song, int64_t *ret_ms)
 {
     struct tn_json json = {text.ptr, text.ptr + text.len, NULL, 256};
     struct tn_str name, value;
@@ -89,22 +130,18 @@ uint64_t bare_pair_hash(struct tn_str key, uint64_t count)
 
 void bare_core_run(const struct events *events, struct bare_counts *ret_counts)
 {
-    struct table table = {calloc(1024, sizeof(struct slot)), 1023, 0};
+    struct bare_table *table = bare_table_new(false);
     struct bare_counts counts = {.events = events->count};
     for (uint64_t i = 0; i < events->count; i++) {
         struct tn_str song = {0};
         int64_t ms = 0;
-        if (!scan_event(events->items[i], &song, &ms)) {
+        if (!bare_scan(events->items[i], &song, &ms)) {
             counts.malformed++;
             continue;
         }
         counts.ms_sum += ms;
-        count_key(&table, song);
+        (*bare_table_at(table, song))++;
     }
-    for (uint64_t i = 0; i <= table.mask; i++)
-        if (table.slots[i].key.ptr)
-            counts.checksum += bare_pair_hash(table.slots[i].key, table.slots[i].count);
-    counts.keys = table.used;
-    free(table.slots);
+    bare_table_end(table, &counts);
     *ret_counts = counts;
 }
