@@ -1,5 +1,5 @@
-/* The reference of the benchmarks `core`, `wide` and `kafka`: what a careful C program does at least for the
- * same events. */
+/* The reference of the benchmarks `core`, `wide` and `kafka`: what a careful C program does at
+ * least for the same events. */
 #ifndef TN_TESTS_BENCH_BARE_CORE_H
 #define TN_TESTS_BENCH_BARE_CORE_H
 

@@ -62,8 +62,8 @@ static void load(const char *bootstrap, char **argv)
                                               {"linger.ms", "20"},
                                               {"batch.num.messages", "100000"},
                                               {"queue.buffering.max.messages", "500000"}};
-    struct events_spec spec = {11, strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]),
-                               atof(argv[3]), 0, false};
+    struct events_spec spec = {
+        11, strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), atof(argv[3]), 0, false};
     struct events events;
     rd_kafka_t *rk = open_handle(RD_KAFKA_PRODUCER, bootstrap, settings, 5);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[0], NULL);
