@@ -3,8 +3,8 @@
  * HOW IT WORKS. An object is written to a temporary file in <root>/.tarn-tmp, synced, and then
  * appears under its name by link() (put-if-absent: the kernel lets exactly one writer win) or
  * rename() (replace); then the folder is synced. So a reader sees a whole object or none, also
- * after a power loss. Uploads are in folder_upload.c. Submitted requests are done by a few threads
- * (object_pool.h); waiting ones by the caller's.
+ * after a power loss. Uploads are in folder_upload.c, lists in folder_list.c. Submitted requests
+ * are done by a few threads (object_pool.h); waiting ones by the caller's.
  *
  * INVARIANTS. (1) Every access walks from the root by openat, one segment at a time, with
  * O_NOFOLLOW: neither "..", an absolute path nor a symbolic link can lead outside. (2) What begins
@@ -30,7 +30,6 @@
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
-#define OWN_PREFIX  ".tarn-"
 #define SEGMENT_MAX 255
 #define THREADS_MAX 8
 
@@ -45,7 +44,7 @@ enum tn_status tni_folder_error(const struct tni_folder_store *store, const char
     return tn_err_set(err, code, "folder '%s', object '%s': %s", store->path, key, strerror(error));
 }
 
-static bool segment_ok(const char *segment, size_t len)
+bool tni_segment_ok(const char *segment, size_t len)
 {
     if (len == 0 || len > SEGMENT_MAX)
         return false;
@@ -56,10 +55,10 @@ enum tn_status tni_folder_key_check(const struct tni_folder_store *store, const 
                                     struct tn_err *err)
 {
     TN_TRY(tn_object_key_check(key, true, err));
-    bool is_ok = strncmp(key, OWN_PREFIX, strlen(OWN_PREFIX)) != 0;
+    bool is_ok = strncmp(key, TNI_OWN_PREFIX, strlen(TNI_OWN_PREFIX)) != 0;
     for (const char *p = key; is_ok && *p; p += *p == '/') {
         size_t n = strcspn(p, "/");
-        is_ok = segment_ok(p, n);
+        is_ok = tni_segment_ok(p, n);
         p += n;
     }
     if (is_ok)
@@ -87,9 +86,8 @@ int tni_open_folder(int at, const char *name, bool is_make)
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Folder that holds the last segment of `key`; −1 with errno. The caller closes it. */
-static int open_parent(const struct tni_folder_store *store, const char *key, bool is_make,
-                       const char **ret_last)
+int tni_open_parent(const struct tni_folder_store *store, const char *key, bool is_make,
+                    const char **ret_last)
 {
     char segment[SEGMENT_MAX + 1];
     int fd = fcntl(store->root, F_DUPFD_CLOEXEC, 0);
@@ -156,7 +154,7 @@ static int pending_name(const struct tni_folder_store *store, struct tni_pending
                         const char *key, bool is_if_absent)
 {
     const char *last;
-    int parent = open_parent(store, key, true, &last), code;
+    int parent = tni_open_parent(store, key, true, &last), code;
     if (parent < 0)
         return errno;
     if (is_if_absent)
@@ -217,7 +215,7 @@ static enum tn_status object_open(const struct tni_folder_store *store, const ch
 {
     const char *last;
     TN_TRY(tni_folder_key_check(store, key, err));
-    int parent = open_parent(store, key, false, &last);
+    int parent = tni_open_parent(store, key, false, &last);
     int fd = parent < 0 ? -1 : openat(parent, last, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int error = errno;
     if (parent >= 0)
@@ -299,6 +297,19 @@ static enum tn_status get(struct tni_folder_store *store, struct tn_object_reque
     return st;
 }
 
+bool tni_folder_stat(const struct tni_folder_store *store, const char *key, struct stat *ret_stat)
+{
+    const char *last;
+    if (tni_folder_key_check(store, key, NULL) != TN_OK)
+        return false;
+    int parent = tni_open_parent(store, key, false, &last);
+    bool is_file = parent >= 0 && fstatat(parent, last, ret_stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   S_ISREG(ret_stat->st_mode);
+    if (parent >= 0)
+        close(parent);
+    return is_file;
+}
+
 static enum tn_status head(struct tni_folder_store *store, struct tn_object_request *request,
                            struct tn_err *err)
 {
@@ -317,7 +328,7 @@ static enum tn_status remove_object(struct tni_folder_store *store, const char *
 {
     const char *last;
     TN_TRY(tni_folder_key_check(store, key, err));
-    int parent = open_parent(store, key, false, &last);
+    int parent = tni_open_parent(store, key, false, &last);
     int error = parent < 0 ? errno : 0;
     if (!error && unlinkat(parent, last, 0) != 0)
         error = errno;
@@ -328,155 +339,6 @@ static enum tn_status remove_object(struct tni_folder_store *store, const char *
     /* A folder or link of that name is no object. */
     bool is_absent = error == ENOENT || error == ENOTDIR || error == ELOOP || error == EISDIR;
     return error && !is_absent ? tni_folder_error(store, key, error, err) : TN_OK;
-}
-
-/* ---- list ---- */
-
-struct listing {
-    struct tni_folder_store *store;
-    const char *prefix, *start_after;
-    bool (*each)(void *ctx, const struct tn_object_info *info);
-    void *ctx;
-    bool is_shallow;
-    char key[TN_OBJECT_KEY_MAX + 2]; /* of the entry at hand */
-    bool is_over;
-};
-
-static int entry_order(const void *a, const void *b)
-{
-    const struct tni_entry *ea = a, *eb = b;
-    return strcmp(ea->name, eb->name);
-}
-
-static bool is_folder(int at, const struct dirent *d)
-{
-    struct stat st;
-    if (d->d_type != DT_UNKNOWN)
-        return d->d_type == DT_DIR;
-    return fstatat(at, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
-struct tni_entry *tni_read_entries(int fd, bool is_root, size_t *ret_count)
-{
-    struct tni_entry *entries = NULL;
-    size_t count = 0, cap = 0;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        *ret_count = 0;
-        return NULL;
-    }
-    for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-        size_t len = strlen(d->d_name);
-        if (!segment_ok(d->d_name, len) || (is_root && strncmp(d->d_name, OWN_PREFIX, 6) == 0))
-            continue;
-        if (count == cap) {
-            cap = cap ? cap * 2 : 64;
-            entries = tn_realloc(entries, cap * sizeof *entries);
-        }
-        char *name = tn_alloc_raw(len + 2);
-        memcpy(name, d->d_name, len + 1);
-        if (is_folder(dirfd(dir), d)) {
-            name[len] = '/';
-            name[len + 1] = 0;
-        }
-        entries[count++] = (struct tni_entry){name};
-    }
-    closedir(dir);
-    if (count)
-        qsort(entries, count, sizeof *entries, entry_order);
-    *ret_count = count;
-    return entries;
-}
-
-/* May a key that begins with `key` (a folder) be wanted? */
-static bool folder_wanted(const struct listing *list, size_t len)
-{
-    size_t prefix = strlen(list->prefix), n = len < prefix ? len : prefix;
-    if (memcmp(list->key, list->prefix, n) != 0)
-        return false;
-    /* all keys below are ≤ start_after when its first len bytes are greater */
-    return strncmp(list->key, list->start_after, len) >= 0;
-}
-
-static void list_object(struct listing *list, int at, const char *name, size_t len)
-{
-    struct stat st;
-    struct tn_object_info info = {0};
-    if (strncmp(list->key, list->prefix, strlen(list->prefix)) != 0 ||
-        strcmp(list->key, list->start_after) <= 0 ||
-        fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
-        return;
-    tni_fill_info(&st, (struct tn_str){list->key, len}, &info);
-    list->is_over = !list->each(list->ctx, &info);
-}
-
-/* A folder as one entry of a shallow list. */
-static void list_entry(struct listing *list, size_t len)
-{
-    struct tn_object_info info = {.key = {list->key, len}, .size = -1};
-    if (strcmp(list->key, list->start_after) > 0)
-        list->is_over = !list->each(list->ctx, &info);
-}
-
-/* Takes over fd; list->key holds the folder's key with '/' (len bytes). */
-static void list_folder(struct listing *list, int fd, size_t len)
-{
-    size_t count;
-    int at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    struct tni_entry *entries = tni_read_entries(fd, len == 0, &count);
-    for (size_t i = 0; i < count; i++) {
-        char *name = entries[i].name;
-        size_t n = strlen(name);
-        if (!list->is_over && at >= 0 && len + n <= TN_OBJECT_KEY_MAX) {
-            memcpy(list->key + len, name, n + 1);
-            if (name[n - 1] != '/') {
-                list_object(list, at, name, len + n);
-            } else if (list->is_shallow && len + n > strlen(list->prefix)) {
-                if (folder_wanted(list, len + n))
-                    list_entry(list, len + n);
-            } else if (folder_wanted(list, len + n)) {
-                name[n - 1] = 0;
-                int sub = tni_open_folder(at, name, false);
-                if (sub >= 0)
-                    list_folder(list, sub, len + n);
-            }
-        }
-        tn_free(name);
-    }
-    tn_free(entries);
-    if (at >= 0)
-        close(at);
-}
-
-/* The deepest folder that holds all keys with the prefix: what comes before its last '/'. */
-static enum tn_status list(struct tni_folder_store *store, struct tn_object_request *request,
-                           struct tn_err *err)
-{
-    const char *prefix = request->key ? request->key : "", *last;
-    struct listing list = {.store = store,
-                           .prefix = prefix,
-                           .start_after = request->start_after ? request->start_after : "",
-                           .each = request->each,
-                           .ctx = request->each_ctx,
-                           .is_shallow = request->is_shallow};
-    const char *slash = strrchr(prefix, '/');
-    size_t len = slash ? (size_t)(slash - prefix) : 0;
-    if (len > TN_OBJECT_KEY_MAX || slash == prefix)
-        return tn_err_set(err, TN_E_INVALID, "'%.200s' is not a prefix of objects", prefix);
-    memcpy(list.key, prefix, len);
-    if (len)
-        TN_TRY(tni_folder_key_check(store, list.key, err));
-    list.key[len] = len ? '/' : 0;
-    list.key[len ? len + 1 : 0] = 0;
-    /* a descriptor of its own: a duplicate of the root would share its reading position */
-    int parent = len ? open_parent(store, list.key, false, &last)
-                     : openat(store->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent >= 0)
-        list_folder(&list, parent, strlen(list.key));
-    else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-        return tni_folder_error(store, prefix, errno, err);
-    return TN_OK;
 }
 
 /* ---- the port ---- */
@@ -491,7 +353,7 @@ static void folder_run(struct tn_object_store *base, struct tn_object_request *r
     case TN_OBJECT_PUT: st = put(store, request, err); break;
     case TN_OBJECT_GET: st = get(store, request, err); break;
     case TN_OBJECT_HEAD: st = head(store, request, err); break;
-    case TN_OBJECT_LIST: st = list(store, request, err); break;
+    case TN_OBJECT_LIST: st = tni_folder_list(store, request, NULL, err); break;
     case TN_OBJECT_REMOVE: st = remove_object(store, request->key, err); break;
     case TN_OBJECT_UPLOAD_START: st = tni_upload_start(store, request, err); break;
     case TN_OBJECT_UPLOAD_PART: st = tni_upload_part(store, request, err); break;
@@ -531,6 +393,11 @@ static const struct tn_object_store_type folder_type = {
     .cancel = folder_cancel,
     .close = folder_close,
 };
+
+struct tni_folder_store *tni_folder_of(struct tn_object_store *store)
+{
+    return store->type == &folder_type ? (struct tni_folder_store *)store : NULL;
+}
 
 /* The folder and those above it. */
 static bool make_folders(const char *path)

@@ -117,7 +117,8 @@ enum tn_status tn_db_open(const struct tn_db_config *config, struct tn_db **ret_
                                                          .clock = config->clock,
                                                          .metrics = config->metrics,
                                                          .cache_bytes = config->cache_bytes,
-                                                         .threads_count = config->threads_count});
+                                                         .threads_count = config->threads_count,
+                                                         .is_watching = true});
     struct replay replay = {.db = db};
     tn_session_init(&replay.session);
     TN_GOTO(tni_sqlite_pool_open(IDLE_CONNECTIONS, &db->pool, err));

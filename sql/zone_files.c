@@ -2,12 +2,11 @@
  *
  * A location is opened once and kept. Its lock is held while its log is read or its folder listed,
  * so that queries of one table do not do the same work side by side; the lock of all (zones->lock)
- * only guards lists and remembered columns.
+ * only guards lists and remembered columns. Lists and watches are in zone_list.c.
  */
 #include "sql/zone_files.h"
 
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include "connectors/table_log.h"
 #include "sql/zone_int.h"
@@ -16,8 +15,6 @@
 
 #define LOCATIONS_MAX  4096
 #define KEEP_FILES_MAX 200000 /* longer listings are not kept between statements */
-#define CHARGE_EVERY   4096
-#define FIRST_ENTRY    "_log/00000000000000000000.commit"
 
 static const struct tn_metric_desc zone_metrics[] = {
     {"tarn_zone_files_read_total", TN_METRIC_COUNTER, "files", NULL, "files read by queries"},
@@ -40,7 +37,20 @@ struct tni_zones *tni_zones_new(const struct tni_zones_config *config)
     return zones;
 }
 
-static void snapshot_unref(struct tni_zones *zones, struct tni_snapshot *snapshot)
+static void store_unref(struct tni_zones *zones, struct tni_zone_store *opened)
+{
+    if (!opened)
+        return;
+    pthread_mutex_lock(&zones->lock);
+    bool is_last = --opened->refs == 0;
+    pthread_mutex_unlock(&zones->lock);
+    if (!is_last)
+        return;
+    tn_object_store_close(opened->store);
+    tn_free(opened);
+}
+
+void tni_snapshot_unref(struct tni_zones *zones, struct tni_snapshot *snapshot)
 {
     if (!snapshot)
         return;
@@ -51,6 +61,7 @@ static void snapshot_unref(struct tni_zones *zones, struct tni_snapshot *snapsho
     pthread_mutex_unlock(&zones->lock);
     if (!is_last)
         return;
+    store_unref(zones, snapshot->opened);
     tn_arena_release(&snapshot->arena);
     tn_free(snapshot->files.files);
     tn_free(snapshot);
@@ -58,9 +69,10 @@ static void snapshot_unref(struct tni_zones *zones, struct tni_snapshot *snapsho
 
 static void location_free(struct tni_zones *zones, struct tni_location *location)
 {
-    snapshot_unref(zones, location->snapshot);
+    tni_location_unwatch(location);
+    tni_snapshot_unref(zones, location->snapshot);
     tn_arena_release(&location->arena);
-    tn_object_store_close(location->store);
+    store_unref(zones, location->opened);
     pthread_mutex_destroy(&location->lock);
     tn_free(location->url);
     tn_free(location);
@@ -130,39 +142,58 @@ static const char *folder_of(const char *url)
     return strncmp(url, "file://", 7) == 0 ? url + 7 : NULL;
 }
 
+/* What was open belongs to the snapshots that use it. */
+static void location_shut(struct tni_zones *zones, struct tni_location *location)
+{
+    tni_location_unwatch(location);
+    store_unref(zones, location->opened);
+    location->opened = NULL;
+    location->is_own = false;
+    location->log_next = 0;
+}
+
 static enum tn_status location_open(struct tni_zones *zones, struct tni_location *location,
                                     struct tn_err *err)
 {
     const char *folder = folder_of(location->url);
-    struct stat status;
+    const struct tni_zone_store *opened = location->opened;
+    struct stat status = {0};
     if (!zones->config.stores)
         return tn_err_set(err, TN_E_UNSUPPORTED, "zone tables cannot be read here");
-    if (folder && (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
-        tn_object_store_close(location->store); /* it went away: no files */
-        location->store = NULL;
-        location->is_own = false;
-        location->log_next = 0;
+    bool is_there = !folder || (stat(folder, &status) == 0 && S_ISDIR(status.st_mode));
+    /* another folder of that name now? (it, or one above it, was moved) */
+    if (opened && (!is_there || status.st_ino != opened->folder.st_ino ||
+                   status.st_dev != opened->folder.st_dev))
+        location_shut(zones, location);
+    if (!is_there || location->opened)
         return TN_OK;
-    }
-    if (location->store)
-        return TN_OK;
-    return tn_object_store_open(zones->config.stores, location->url, NULL, &location->store, err);
+    struct tn_object_store *store;
+    TN_TRY(tn_object_store_open(zones->config.stores, location->url, NULL, &store, err));
+    location->opened = tn_alloc(sizeof *location->opened);
+    *location->opened = (struct tni_zone_store){.store = store, .refs = 1, .folder = status};
+    return TN_OK;
 }
 
 /* ---- snapshots ---- */
 
-static struct tni_snapshot *snapshot_new(struct tni_location *location)
+struct tni_snapshot *tni_snapshot_new(struct tni_zones *zones, struct tni_location *location)
 {
     struct tni_snapshot *snapshot = tn_alloc(sizeof *snapshot);
     snapshot->refs = 1;
     tn_arena_init(&snapshot->arena, 0);
-    snapshot->files.store = location->store;
+    snapshot->opened = location->opened;
+    if (location->opened) {
+        snapshot->files.store = location->opened->store;
+        pthread_mutex_lock(&zones->lock);
+        location->opened->refs++;
+        pthread_mutex_unlock(&zones->lock);
+    }
     snapshot->files.url = location->url;
     snapshot->files.is_atomic = !folder_of(location->url);
     return snapshot;
 }
 
-static struct tni_zone_file *snapshot_add(struct tni_snapshot *snapshot)
+struct tni_zone_file *tni_snapshot_add(struct tni_snapshot *snapshot)
 {
     if (snapshot->files.count == snapshot->cap) {
         snapshot->cap = snapshot->cap ? snapshot->cap * 2 : 64;
@@ -174,117 +205,15 @@ static struct tni_zone_file *snapshot_add(struct tni_snapshot *snapshot)
     return file;
 }
 
-static size_t snapshot_bytes(const struct tni_snapshot *snapshot)
-{
-    return snapshot->arena.bytes_total + snapshot->cap * sizeof *snapshot->files.files;
-}
-
-/* ---- listing ---- */
-
-struct listing {
-    struct tni_exec_ctx *ctx;
-    struct tni_snapshot *snapshot;
-    bool has_log;
-    int64_t charged;
-    enum tn_status st;
-    struct tn_err *err;
-};
-
-static bool is_hidden(struct tn_str key)
-{
-    for (size_t i = 0; i < key.len; i++)
-        if ((i == 0 || key.ptr[i - 1] == '/') && (key.ptr[i] == '_' || key.ptr[i] == '.'))
-            return true;
-    return false;
-}
-
-static bool list_one(void *ctx, const struct tn_object_info *info)
-{
-    struct listing *list = ctx;
-    if (tn_str_eq(info->key, TN_STR(FIRST_ENTRY))) {
-        list->has_log = true;
-        return false;
-    }
-    if (is_hidden(info->key) || info->size <= 0)
-        return true;
-    struct tni_zone_file *file = snapshot_add(list->snapshot);
-    file->key = tn_arena_str(&list->snapshot->arena, info->key).ptr;
-    file->etag = tn_arena_strdup(&list->snapshot->arena, info->etag);
-    file->bytes = info->size;
-    file->modified_ms = info->modified_ms;
-    if (list->snapshot->files.count % CHARGE_EVERY == 0) {
-        list->st = tni_charge_to(list->ctx, (int64_t)snapshot_bytes(list->snapshot), &list->charged,
-                                 list->err);
-        if (!tn_failed(list->st))
-            list->st = tn_budget_check(list->ctx->budget, list->err);
-    }
-    return !tn_failed(list->st);
-}
-
-static bool file_same(const struct tni_zone_file *a, const struct tni_zone_file *b)
-{
-    return a->bytes == b->bytes && !strcmp(a->etag, b->etag) && a->modified_ms == b->modified_ms;
-}
-
-/* What is remembered of files that are unchanged goes on to the new snapshot; both are sorted. True
- * when the two are equal. */
-static bool inherit(struct tni_zones *zones, const struct tni_zone_files *from,
-                    struct tni_zone_files *to)
-{
-    bool is_same = from->count == to->count;
-    pthread_mutex_lock(&zones->lock);
-    for (uint32_t i = 0, j = 0; i < from->count && j < to->count;) {
-        int order = strcmp(from->files[i].key, to->files[j].key);
-        if (order == 0 && file_same(&from->files[i], &to->files[j])) {
-            to->files[j].cols = from->files[i].cols;
-            if (to->files[j].cols)
-                to->files[j].cols->refs++;
-        } else {
-            is_same = false;
-        }
-        i += order <= 0;
-        j += order >= 0;
-    }
-    pthread_mutex_unlock(&zones->lock);
-    return is_same;
-}
-
-static enum tn_status list_files(struct tni_exec_ctx *ctx, struct tni_location *location,
-                                 bool *ret_has_log, struct tn_err *err)
-{
-    struct listing list = {.ctx = ctx, .snapshot = snapshot_new(location), .err = err};
-    struct tn_err why = TN_ERR_INIT;
-    enum tn_status st = TN_OK;
-    if (location->store)
-        st = tn_object_list(location->store, "", "", list_one, &list, 0, &why);
-    (void)tni_charge_to(ctx, 0, &list.charged, NULL);
-    *ret_has_log = list.has_log;
-    if (tn_failed(list.st) || tn_failed(st) || list.has_log) {
-        snapshot_unref(ctx->zones, list.snapshot);
-        if (tn_failed(list.st))
-            return list.st;
-        if (tn_failed(st) && err)
-            *err = why;
-        return st;
-    }
-    struct tni_snapshot *old = location->snapshot;
-    if (old && !old->files.is_own && old->files.store == location->store &&
-        inherit(ctx->zones, &old->files, &list.snapshot->files)) {
-        snapshot_unref(ctx->zones, list.snapshot);
-    } else {
-        snapshot_unref(ctx->zones, old);
-        location->snapshot = list.snapshot;
-    }
-    location->snapshot->files.listed_ms = tn_wall_ms(ctx->zones->config.clock);
-    return TN_OK;
-}
-
 /* ---- table log ---- */
 
 struct tail {
+    struct tni_zones *zones;
     struct tni_location *location;
-    struct tni_snapshot *snapshot;
+    struct tni_snapshot *snapshot; /* made by the first new entry */
 };
+
+static struct tni_snapshot *snapshot_copy(struct tni_zones *zones, struct tni_location *location);
 
 static void remove_file(struct tni_snapshot *snapshot, struct tn_str path)
 {
@@ -300,6 +229,8 @@ static enum tn_status tail_entry(void *ctx, const struct tn_table_entry *entry, 
     struct tail *tail = ctx;
     struct tn_arena *arena = &tail->location->arena;
     (void)err;
+    if (!tail->snapshot)
+        tail->snapshot = snapshot_copy(tail->zones, tail->location);
     for (uint32_t i = 0; i < entry->files_count; i++) {
         const struct tn_table_file *from = &entry->files[i];
         if (from->is_errors)
@@ -308,7 +239,7 @@ static enum tn_status tail_entry(void *ctx, const struct tn_table_entry *entry, 
             remove_file(tail->snapshot, from->path);
             continue;
         }
-        struct tni_zone_file *file = snapshot_add(tail->snapshot);
+        struct tni_zone_file *file = tni_snapshot_add(tail->snapshot);
         file->key = tn_arena_str(arena, from->path).ptr;
         file->etag = "";
         file->bytes = from->bytes;
@@ -325,7 +256,7 @@ static enum tn_status tail_entry(void *ctx, const struct tn_table_entry *entry, 
 /* A copy of the files so far that may be changed; the strings are the location's. */
 static struct tni_snapshot *snapshot_copy(struct tni_zones *zones, struct tni_location *location)
 {
-    struct tni_snapshot *copy = snapshot_new(location);
+    struct tni_snapshot *copy = tni_snapshot_new(zones, location);
     const struct tni_snapshot *from = location->snapshot;
     copy->files.is_own = true;
     if (!from || !from->files.is_own || !location->log_next)
@@ -360,19 +291,19 @@ static void sweep_removed(struct tni_zones *zones, struct tni_snapshot *snapshot
 static enum tn_status read_tail(struct tni_exec_ctx *ctx, struct tni_location *location,
                                 struct tn_err *err)
 {
-    struct tail tail = {location, NULL};
+    struct tail tail = {ctx->zones, location, NULL};
     int64_t next = location->log_next;
-    tail.snapshot = snapshot_copy(ctx->zones, location);
-    enum tn_status st = tn_table_log_read(location->store, TN_STR(""), location->log_next,
+    enum tn_status st = tn_table_log_read(location->opened->store, TN_STR(""), location->log_next,
                                           &location->arena, tail_entry, &tail, &next, 0, err);
-    if (tn_failed(st) || next == location->log_next) {
-        snapshot_unref(ctx->zones, tail.snapshot);
+    if (tn_failed(st) || !tail.snapshot) {
+        tni_snapshot_unref(ctx->zones, tail.snapshot);
         return st;
     }
     sweep_removed(ctx->zones, tail.snapshot);
     tail.snapshot->files.log_next = location->log_next = next;
     location->is_own = true;
-    snapshot_unref(ctx->zones, location->snapshot);
+    tni_location_unwatch(location);
+    tni_snapshot_unref(ctx->zones, location->snapshot);
     location->snapshot = tail.snapshot;
     return TN_OK;
 }
@@ -384,17 +315,20 @@ static enum tn_status refresh(struct tni_exec_ctx *ctx, struct tni_location *loc
 {
     bool has_log = false;
     TN_TRY(location_open(ctx->zones, location, err));
-    if (location->store && (location->is_own || !zone->is_external)) {
+    if (location->opened && (location->is_own || !zone->is_external)) {
         TN_TRY(read_tail(ctx, location, err));
         if (location->is_own)
             return TN_OK;
     }
     const struct tni_snapshot *old = location->snapshot;
     int64_t now = tn_wall_ms(ctx->zones->config.clock);
-    if (zone->list_max_age_ms && old && !old->files.is_own && old->files.store == location->store &&
+    if (zone->list_max_age_ms && old && !old->files.is_own && old->opened == location->opened &&
         now - old->files.listed_ms <= zone->list_max_age_ms)
         return TN_OK;
-    TN_TRY(list_files(ctx, location, &has_log, err));
+    enum tn_status st = tni_location_follow(ctx, location, &has_log, err);
+    if (st == TN_END)
+        st = tni_location_list(ctx, location, &has_log, err);
+    TN_TRY(st);
     return has_log ? read_tail(ctx, location, err) : TN_OK;
 }
 
@@ -420,8 +354,9 @@ enum tn_status tni_zone_files(struct tni_exec_ctx *ctx, const struct tn_zone_tab
         pin->snapshot->refs++;
         pthread_mutex_unlock(&ctx->zones->lock);
         if (pin->snapshot->files.count > KEEP_FILES_MAX && !pin->snapshot->files.is_own) {
-            snapshot_unref(ctx->zones, location->snapshot);
+            tni_snapshot_unref(ctx->zones, location->snapshot);
             location->snapshot = NULL;
+            tni_location_unwatch(location);
         }
     }
     pthread_mutex_unlock(&location->lock);
@@ -436,6 +371,6 @@ enum tn_status tni_zone_files(struct tni_exec_ctx *ctx, const struct tn_zone_tab
 void tni_zone_release(struct tni_exec_ctx *ctx)
 {
     for (struct tni_zone_pin *pin = ctx->zone_pins; pin; pin = pin->next)
-        snapshot_unref(ctx->zones, pin->snapshot);
+        tni_snapshot_unref(ctx->zones, pin->snapshot);
     ctx->zone_pins = NULL;
 }

@@ -3,9 +3,9 @@
  *
  * A snapshot is the list of files of one location at one moment, in byte order of keys. For a table
  * with a log it is the log up to some version; the tail of the log is read at each query. Others
- * are listed at each query (or used again up to list_max_age_ms). A file is the same as before when
- * key, size and ETag (S3) or inode, size and time (folders) are; else everything remembered is
- * dropped with it.
+ * are listed at each query (or used again up to list_max_age_ms), or, as folders, watched. A file
+ * is the same as before when key, size and ETag (S3) or inode, size and time (folders) are; else
+ * everything remembered is dropped with it.
  *
  * Columns: `sql.cache.bytes` for all locations together, least recently used first out.
  *
@@ -28,6 +28,8 @@ struct tni_zones_config {
     struct tn_metrics *metrics; /* may be NULL */
     int64_t cache_bytes;
     int threads_count;
+    bool is_watching;   /* folders are watched by inotify instead of listed (not in libraries: a
+                           forked process would take its parent's notices) */
     int64_t unit_bytes; /* tests: cut files that small, however few there are; 0 = as is good */
 };
 

@@ -187,6 +187,42 @@ def changing(t):
     check(t.sql("SELECT count(*) FROM lake.changing"), [[3]], "links are not followed")
 
 
+def following(t):
+    """A folder that is watched: what comes, changes, moves and goes is in the next answer; so are exchanged folders."""
+    folder = t.folder("followed")
+    t.sql(f"CREATE TABLE lake.followed (id int) WITH (external_location = '{folder}')")
+    query = "SELECT count(*), coalesce(sum(id), 0) FROM lake.followed"
+    for i in range(20):
+        t.write(folder, f"f{i:02}", '{"id":1}\n')
+    check(t.sql(query), [[20, 20]], "first look")
+    steps = [
+        ("a new file", lambda: t.write(folder, "g", '{"id":5}\n'), [21, 25]),
+        ("changed in place", lambda: (folder / "g").write_text('{"id":7}\n'), [21, 27]),
+        ("grown", lambda: (folder / "g").open("a").write('{"id":1}\n'), [22, 28]),
+        ("replaced by rename", lambda: t.write(folder, "g", '{"id":9}\n'), [21, 29]),
+        ("deleted", lambda: (folder / "g").unlink(), [20, 20]),
+        ("a new folder", lambda: t.write(folder, "sub/deep/x", '{"id":2}\n'), [21, 22]),
+        ("a file in it", lambda: t.write(folder, "sub/deep/y", '{"id":2}\n'), [22, 24]),
+        ("the folder renamed", lambda: (folder / "sub").rename(folder / "bus"), [22, 24]),
+        ("changed below", lambda: t.write(folder, "bus/deep/y", '{"id":3}\n'), [22, 25]),
+        ("moved out", lambda: (folder / "bus").rename(t.root / "out"), [20, 20]),
+        ("changed outside", lambda: t.write(t.root / "out", "deep/z", '{"id":3}\n'), [20, 20]),
+        ("moved in", lambda: (t.root / "out").rename(folder / "zz"), [23, 28]),
+        ("hidden", lambda: (folder / "zz").rename(folder / "_zz"), [20, 20]),
+        ("the location moved away", lambda: folder.rename(t.root / "followed.old"), [0, 0]),
+        ("another one in its place", lambda: t.write(folder, "h", '{"id":4}\n'), [1, 4]),
+        ("the first one again", lambda: (folder.rename(t.root / "followed.new"),
+                                         (t.root / "followed.old").rename(folder)), [20, 20]),
+        ("a table log", lambda: (t.write(folder, "_log/00000000000000000000.commit", (
+            '{"commit":{"id":"x","timestamp":1,"operation":"CREATE"}}\n'
+            '{"meta":{"format":"json","columns":[{"name":"id","type":"INTEGER"}]}}\n'
+            '{"add":{"path":"f00","size":9,"rows":1,"modificationTime":1}}\n'))), [1, 1])]
+    for what, change, want in steps:
+        change()
+        check(t.sql(query), [want], what)
+        check(t.sql(query), [want], what + ", again")
+
+
 def writing(t):
     t.sql("CREATE SCHEMA gold")
     check(t.sql("CREATE TABLE gold.top AS SELECT song, count(*) AS n, max(ts) AS last FROM lake.events GROUP BY song"), [[2]],
@@ -267,7 +303,7 @@ def main():
             tarn.request("POST", "/streams/plays", b'{"song":"b"}\n')
             tarn.sql("SELECT * FROM plays_by_song")
             t = Case(tarn, root)
-            for part in [music_chart, grains, malformed, csv, partitions, changing, writing, joins, bad_input, latest]:
+            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, joins, bad_input, latest]:
                 part(t)
         with Server(root / "pipeline.sql", root / "state") as tarn:
             restarted(Case(tarn, root))
