@@ -83,24 +83,38 @@ static enum tn_status split_sequence(struct tn_str body, struct tn_json *json,
     return TN_OK;
 }
 
+/* One line by the scanner: its value, trimmed, if there is one. */
+static enum tn_status split_line(struct tn_str body, const char *p, const char *line_end,
+                                 bool is_checked_later, struct tni_elements *elements,
+                                 struct tn_err *err)
+{
+    struct tn_json json = {p, line_end, NULL, TNI_INGEST_DEPTH_MAX};
+    tn_json_space(&json);
+    const char *from = json.p, *to = json.end;
+    while (to > from && (to[-1] == '\r' || to[-1] == ' ' || to[-1] == '\t'))
+        to--;
+    if (from == to)
+        return TN_OK;
+    if (!is_checked_later && !tn_json_check(&json))
+        return tni_ingest_syntax(body, json.p, json.reason, err);
+    return element_add(elements, from, to, err);
+}
+
 static enum tn_status split_lines(struct tn_str body, bool is_checked_later,
                                   struct tni_elements *elements, struct tn_err *err)
 {
     const char *p = body.ptr, *end = body.ptr + body.len;
     while (p < end) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        const char *next = newline ? newline + 1 : end;
-        struct tn_json json = {p, newline ? newline : end, NULL, TNI_INGEST_DEPTH_MAX};
-        tn_json_space(&json);
-        const char *from = json.p, *to = json.end;
-        while (to > from && (to[-1] == '\r' || to[-1] == ' ' || to[-1] == '\t'))
-            to--;
-        if (from < to) {
-            if (!is_checked_later && !tn_json_check(&json))
-                return tni_ingest_syntax(body, json.p, json.reason, err);
-            TN_TRY(element_add(elements, from, to, err));
+        const char *to = is_checked_later ? NULL : tn_json_line(p, end);
+        if (to && *to == '\n') { /* the quick way; before `end` */
+            TN_TRY(element_add(elements, p, to, err));
+            p = to + 1;
+            continue;
         }
-        p = next;
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        const char *line_end = newline ? newline : end;
+        TN_TRY(split_line(body, p, line_end, is_checked_later, elements, err));
+        p = newline ? newline + 1 : end;
     }
     return TN_OK;
 }

@@ -59,6 +59,10 @@ bool tn_json_skip_nested(struct tn_json *json);
 /* Decode the escapes of a checked slice into `to` (at most text.len bytes); the decoded length. */
 size_t tn_json_unescape(struct tn_str text, char *to);
 
+/* The end of the JSON value at p when the quick check finds one without a line break in it, before
+ * the last bytes of [p, end); NULL: ask tn_json_check. */
+const char *tn_json_line(const char *p, const char *end);
+
 /* Index of the first byte of [p, end) that is '"', '\\', below 0x20 or above 0x7f; end - p when
  * none. */
 static inline size_t tn_json_plain(const char *p, const char *end)

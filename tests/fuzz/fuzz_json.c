@@ -31,6 +31,17 @@ static void setup(void)
     TN_ASSERT(tn_format_json.open(&tn_format_json, &spec, &codec, NULL) == TN_OK);
 }
 
+/* What the quick check of lines takes, the scanner takes, too. */
+static void check_line(struct tn_str input)
+{
+    const char *end = input.ptr + input.len, *quick = tn_json_line(input.ptr, end);
+    if (!quick)
+        return;
+    struct tn_json json = {input.ptr, quick, NULL, 64};
+    TN_ASSERT(quick <= end && tn_json_check(&json));
+    TN_ASSERT(!memchr(input.ptr, '\n', (size_t)(quick - input.ptr)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tn_str input = {(const char *)data, size};
@@ -39,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t end;
     if (!codec)
         setup();
+    check_line(input);
     tn_arena_reset(&scratch);
     codec->format->decode(codec, &input, 1, &scratch, &first);
     struct tn_json json = {input.ptr, input.ptr + size, NULL, 64};
