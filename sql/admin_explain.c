@@ -36,6 +36,9 @@ static void print_plan(const struct tn_plan *plan, const char *changelog_why, st
         else if (store->is_changelog_result)
             tn_buf_printf(buf, "store %s: changelog and result are one topic, %s\n", store->name,
                           store->changelog);
+        else if (plan->stages[store->stage].nodes[store->node].kind == TN_NODE_HOLD)
+            tn_buf_printf(buf, "store %s: changelog %s of what is held back\n", store->name,
+                          store->changelog);
         else
             tn_buf_printf(buf, "store %s: changelog %s apart from the result: %s\n", store->name,
                           store->changelog, changelog_why ? changelog_why : "");

@@ -72,6 +72,36 @@ int tni_store_add(struct tni_planner *pl, const char *name, int node)
     return (int)pl->stores_count++;
 }
 
+const char *tni_store_changelog(struct tni_planner *pl, const char *store)
+{
+    return tn_arena_printf(pl->arena, "%s-%s-%s-changelog", pl->request->application_id,
+                           pl->request->query_id, store);
+}
+
+enum tn_status tni_flow_hold(struct tni_planner *pl, struct tn_err *err)
+{
+    const struct tni_with *with = pl->request->with;
+    if (!with || with->emit_interval_ms <= 0 || pl->request->sink == TNI_SINK_NONE)
+        return TN_OK;
+    const char *other = pl->query->window.is_final           ? "EMIT FINAL"
+                        : !strcmp(with->emit, "update") ? "EMIT='update'"
+                                                             : NULL;
+    if (other) {
+        tn_err_set(err, TN_E_INVALID,
+                   "EMIT_INTERVAL_MS coalesces the results of a table, %s wants each of them",
+                   other);
+        tn_err_hint(err, "leave out one of the two");
+        return err ? err->code : TN_E_INVALID;
+    }
+    const char *name = tn_arena_printf(pl->arena, "%s-held", pl->stores[pl->stores_count - 1].name);
+    int at = tni_node_add(pl, TN_NODE_HOLD, pl->node, pl->schema, err);
+    tni_node_at(pl, at)->is_table = true;
+    int store = tni_store_add(pl, name, at);
+    pl->stores[store].changelog = tni_store_changelog(pl, name);
+    pl->node = at;
+    return TN_OK;
+}
+
 enum tn_status tni_flow_filter(struct tni_planner *pl, const struct tn_expr *condition,
                                struct tn_err *err)
 {

@@ -374,10 +374,9 @@ static const char *two_topics_columns(const struct agg_plan *ap, int *from_resul
     return NULL;
 }
 
-static void choose_changelog(struct agg_plan *ap)
+static void choose_changelog(struct agg_plan *ap, struct tn_store_spec *store)
 {
     struct tni_planner *pl = ap->pl;
-    struct tn_store_spec *store = &pl->stores[pl->stores_count - 1];
     uint32_t width = ap->columns.keys_count + ap->columns.values_count;
     int *from_result = TN_ARENA_ARRAY(pl->arena, int, width + 1);
     const char *why = two_topics_query(ap, tni_stage_last(pl)->partitions);
@@ -391,9 +390,7 @@ static void choose_changelog(struct agg_plan *ap)
         store->changelog = pl->sink.topic;
         store->from_result = from_result;
     } else {
-        store->changelog =
-            tn_arena_printf(pl->arena, "%s-%s-%s-changelog", pl->request->application_id,
-                            pl->request->query_id, store->name);
+        store->changelog = tni_store_changelog(pl, store->name);
     }
 }
 
@@ -407,11 +404,13 @@ enum tn_status tni_flow_aggregate(struct tni_planner *pl, struct tn_err *err)
     TN_TRY(input_columns(&ap, err));
     TN_TRY(feed(&ap, err));
     TN_TRY(aggregate_node(&ap, err));
+    int store = (int)pl->stores_count - 1;
+    TN_TRY(tni_flow_hold(pl, err));
     struct behind behind = results(&ap);
     TN_TRY(having(&ap, &behind, err));
     pl->sink.window = pl->query->window.kind;
     pl->sink.window_size_ms = pl->query->window.size_ms;
     TN_TRY(post_project(&ap, &behind, err));
-    choose_changelog(&ap);
+    choose_changelog(&ap, &pl->stores[store]);
     return TN_OK;
 }

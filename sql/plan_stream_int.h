@@ -57,6 +57,10 @@ int tni_node_add(struct tni_planner *pl, enum tn_node_kind kind, int input,
                  const struct tn_schema *schema, struct tn_err *err);
 struct tn_node *tni_node_at(struct tni_planner *pl, int node);
 int tni_store_add(struct tni_planner *pl, const char *name, int node);
+/* EMIT_INTERVAL_MS: results of the store just added are held back; its own store is added, too. */
+enum tn_status tni_flow_hold(struct tni_planner *pl, struct tn_err *err);
+/* Topic of a store whose rows no result topic gives back. */
+const char *tni_store_changelog(struct tni_planner *pl, const char *store);
 struct tn_schema *tni_schema_new(struct tn_arena *arena, uint32_t fields_count);
 enum tn_status tni_flow_filter(struct tni_planner *pl, const struct tn_expr *condition,
                                struct tn_err *err);

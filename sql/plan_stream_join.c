@@ -90,6 +90,8 @@ enum tn_status tni_flow_source(struct tni_planner *pl, struct tn_err *err)
     else
         pl->node = source_node(pl, decl_copy(pl, decl), false, err);
     pl->schema = tni_node_at(pl, pl->node)->schema;
+    if (source->is_table && pl->query->groups_count == 0)
+        TN_TRY(tni_flow_hold(pl, err));
     map_source(pl, 0, 0);
     struct tn_expr **keys = TN_ARENA_ARRAY(pl->arena, struct tn_expr *, decl->keys_count + 1);
     for (uint32_t i = 0; i < decl->keys_count; i++)

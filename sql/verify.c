@@ -508,15 +508,19 @@ static void drop_expired(const struct tni_vrows *live, struct tni_vrows *topic)
 static enum tn_status compare_result(struct verify *verify, struct tn_err *err)
 {
     struct tni_vrows live, topic;
-    char what[TN_TOPIC_NAME_MAX + 64];
+    char what[TN_TOPIC_NAME_MAX + 96];
+    size_t held = 0;
     tni_vrows_init(&live);
     tni_vrows_init(&topic);
-    enum tn_status st = tni_vrows_scan(verify->config->engine, verify->object, true, &live, err);
+    enum tn_status st =
+        tni_vrows_emitted(verify->config->engine, verify->object, &live, &held, err);
     if (!tn_failed(st))
         st = tni_vrows_topic(verify->config->log, verify->object->decl.topic, false, &topic, err);
     if (!tn_failed(st)) {
-        snprintf(what, sizeof what, "result topic '%s' (%zu records)", verify->object->decl.topic,
-                 topic.count);
+        int len = snprintf(what, sizeof what, "result topic '%s' (%zu records",
+                           verify->object->decl.topic, topic.count);
+        snprintf(what + len, sizeof what - (size_t)len,
+                 held ? ", results of %zu rows held back)" : ")", held);
         tni_vrows_fold(&live);
         tni_vrows_fold(&topic);
         if (verify->object->decl.window != TN_WINDOW_NONE)

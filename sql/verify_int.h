@@ -28,6 +28,10 @@ void tni_vrows_sort(struct tni_vrows *rows);
  * has for them; else key columns (and window) and value columns as JSON objects. */
 enum tn_status tni_vrows_scan(struct tn_engine *engine, const struct tn_object *object,
                               bool is_wire, struct tni_vrows *rows, struct tn_err *err);
+/* The same as the result topic must have them: rows whose results are held back (EMIT_INTERVAL_MS)
+ * are those of their last result. ret_held: how many are. */
+enum tn_status tni_vrows_emitted(struct tn_engine *engine, const struct tn_object *object,
+                                 struct tni_vrows *rows, size_t *ret_held, struct tn_err *err);
 /* Records of a topic, in order; those without key too when is_all, with an empty one. */
 enum tn_status tni_vrows_topic(struct tn_log *log, const char *name, bool is_all,
                                struct tni_vrows *rows, struct tn_err *err);

@@ -209,16 +209,18 @@ static void add_text(const struct tn_topic_decl *decl, const struct tn_schema *s
     tn_buf_release(&value);
 }
 
-enum tn_status tni_vrows_scan(struct tn_engine *engine, const struct tn_object *object,
-                              bool is_wire, struct tni_vrows *rows, struct tn_err *err)
+enum which { ALL_ROWS, HELD_NOW, HELD_BEFORE };
+
+static enum tn_status scan(struct tn_engine *engine, struct tn_pin *pin,
+                           const struct tn_object *object, enum which which, bool is_wire,
+                           struct tni_vrows *rows, struct tn_err *err)
 {
-    struct tn_pin *pin = NULL;
     struct tn_table_scan *scan = NULL;
     struct tn_batch *batch;
-    enum tn_status st = tn_engine_pin(engine, &pin, err);
-    if (tn_failed(st))
-        return st;
+    enum tn_status st;
     TN_GOTO(tn_table_scan_open(engine, pin, object->query_id, NULL, NULL, &scan, err));
+    if (which != ALL_ROWS && !tn_table_scan_held(scan, which == HELD_BEFORE))
+        goto fail;
     while ((st = tn_table_scan_next(scan, &batch, err)) == TN_OK) {
         if (is_wire)
             TN_GOTO(add_wire(&object->decl, batch, rows, err));
@@ -227,6 +229,34 @@ enum tn_status tni_vrows_scan(struct tn_engine *engine, const struct tn_object *
     }
 fail:
     tn_table_scan_close(scan);
-    tn_pin_free(pin);
     return st == TN_END ? TN_OK : st;
+}
+
+enum tn_status tni_vrows_scan(struct tn_engine *engine, const struct tn_object *object,
+                              bool is_wire, struct tni_vrows *rows, struct tn_err *err)
+{
+    struct tn_pin *pin = NULL;
+    TN_TRY(tn_engine_pin(engine, &pin, err));
+    enum tn_status st = scan(engine, pin, object, ALL_ROWS, is_wire, rows, err);
+    tn_pin_free(pin);
+    return st;
+}
+
+/* Later rows of a key win: what is there, nothing for what is held back, what was before. */
+enum tn_status tni_vrows_emitted(struct tn_engine *engine, const struct tn_object *object,
+                                 struct tni_vrows *rows, size_t *ret_held, struct tn_err *err)
+{
+    struct tn_pin *pin = NULL;
+    enum tn_status st;
+    TN_TRY(tn_engine_pin(engine, &pin, err));
+    TN_GOTO(scan(engine, pin, object, ALL_ROWS, true, rows, err));
+    size_t all = rows->count;
+    TN_GOTO(scan(engine, pin, object, HELD_NOW, true, rows, err));
+    for (size_t i = all; i < rows->count; i++)
+        rows->items[i].value = (struct tn_str){NULL, 0};
+    *ret_held = rows->count - all;
+    TN_GOTO(scan(engine, pin, object, HELD_BEFORE, true, rows, err));
+fail:
+    tn_pin_free(pin);
+    return st;
 }

@@ -305,6 +305,7 @@ static enum tn_status init_worker(struct tn_engine *engine, uint32_t index, stru
     pthread_condattr_t attr;
     worker->engine = engine;
     worker->index = index;
+    atomic_init(&worker->emit_at_ns, INT64_MAX);
     worker->wake.signal = worker_signal;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_condattr_init(&attr);
@@ -467,6 +468,7 @@ void tn_engine_close(struct tn_engine *engine)
     if (!engine)
         return;
     struct tn_err err = TN_ERR_INIT;
+    atomic_store(&engine->is_emit_wanted, true);
     enum tn_status st = run_control(engine, run_close, NULL, CLOSE_NS_MAX, &err);
     if (tn_failed(st))
         tn_logf(TN_LOG_WARN, "engine", "closed without a last commit: %s", err.message);

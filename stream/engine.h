@@ -133,6 +133,9 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
 /* Next batch in the scan's own arena (valid until the next call); TN_END. */
 enum tn_status tn_table_scan_next(struct tn_table_scan *scan, struct tn_batch **ret_batch,
                                   struct tn_err *err);
+/* Before the first row, no filter: only rows whose results are held back (EMIT_INTERVAL_MS), as the
+ * results showed them last, or as they are now. False: nothing can be, do not go on. */
+bool tn_table_scan_held(struct tn_table_scan *scan, bool is_before);
 void tn_table_scan_close(struct tn_table_scan *scan);
 /* Schema of the scan above. */
 const struct tn_schema *tn_table_scan_schema(const struct tn_table_scan *scan);

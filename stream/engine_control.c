@@ -54,11 +54,6 @@ static void set_queries(struct tn_engine *engine, struct tni_query *add, struct 
         }
         engine->queries[engine->queries_count++] = add;
     }
-    int64_t emit_ms = 0;
-    for (uint32_t q = 0; q < engine->queries_count; q++)
-        if (engine->queries[q]->plan->emit_interval_ms > emit_ms)
-            emit_ms = engine->queries[q]->plan->emit_interval_ms;
-    atomic_store(&engine->emit_interval_ms, emit_ms);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -174,6 +169,11 @@ static enum tn_status run_drop(struct tn_engine *engine, void *ctx, struct tn_er
 
 enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, struct tn_err *err)
 {
+    pthread_mutex_lock(&engine->lock);
+    struct tni_query *query = tni_engine_find(engine, query_id);
+    if (query) /* the round that is closed for the operation takes what is held back along */
+        atomic_store(&query->is_emit_wanted, true);
+    pthread_mutex_unlock(&engine->lock);
     return tni_engine_control(engine, run_drop, (void *)(uintptr_t)query_id, err);
 }
 

@@ -133,6 +133,12 @@ struct tni_op {
     atomic_llong changelog_next; /* everything below is in kt's committed side; a flush stores it */
     bool is_warm;                /* read into memory after a start, as far as the budget went */
     bool is_touched;             /* changed since the last boundary */
+    struct tni_op *hold;         /* the HOLD that takes the results of this store; NULL = none */
+    /* HOLD; its stream_time_ms is the time up to which results went out */
+    bool has_held;      /* maybe something is held back */
+    bool is_emitted;    /* at least once: what is held went out with the last round */
+    int64_t emit_at_ns; /* results leave no sooner */
+    int64_t held_rows;  /* about */
     /* JOIN_TABLE */
     struct tni_op *table; /* the MATERIALIZE op looked up, here or in the global task */
     struct tni_task *global;
@@ -203,6 +209,7 @@ struct tni_query {
     uint32_t tasks_count;
     struct tni_task *tasks; /* global tasks first */
     atomic_bool is_paused, is_failed;
+    atomic_bool is_emit_wanted; /* it ends: what is held back goes out with the next round */
     struct tn_err error; /* guarded by engine->lock */
     struct tni_counters counters;
     atomic_llong restore_done, restore_total;
@@ -302,6 +309,7 @@ struct tni_worker {
     bool is_signalled; /* guarded by lock */
     bool is_parked;    /* guarded by lock; set by the worker, taken back by the commit thread */
     atomic_bool is_idle, has_changes, has_rows;
+    atomic_llong emit_at_ns;    /* results that are held back become due; INT64_MAX = none */
     atomic_llong open_rows;     /* consumed in the open round */
     atomic_llong changed_at_ns; /* first change of the open round; 0 = none */
     uint64_t round;             /* boundaries made */
@@ -371,7 +379,7 @@ struct tn_engine {
                                       rolled back */
     atomic_bool is_flush_wanted, is_commit_wanted;
     int64_t flushed_at_ns, held_at_ns, widths_at_ns;
-    atomic_llong emit_interval_ms;    /* largest of the queries: rounds are no closer */
+    atomic_bool is_emit_wanted;       /* nothing is held back any more: the engine ends */
     atomic_llong epoch;               /* recoveries: pins of an earlier epoch see dropped tables */
     struct tn_str *dropped_positions; /* position keys to remove with the next commit */
     uint32_t dropped_count, dropped_cap;
@@ -591,6 +599,14 @@ enum tn_status tni_op_repartition(struct tni_task *task, struct tni_op *op, stru
  * write the changelog. */
 enum tn_status tni_op_boundary(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
                                struct tn_err *err);
+/* op_hold.c: results of a store, held back for the plan's emit_interval_ms */
+void tni_hold_init(struct tni_task *task, struct tni_op *op);
+/* After a rewind or a restore: no result sooner than emit_at_ns. Nothing for other kinds of op. */
+void tni_hold_reset(struct tni_op *op, int64_t emit_at_ns);
+/* What is held back wants to go out; false for other kinds of op. */
+bool tni_hold_is_due(const struct tni_task *task, const struct tni_op *op);
+/* When a round is to be closed for results that are held back, into worker->emit_at_ns. */
+void tni_worker_plan_emits(struct tni_worker *worker);
 /* Close builders into the open turn. */
 void tni_op_flush_builders(struct tni_task *task, struct tni_op *op);
 /* Filter and project of one batch without a task, for table scans. ret_batch may be the input. */

@@ -64,6 +64,8 @@ struct tn_table_scan {
     const struct tn_schema *schema;
     struct tn_arena schema_arena; /* holds the copy of the shown schema */
     struct tni_ktable **tables;   /* by partition */
+    struct tni_ktable **holds;    /* what is held back of each; NULL: this table holds nothing */
+    enum { ALL_ROWS, HELD_NOW, HELD_BEFORE } which;
     uint32_t tables_count, table;
     struct tni_scan *scan;
     const struct tn_key_filter *filter;
@@ -106,7 +108,7 @@ static enum tn_status find_chain(struct tn_table_scan *scan, struct tn_err *err)
         }
         if (node->kind == TN_NODE_FILTER || node->kind == TN_NODE_PROJECT)
             reversed[count++] = (uint32_t)n;
-        else if (node->kind != TN_NODE_SINK)
+        else if (node->kind != TN_NODE_SINK && node->kind != TN_NODE_HOLD)
             break;
     }
     if (!scan->store)
@@ -265,11 +267,24 @@ static void copy_schema(struct tn_table_scan *scan, const struct tn_schema *sche
     scan->schema = copy; /* names and types stay in the plan, which the scan holds */
 }
 
+/* Number of the node that holds back the results of the store; −1 = none does. */
+static int hold_of(const struct tn_table_scan *scan)
+{
+    int number = (int)(scan->store - scan->stage->nodes);
+    for (uint32_t i = 0; i < scan->stage->nodes_count; i++)
+        if (scan->stage->nodes[i].kind == TN_NODE_HOLD && scan->stage->nodes[i].input == number)
+            return (int)i;
+    return -1;
+}
+
 static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *query,
                                   struct tn_err *err)
 {
     scan->tables = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
     uint32_t number = (uint32_t)(scan->store - scan->stage->nodes);
+    int hold = hold_of(scan);
+    if (hold >= 0)
+        scan->holds = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         struct tni_task *task = &query->tasks[t];
         if (task->is_global || task->stage != scan->stage)
@@ -288,6 +303,8 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
                               "the table of query '%s' is being restored: %lld of %lld records",
                               query->plan->query_id, (long long)atomic_load(&query->restore_done),
                               (long long)atomic_load(&query->restore_total));
+        if (hold >= 0)
+            scan->holds[scan->tables_count] = tni_ktable_ref(task->ops[hold].kt);
         scan->tables[scan->tables_count++] = tni_ktable_ref(task->ops[number].kt);
     }
     return TN_OK;
@@ -376,6 +393,8 @@ void tn_table_scan_close(struct tn_table_scan *scan)
     tni_scan_close(scan->scan);
     for (uint32_t i = 0; i < scan->tables_count; i++)
         tni_ktable_unref(scan->tables[i]);
+    for (uint32_t i = 0; scan->holds && i < scan->tables_count; i++)
+        tni_ktable_unref(scan->holds[i]);
     tn_plan_unref(scan->plan);
     tn_buf_release(&scan->low);
     tn_buf_release(&scan->high);
@@ -390,7 +409,41 @@ const struct tn_schema *tn_table_scan_schema(const struct tn_table_scan *scan)
     return scan->schema;
 }
 
+bool tn_table_scan_held(struct tn_table_scan *scan, bool is_before)
+{
+    scan->which = is_before ? HELD_BEFORE : HELD_NOW;
+    return scan->holds != NULL;
+}
+
 /* ---- reading ---- */
+
+/* Rows of the HOLD's store (key bytes, row when a result last showed it) become those of the store
+ * it holds; keys that have none are left out. */
+static enum tn_status held_rows(struct tn_table_scan *scan, struct tni_row *rows,
+                                uint32_t *ret_count, struct tn_err *err)
+{
+    struct tn_arena *arena = &scan->arena;
+    uint32_t n = *ret_count, count = 0;
+    struct tn_column keys, befores;
+    struct tn_str *texts = TN_ARENA_ARRAY(arena, struct tn_str, n);
+    struct tni_row *now = TN_ARENA_ARRAY(arena, struct tni_row, n);
+    TN_TRY(tni_ktable_rows_columns(scan->holds[scan->table], rows, n, NULL, arena, &keys, &befores,
+                                   NULL, NULL, NULL, err));
+    for (uint32_t i = 0; i < n; i++)
+        texts[i] = tn_column_str(&keys, i);
+    if (scan->which == HELD_NOW)
+        TN_TRY(tni_ktable_get(scan->tables[scan->table], &scan->pin->view, texts, n, arena, now,
+                              err));
+    for (uint32_t i = 0; i < n; i++) {
+        struct tn_str row = now[i].row;
+        if (scan->which == HELD_BEFORE && !tn_column_is_null(&befores, i))
+            row = tn_column_str(&befores, i);
+        if (row.ptr)
+            rows[count++] = (struct tni_row){.key = texts[i], .row = row};
+    }
+    *ret_count = count;
+    return TN_OK;
+}
 
 /* Rows of whole keys without windows: one look-up per partition. */
 static enum tn_status get_points(struct tn_table_scan *scan, struct tni_row *rows,
@@ -431,7 +484,8 @@ static bool next_range(struct tn_table_scan *scan)
 static enum tn_status scan_rows(struct tn_table_scan *scan, struct tni_row *rows,
                                 uint32_t *ret_count, struct tn_err *err)
 {
-    struct tni_ktable *kt = scan->tables[scan->table];
+    bool is_held = scan->which != ALL_ROWS;
+    struct tni_ktable *kt = is_held ? scan->holds[scan->table] : scan->tables[scan->table];
     for (;;) {
         if (!scan->scan) {
             if (!next_range(scan))
@@ -440,7 +494,7 @@ static enum tn_status scan_rows(struct tn_table_scan *scan, struct tni_row *rows
         }
         enum tn_status st = tni_scan_next(scan->scan, ROWS_MAX, &scan->arena, rows, ret_count, err);
         if (st != TN_END)
-            return st;
+            return st == TN_OK && is_held ? held_rows(scan, rows, ret_count, err) : st;
         tni_scan_close(scan->scan);
         scan->scan = NULL;
         if (!scan->has_points)
@@ -590,7 +644,7 @@ int64_t tn_engine_table_rows(struct tn_engine *engine, const char *query_id)
             continue;
         for (uint32_t i = task->ops_count; i--;) {
             struct tni_ktable_stats stats;
-            if (!task->ops[i].kt)
+            if (!task->ops[i].kt || task->ops[i].node->kind == TN_NODE_HOLD)
                 continue;
             tni_ktable_stats(task->ops[i].kt, &stats);
             rows += stats.keys_total;

@@ -129,6 +129,7 @@ struct tni_ktable_config {
     struct tni_budget *budget;
     struct tni_view *view;
     bool is_known_empty; /* the state port holds nothing of this store partition */
+    bool is_resident;    /* nothing is evicted, and warming up does not mind the budget */
 };
 
 /* The config's arrays are borrowed (the plan outlives the table). refs = 1. */
@@ -209,6 +210,14 @@ struct tn_str tni_entry_key(const struct tni_ktable *kt, const struct tni_entry 
 enum tn_status tni_ktable_columns(struct tni_ktable *kt, struct tni_entry *const *entries,
                                   uint32_t count, const bool *needed, struct tn_arena *arena,
                                   struct tn_column *ret_values, struct tn_err *err);
+/* Rows of keys as of the last boundary (ptr NULL: none), for when nothing is open. Bytes stay valid
+ * until the next trim, boundary or abort. */
+enum tn_status tni_ktable_last(struct tni_ktable *kt, const struct tn_str *keys, uint32_t count,
+                               struct tn_str *ret_rows, struct tn_err *err);
+/* All living rows, the open round's too, in key order; the caller frees the list. Resident tables:
+ * reads what is not in memory yet. */
+enum tn_status tni_ktable_living(struct tni_ktable *kt, struct tni_entry ***ret_entries,
+                                 uint32_t *ret_count, struct tn_err *err);
 /* Key columns (keys_count) of entries. */
 void tni_ktable_key_columns(const struct tni_ktable *kt, struct tni_entry *const *entries,
                             uint32_t count, struct tn_arena *arena, struct tn_column *ret_keys);

@@ -450,6 +450,8 @@ bool tni_ktable_trim(struct tni_ktable *kt)
     tni_settle(kt);
     if (TN_LIKELY(!tni_budget_is_over(kt->cfg.budget)))
         return true;
+    if (kt->cfg.is_resident)
+        return false;
     int64_t oldest_commit;
     uint32_t oldest_flush, evicted = 0;
     tni_view_oldest(kt->cfg.view, &oldest_commit, &oldest_flush);

@@ -149,7 +149,8 @@ static enum tn_status warm_rows(struct tni_ktable *kt, struct tn_state_iter *ite
 enum tn_status tni_ktable_warm(struct tni_ktable *kt, uint32_t rows_max, struct tn_err *err)
 {
     uint64_t evictions = (uint64_t)atomic_load_explicit(&kt->evictions, memory_order_relaxed);
-    if (atomic_load(&kt->is_complete) || tni_budget_is_over(kt->cfg.budget))
+    if (atomic_load(&kt->is_complete) ||
+        (tni_budget_is_over(kt->cfg.budget) && !kt->cfg.is_resident))
         return TN_END;
     if (!kt->is_warm_started || kt->warm_evictions != evictions) {
         char from[8], to[8]; /* something was evicted since: begin again */

@@ -327,7 +327,9 @@ static enum tn_status aggregate_windows(struct tni_task *task, struct tni_op *op
     }
     if (window->is_final)
         TN_TRY(push_closed(task, op, err));
-    tni_ktable_expire(op->kt, op->stream_time_ms);
+    int64_t gone_ms = op->hold ? op->hold->stream_time_ms : op->stream_time_ms;
+    if (gone_ms != INT64_MIN) /* a window whose result is held back stays */
+        tni_ktable_expire(op->kt, gone_ms);
     return TN_OK;
 }
 

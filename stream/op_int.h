@@ -27,6 +27,22 @@ struct tni_scratch {
     struct tni_pointer_set set;
 };
 
+/* A change of a store as rows of the chunk: at most two. */
+void tni_chunk_change(struct tni_chunk *chunk, const struct tni_change *change, bool needs_before);
+/* The chunk's rows, decoded as those of `op`, go to the readers of `out`; resets chunk and arena. */
+enum tn_status tni_chunk_push(struct tni_task *task, struct tni_op *op, struct tni_op *out,
+                              struct tni_chunk *chunk, struct tn_err *err);
+/* Changes of a round go to the readers of `out`. */
+enum tn_status tni_push_changes(struct tni_task *task, struct tni_op *op, struct tni_op *out,
+                                const struct tni_delta *delta, struct tn_err *err);
+void tni_write_changelog(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
+                         const struct tni_delta *delta);
+/* op_hold.c: the changes of a round of the store below, and the boundary of the HOLD itself. */
+enum tn_status tni_hold_changes(struct tni_task *task, struct tni_op *op, struct tni_op *hold,
+                                const struct tni_delta *delta, struct tn_err *err);
+enum tn_status tni_hold_boundary(struct tni_task *task, struct tni_op *hold, struct tni_turn *turn,
+                                 struct tn_err *err);
+
 bool tni_op_emits_at_boundary(const struct tni_task *task, const struct tni_op *op);
 /* Batch of the node's schema; rowtimes allocated, columns empty. */
 struct tn_batch *tni_state_batch(struct tni_op *op, uint32_t rows_count, struct tn_arena *arena,

@@ -5,7 +5,8 @@
  * Emission. Per commit (default): nothing is pushed while batches run; at the boundary the ktable
  * tells for every touched key the row before and after the round, equal ones are left out. Every
  * update: pushed while batches run, the boundary only writes the changelog. EMIT FINAL: rows are
- * pushed when their window closes. @thread worker
+ * pushed when their window closes. With a HOLD behind the store it takes the changes of a round
+ * and decides when they go on (op_hold.c). @thread worker
  */
 #include "stream/op_int.h"
 
@@ -90,8 +91,7 @@ static void chunk_add(struct tni_chunk *chunk, struct tn_str key, struct tn_str 
     chunk->ops[chunk->count++] = (uint8_t)op;
 }
 
-static void chunk_change(struct tni_chunk *chunk, const struct tni_change *change,
-                         bool needs_before)
+void tni_chunk_change(struct tni_chunk *chunk, const struct tni_change *change, bool needs_before)
 {
     if (change->is_same)
         return;
@@ -109,8 +109,8 @@ static void chunk_change(struct tni_chunk *chunk, const struct tni_change *chang
     chunk_add(chunk, change->key, change->row, TN_OP_UPDATE_AFTER, INT64_MIN);
 }
 
-static enum tn_status push_chunk(struct tni_task *task, struct tni_op *op, struct tni_chunk *chunk,
-                                 struct tn_err *err)
+enum tn_status tni_chunk_push(struct tni_task *task, struct tni_op *op, struct tni_op *out,
+                              struct tni_chunk *chunk, struct tn_err *err)
 {
     if (chunk->count == 0)
         return TN_OK;
@@ -125,29 +125,29 @@ static enum tn_status push_chunk(struct tni_task *task, struct tni_op *op, struc
             batch->rowtime_ms[i] = chunk->deleted_at_ms[i];
     batch->partition = task->partition;
     chunk->count = 0;
-    TN_TRY(tni_op_push(task, op, batch, err));
+    TN_TRY(tni_op_push(task, out, batch, err));
     tn_arena_reset(arena);
     return TN_OK;
 }
 
-static enum tn_status push_changes(struct tni_task *task, struct tni_op *op,
-                                   const struct tni_delta *delta, struct tn_err *err)
+enum tn_status tni_push_changes(struct tni_task *task, struct tni_op *op, struct tni_op *out,
+                                const struct tni_delta *delta, struct tn_err *err)
 {
     uint32_t count = tni_delta_count(delta);
     struct tni_chunk *chunk = &task->worker->scratch->chunk;
     chunk->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (chunk->count + 2 > TN_BATCH_ROWS_MAX)
-            TN_TRY(push_chunk(task, op, chunk, err));
+            TN_TRY(tni_chunk_push(task, op, out, chunk, err));
         struct tni_change change = tni_delta_get(delta, i);
-        chunk_change(chunk, &change, op->needs_before);
+        tni_chunk_change(chunk, &change, op->needs_before);
     }
-    return push_chunk(task, op, chunk, err);
+    return tni_chunk_push(task, op, out, chunk, err);
 }
 
 /* State changes in our own encoding: key bytes and row bytes as the ktable holds them. */
-static void write_changelog(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
-                            const struct tni_delta *delta)
+void tni_write_changelog(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
+                         const struct tni_delta *delta)
 {
     uint32_t count = tni_delta_count(delta);
     struct tn_records_builder rb;
@@ -164,14 +164,18 @@ static void write_changelog(struct tni_task *task, struct tni_op *op, struct tni
 enum tn_status tni_op_boundary(struct tni_task *task, struct tni_op *op, struct tni_turn *turn,
                                struct tn_err *err)
 {
+    if (op->node->kind == TN_NODE_HOLD)
+        return tni_hold_boundary(task, op, turn, err);
     struct tni_delta *delta = tni_ktable_boundary(op->kt);
     op->is_touched = false;
     if (!delta)
         return TN_OK;
     turn->deltas[op->number] = delta;
     if (op->has_own_changelog)
-        write_changelog(task, op, turn, delta);
+        tni_write_changelog(task, op, turn, delta);
+    if (op->hold)
+        return tni_hold_changes(task, op, op->hold, delta, err);
     if (tni_op_emits_at_boundary(task, op))
-        return push_changes(task, op, delta, err);
+        return tni_push_changes(task, op, op, delta, err);
     return TN_OK;
 }

@@ -27,6 +27,7 @@ enum tn_status tni_op_push(struct tni_task *task, struct tni_op *op, struct tn_b
         case TN_NODE_JOIN_TABLE: TN_TRY(tni_op_join(task, reader, batch, err)); break;
         case TN_NODE_SINK: TN_TRY(tni_op_sink(task, reader, batch, err)); break;
         case TN_NODE_REPARTITION: TN_TRY(tni_op_repartition(task, reader, batch, err)); break;
+        case TN_NODE_HOLD: break; /* takes what its store tells at the boundary (op_hold.c) */
         case TN_NODE_SOURCE: tn_assert_failed("a source reads no node", __FILE__, __LINE__);
         }
     }

@@ -40,7 +40,8 @@ static const char *const kind_names[] = {
     [TN_NODE_SOURCE] = "source",           [TN_NODE_FILTER] = "filter",
     [TN_NODE_PROJECT] = "project",         [TN_NODE_AGGREGATE] = "aggregate",
     [TN_NODE_JOIN_TABLE] = "join table",   [TN_NODE_MATERIALIZE] = "materialize",
-    [TN_NODE_REPARTITION] = "repartition", [TN_NODE_SINK] = "sink"};
+    [TN_NODE_HOLD] = "hold",               [TN_NODE_REPARTITION] = "repartition",
+    [TN_NODE_SINK] = "sink"};
 
 struct check {
     struct tn_plan *plan;
@@ -71,6 +72,7 @@ static bool needs_exprs(const struct tn_node *node, uint32_t *ret_count)
     case TN_NODE_SOURCE:
     case TN_NODE_AGGREGATE:
     case TN_NODE_MATERIALIZE:
+    case TN_NODE_HOLD:
     case TN_NODE_SINK: break;
     }
     return false;
@@ -118,6 +120,17 @@ static enum tn_status check_store(const struct check *c, const struct tn_node *n
     return TN_OK;
 }
 
+/* Only changes that a store coalesces per commit can be coalesced further. */
+static enum tn_status check_hold(const struct check *c, const struct tn_node *node)
+{
+    const struct tn_node *below = &c->stage->nodes[node->input];
+    if (below->kind != TN_NODE_AGGREGATE && below->kind != TN_NODE_MATERIALIZE)
+        return broken(c, "no store to hold the results of");
+    if (c->plan->is_emit_every_update || below->window.is_final || c->plan->emit_interval_ms <= 0)
+        return broken(c, "results that are not coalesced cannot be held back");
+    return TN_OK;
+}
+
 static enum tn_status check_shape(const struct check *c, const struct tn_node *node)
 {
     bool is_source = node->kind == TN_NODE_SOURCE;
@@ -147,8 +160,10 @@ static enum tn_status check_node(const struct check *c, const struct tn_node *no
     TN_TRY(check_shape(c, node));
     if (node->kind == TN_NODE_AGGREGATE)
         TN_TRY(check_aggregate(c, node));
+    if (node->kind == TN_NODE_HOLD)
+        TN_TRY(check_hold(c, node));
     if (node->kind == TN_NODE_AGGREGATE || node->kind == TN_NODE_MATERIALIZE ||
-        node->kind == TN_NODE_JOIN_TABLE)
+        node->kind == TN_NODE_HOLD || node->kind == TN_NODE_JOIN_TABLE)
         TN_TRY(check_store(c, node));
     return TN_OK;
 }
@@ -217,6 +232,7 @@ static void mark_reads(const struct tn_node *reader, uint32_t in_count, const bo
         tn_expr_columns(reader->exprs[i], 0, mask);
     switch (reader->kind) {
     case TN_NODE_FILTER:
+    case TN_NODE_HOLD:
     case TN_NODE_JOIN_TABLE:
         TN_ASSERT(live);
         for (uint32_t i = 0; i < in_count; i++)
@@ -254,7 +270,8 @@ void tni_plan_live(const struct tn_stage *stage, uint32_t node, bool *mask)
         bool *live = NULL;
         if (reader->schema) {
             live = tn_alloc_array(reader->schema->fields_count, sizeof *live);
-            if (reader->kind == TN_NODE_FILTER || reader->kind == TN_NODE_JOIN_TABLE)
+            if (reader->kind == TN_NODE_FILTER || reader->kind == TN_NODE_HOLD ||
+                reader->kind == TN_NODE_JOIN_TABLE)
                 tni_plan_live(stage, i, live);
         }
         mark_reads(reader, in_count, live, mask);
@@ -337,7 +354,8 @@ static void print_node(const struct tn_plan *plan, const struct tn_stage *stage,
     print_exprs(node, buf);
     if (node->kind == TN_NODE_AGGREGATE)
         print_aggregate(plan, node, stage->nodes[node->input].schema, buf);
-    else if (node->kind == TN_NODE_MATERIALIZE || node->kind == TN_NODE_JOIN_TABLE)
+    else if (node->kind == TN_NODE_MATERIALIZE || node->kind == TN_NODE_HOLD ||
+             node->kind == TN_NODE_JOIN_TABLE)
         tn_buf_printf(buf, "; store '%s'%s", plan->stores[node->store].name,
                       node->kind == TN_NODE_JOIN_TABLE && node->join == TN_JOIN_LEFT ? " left"
                                                                                      : "");
@@ -348,8 +366,11 @@ static void print_node(const struct tn_plan *plan, const struct tn_stage *stage,
 
 void tn_plan_print(const struct tn_plan *plan, struct tn_buf *buf)
 {
-    tn_buf_printf(buf, "query %s, emit %s\n", plan->query_id,
-                  plan->is_emit_every_update ? "every update" : "per commit");
+    tn_buf_printf(buf, "query %s, emit ", plan->query_id);
+    if (plan->emit_interval_ms)
+        tn_buf_printf(buf, "at most every %lld ms\n", (long long)plan->emit_interval_ms);
+    else
+        tn_buf_printf(buf, "%s\n", plan->is_emit_every_update ? "every update" : "per commit");
     for (uint32_t s = 0; s < plan->stages_count; s++) {
         const struct tn_stage *stage = &plan->stages[s];
         tn_buf_printf(buf, "stage %u, %d partitions\n", s, stage->partitions_count);

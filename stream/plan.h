@@ -11,7 +11,8 @@
  * call, then for windowed ones `windowstart`, `windowend`; every FILTER and PROJECT up to the SINK
  * keeps these two as the last columns, and SINK takes its first columns by decl->schema and the
  * key's window suffix from the last two (decl->window tells). MATERIALIZE and FILTER yield their
- * input's columns. JOIN_TABLE yields its input's columns, then the columns of the store's
+ * input's columns. HOLD stands directly
+ * behind an AGGREGATE or MATERIALIZE and yields its columns. JOIN_TABLE yields its input's columns, then the columns of the store's
  * MATERIALIZE node (all NULL for an unmatched LEFT row). REPARTITION: exprs[i] gives column i of
  * decl->schema, the first decl->keys_count of them the new key; the next stage's SOURCE reads the
  * same decl. All expressions are bound with rel = 0 against the input node's schema and compiled by
@@ -85,6 +86,7 @@ enum tn_node_kind {
     TN_NODE_JOIN_TABLE,  /* stream (input) with a materialised table (store); exprs[0] = key of the
                             look-up */
     TN_NODE_MATERIALIZE, /* table changes → store; output carries old and new value */
+    TN_NODE_HOLD,        /* results of the store below wait for plan->emit_interval_ms; own store */
     TN_NODE_REPARTITION, /* ends a stage: exprs = key, then value columns of internal topic `decl`
                           */
     TN_NODE_SINK         /* ends a stage: writes `decl` */
@@ -122,7 +124,7 @@ struct tn_node {
     const uint32_t (*agg_args)[4]; /* input columns of each aggregate's arguments */
     const int32_t *agg_filters;    /* input BOOLEAN column of FILTER (WHERE), −1 = none */
     struct tn_window window;
-    int store; /* plan->stores index: AGGREGATE, MATERIALIZE, JOIN_TABLE (table side) */
+    int store; /* plan->stores index: AGGREGATE, MATERIALIZE, HOLD, JOIN_TABLE (table side) */
     enum tn_join_kind join;
     bool needs_before; /* consumers downstream need UPDATE_BEFORE rows */
     bool is_having;    /* FILTER over an aggregate result */
@@ -145,7 +147,7 @@ struct tn_plan {
     uint32_t stores_count;
     struct tn_store_spec *stores;
     bool is_emit_every_update; /* else coalesced at commit */
-    int64_t emit_interval_ms;
+    int64_t emit_interval_ms;  /* of a HOLD node; 0 = none */
     bool is_from_latest; /* auto.offset.reset for streams */
 };
 

@@ -66,12 +66,12 @@ static bool round_is_empty(const struct tn_engine *engine)
 
 struct pending {
     bool has_changes, has_rows, is_drained, is_full;
-    int64_t rows, bytes, since_ns;
+    int64_t rows, bytes, since_ns, emit_at_ns;
 };
 
 static struct pending look(struct tn_engine *engine)
 {
-    struct pending p = {.is_drained = true, .since_ns = INT64_MAX};
+    struct pending p = {.is_drained = true, .since_ns = INT64_MAX, .emit_at_ns = INT64_MAX};
     for (uint32_t w = 0; w < engine->workers_count; w++) {
         struct tni_worker *worker = &engine->workers[w];
         p.has_changes |= atomic_load(&worker->has_changes);
@@ -83,6 +83,9 @@ static struct pending look(struct tn_engine *engine)
         int64_t since = atomic_load(&worker->changed_at_ns);
         if (since && since < p.since_ns)
             p.since_ns = since;
+        int64_t emit_at = atomic_load(&worker->emit_at_ns);
+        if (emit_at < p.emit_at_ns)
+            p.emit_at_ns = emit_at;
     }
     return p;
 }
@@ -93,16 +96,10 @@ static int64_t pending_bytes(const struct pending *p)
     return p->bytes + p->rows * 64;
 }
 
-static int64_t gap_ns(const struct tn_engine *engine)
-{
-    int64_t emit_ns = atomic_load(&engine->emit_interval_ms) * 1000000;
-    return emit_ns > TNI_COMMIT_GAP_NS ? emit_ns : TNI_COMMIT_GAP_NS;
-}
-
 static int64_t interval_ns(const struct tn_engine *engine)
 {
     int64_t interval = engine->config.commit_interval_ms * 1000000;
-    return interval > gap_ns(engine) ? interval : gap_ns(engine);
+    return interval > TNI_COMMIT_GAP_NS ? interval : TNI_COMMIT_GAP_NS;
 }
 
 static bool has_controls(struct tn_engine *engine)
@@ -118,6 +115,8 @@ static bool is_due(struct tn_engine *engine, int64_t now)
     if (atomic_load(&engine->is_commit_wanted) || has_controls(engine))
         return true;
     struct pending p = look(engine);
+    if (now >= p.emit_at_ns)
+        return true;
     if (!p.has_changes && !engine->dropping_count && !atomic_load(&engine->is_flush_wanted))
         return false;
     if (p.is_full || atomic_load(&engine->is_flush_wanted) || engine->dropping_count)
@@ -126,7 +125,7 @@ static bool is_due(struct tn_engine *engine, int64_t now)
         return true;
     if (p.since_ns != INT64_MAX && now - p.since_ns >= interval_ns(engine))
         return true;
-    return p.has_rows && p.is_drained && now - engine->committed_at_ns >= gap_ns(engine);
+    return p.has_rows && p.is_drained && now - engine->committed_at_ns >= TNI_COMMIT_GAP_NS;
 }
 
 static int64_t deadline_ns(struct tn_engine *engine)
@@ -137,11 +136,12 @@ static int64_t deadline_ns(struct tn_engine *engine)
     if (engine->round_state != TNI_ROUND_OPEN)
         return engine->retry_at_ns > now ? engine->retry_at_ns : INT64_MAX;
     struct pending p = look(engine);
-    if (!p.has_changes)
-        return INT64_MAX;
     int64_t at = p.since_ns == INT64_MAX ? now : p.since_ns + interval_ns(engine);
-    if (p.has_rows && p.is_drained && engine->committed_at_ns + gap_ns(engine) < at)
-        at = engine->committed_at_ns + gap_ns(engine);
+    if (!p.has_changes)
+        at = INT64_MAX;
+    else if (p.has_rows && p.is_drained && engine->committed_at_ns + TNI_COMMIT_GAP_NS < at)
+        at = engine->committed_at_ns + TNI_COMMIT_GAP_NS;
+    at = p.emit_at_ns < at ? p.emit_at_ns : at;
     return at > engine->retry_at_ns ? at : engine->retry_at_ns;
 }
 
@@ -212,6 +212,7 @@ static void reset_workers(struct tn_engine *engine)
         atomic_store(&worker->round_bytes, 0);
         atomic_store(&worker->changed_at_ns, 0);
         atomic_store(&worker->is_idle, false);
+        tni_worker_plan_emits(worker);
     }
 }
 

@@ -39,6 +39,7 @@ void tni_worker_boundary(struct tni_worker *worker)
     atomic_store(&worker->changed_at_ns, 0);
     atomic_store(&worker->has_changes, false);
     atomic_store(&worker->has_rows, false);
+    tni_worker_plan_emits(worker);
     pthread_mutex_lock(&engine->lock);
     TN_ASSERT(!engine->parts[worker->index]);
     engine->parts[worker->index] = part;
@@ -73,8 +74,12 @@ static void go_live(struct tni_task *task)
     tni_restore_free(task->restore);
     task->restore = NULL;
     task->stream_time_ms = task->committed_time_ms;
+    int64_t emit_ns = task->query->plan->emit_interval_ms * 1000000;
+    for (uint32_t i = 0; i < task->ops_count; i++)
+        tni_hold_reset(&task->ops[i], tn_mono_ns(task->query->engine->clock) + emit_ns);
     atomic_store_explicit(&task->state, TNI_TASK_RUNNING, memory_order_release);
     atomic_store(&task->worker->has_changes, true); /* a new query's first positions */
+    tni_worker_plan_emits(task->worker);
     tni_fresh_signal(task->query->engine);
 }
 
@@ -222,6 +227,7 @@ static void take_signal(struct tni_worker *worker)
     pthread_mutex_unlock(&worker->lock);
     if (!is_signalled)
         return;
+    tni_worker_plan_emits(worker); /* a paused query may go on */
     for (uint32_t i = 0; i < worker->sources_count; i++)
         worker->sources[i]->is_drained = false;
 }

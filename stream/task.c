@@ -51,6 +51,7 @@ static bool readers_need_before(const struct tn_stage *stage, uint32_t node)
         case TN_NODE_AGGREGATE:
         case TN_NODE_REPARTITION: return true;
         case TN_NODE_PROJECT:
+        case TN_NODE_HOLD:
             if (readers_need_before(stage, i))
                 return true;
             break;
@@ -145,9 +146,12 @@ static enum tn_status init_store(struct tni_task *task, struct tni_op *op, struc
     const struct tn_schema *schema = op->node->schema;
     op->store = &task->query->plan->stores[op->node->store];
     op->keys_count = keys_count_of(task->stage, op->node);
-    op->key_types = TN_ARENA_ARRAY(&task->own_arena, const struct tn_type *, schema->fields_count);
+    op->key_types =
+        TN_ARENA_ARRAY(&task->own_arena, const struct tn_type *, schema->fields_count + 2);
     for (uint32_t i = 0; i < schema->fields_count; i++)
         op->key_types[i] = schema->fields[i].type;
+    if (op->node->kind == TN_NODE_HOLD)
+        tni_hold_init(task, op);
     op->needs_before = op->node->needs_before || readers_need_before(task->stage, op->number);
     op->stream_time_ms = op->closed_ms = INT64_MIN;
     op->committed_stream_ms = op->committed_closed_ms = INT64_MIN;
@@ -197,6 +201,7 @@ static enum tn_status init_op(struct tni_task *task, struct tni_op *op, struct t
     case TN_NODE_FILTER:
     case TN_NODE_PROJECT:
     case TN_NODE_AGGREGATE:
+    case TN_NODE_HOLD:
     case TN_NODE_MATERIALIZE: break;
     }
     return TN_OK;
@@ -297,8 +302,8 @@ enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uin
         TN_TRY(init_op(task, &task->ops[i], err));
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
-        bool has_store =
-            op->node->kind == TN_NODE_AGGREGATE || op->node->kind == TN_NODE_MATERIALIZE;
+        bool has_store = op->node->kind == TN_NODE_AGGREGATE ||
+                         op->node->kind == TN_NODE_MATERIALIZE || op->node->kind == TN_NODE_HOLD;
         if (op->is_mine && has_store)
             TN_TRY(init_store(task, op, err));
         op->is_shown = op->is_mine && is_last_shown(task, op);
@@ -414,7 +419,7 @@ struct tni_turn *tni_task_boundary(struct tni_task *task, struct tn_err *err)
         return NULL;
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
-        if (op->kt && op->is_touched &&
+        if (op->kt && (op->is_touched || tni_hold_is_due(task, op)) &&
             tn_failed(tni_op_boundary(task, op, tni_task_turn(task), err)))
             return NULL; /* the caller sees err; the turn stays open for the rewind */
     }
@@ -468,6 +473,7 @@ enum tn_status tni_task_drop_changes(struct tni_task *task, struct tn_err *err)
         TN_TRY(tni_ktable_abort(op->kt, deltas, deltas_count, err));
         op->stream_time_ms = op->committed_stream_ms;
         op->closed_ms = op->committed_closed_ms;
+        tni_hold_reset(op, 0);
     }
     drop_open_outputs(task);
     return TN_OK;

@@ -172,6 +172,15 @@ enum tn_status tni_state_drop(struct tni_task *task, const struct tni_op *op, st
     return st;
 }
 
+static uint32_t values_count(const struct tni_op *op)
+{
+    switch (op->node->kind) {
+    case TN_NODE_MATERIALIZE: return op->node->schema->fields_count - op->keys_count;
+    case TN_NODE_HOLD: return 1;
+    default: return 0; /* the aggregates tell */
+    }
+}
+
 static enum tn_status open_table(struct tni_task *task, struct tni_op *op, bool is_known_empty,
                                  struct tn_err *err)
 {
@@ -182,16 +191,14 @@ static enum tn_status open_table(struct tni_task *task, struct tni_op *op, bool 
                                        .key_types = op->key_types,
                                        .aggs_count = op->node->aggs_count,
                                        .aggs = op->node->aggs,
-                                       .values_count =
-                                           op->node->kind == TN_NODE_MATERIALIZE
-                                               ? op->node->schema->fields_count - op->keys_count
-                                               : 0,
+                                       .values_count = values_count(op),
                                        .value_types = op->key_types + op->keys_count,
                                        .window = op->node->window,
                                        .state = engine->state,
                                        .budget = &engine->budget,
                                        .view = task->is_global ? &task->global_view : &engine->view,
-                                       .is_known_empty = is_known_empty};
+                                       .is_known_empty = is_known_empty,
+                                       .is_resident = op->node->kind == TN_NODE_HOLD};
     struct tni_ktable *kt = NULL;
     TN_TRY(tni_ktable_open(&config, &kt, err));
     tni_op_set_table(task, op, kt);

@@ -33,6 +33,11 @@ CREATE TABLE hottest AS SELECT k, COUNT(*) AS c FROM hot GROUP BY k;
 CREATE TABLE by_key AS SELECT k, COUNT(*) AS c, SUM(n) AS s, MIN(n) AS lo, MAX(n) AS hi FROM ev GROUP BY k;
 CREATE TABLE avgs AS SELECT k, AVG(n) AS a FROM ev GROUP BY k;
 CREATE TABLE evens AS SELECT k, COUNT(*) AS c FROM ev GROUP BY k HAVING COUNT(*) % 2 = 0;
+CREATE TABLE held WITH (EMIT_INTERVAL_MS=150) AS
+  SELECT k, COUNT(*) AS c, SUM(n) AS s FROM ev GROUP BY k HAVING COUNT(*) % 3 <> 0;
+CREATE STREAM held_log (k VARCHAR KEY, c BIGINT) WITH (KAFKA_TOPIC='HELD', VALUE_FORMAT='JSON');
+CREATE TABLE held_again AS SELECT k, c, s FROM held WHERE c > 1;
+CREATE TABLE held_long WITH (EMIT_INTERVAL_MS=3600000) AS SELECT k, COUNT(*) AS c FROM ev GROUP BY k;
 CREATE TABLE per_minute AS SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k;
 """
 # What a run for a named point does besides batches of events: the passes among which one is chosen, settings, and what
@@ -126,6 +131,23 @@ def reconcile(tarn, model):
     assert got == want, f"evens differs: {diff(got, want)}"
     got = rows("SELECT k, WINDOWSTART, c FROM per_minute")
     assert got == dict(model.windows), f"per_minute differs ({len(got)} rows, {len(model.windows)} wanted): {diff(got, dict(model.windows))}"
+
+
+def reconcile_held(tarn, model, is_emitted):
+    """Tables whose results are held back. is_emitted: everything went out, so who reads the results has it all."""
+    want = {k: [len(v), sum(v)] for k, v in model.values.items() if len(v) % 3}
+    got = {r[0]: r[1:] for r in tarn.sql("SELECT k, c, s FROM held")}
+    assert got == want, f"held differs: {diff(got, want)}"
+    got = {r[0]: r[1] for r in tarn.sql("SELECT k, c FROM held_long")}
+    counts = {k: len(v) for k, v in model.values.items()}
+    assert got == counts, f"held_long differs: {diff(got, counts)}"
+    want = {k: v for k, v in want.items() if v[0] > 1}
+    got = {r[0]: r[1:] for r in tarn.sql("SELECT k, c, s FROM held_again")}
+    assert not is_emitted or got == want, f"held_again differs: {diff(got, want)}"
+    last = {}
+    for key, count in tarn.sql("SELECT k, c FROM held_log ORDER BY ROWPARTITION, ROWOFFSET"):
+        assert count is None or count > last.get(key, 0), f"held: {key}: result {count} after {last.get(key)}"
+        last[key] = count or last.get(key, 0)
 
 
 def diff(got, want):
@@ -238,10 +260,19 @@ class Driver:
         while self.sent < self.options.events or self.pending:
             self.post(tarn)
         reconcile(tarn, self.model)
+        reconcile_held(tarn, self.model, False)
+        tarn.kill()
+        text = verify(self.state, "crash")
+        assert re.search(r"'HELD_LONG'.* held back\)", text), "nothing was held back:\n" + text
+        tarn = self.server()
+        self.must_start(tarn)
+        reconcile_held(tarn, self.model, False)
         assert tarn.stop() == 0, "exit status after SIGTERM"
         text = verify(self.state, "crash")
+        assert "held back" not in text, "a clean end left results behind:\n" + text
         with self.server() as tarn:
             reconcile(tarn, self.model)
+            reconcile_held(tarn, self.model, True)
         return text
 
 

@@ -31,6 +31,8 @@ def check_pipeline(found, folder):
         shell(found["post"].replace("curl ", "curl -sS --fail-with-body "), tarn.address, folder)
         got = shell(found["query"].replace("curl ", "curl -sS --fail-with-body "), tarn.address, folder)
         assert got.replace("\r\n", "\n").strip() == found["answer"].strip(), f"got:\n{got}\nwant:\n{found['answer']}"
+        got = shell(found["hold"], tarn.address, folder).replace("\r\n", "\n")
+        assert got.strip() == found["hold-answer"].strip(), f"got:\n{got}\nwant:\n{found['hold-answer']}"
 
 
 def check_files(found, folder):

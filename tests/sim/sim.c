@@ -151,7 +151,10 @@ static void compact(struct sim_world *world)
 {
     static const char *const topics[] = {
         "app-average-store-changelog", "app-having-store-changelog", "app-tumble-store-changelog",
-        "app-session-store-changelog", "app-final-store-changelog",  "users"};
+        "app-session-store-changelog", "app-final-store-changelog",  "users",
+        "app-held-store-changelog",    "app-held-store-held-changelog",
+        "app-heldhaving-store-held-changelog", "app-heldusers-users-held-changelog",
+        "app-heldsession-store-held-changelog"};
     const char *topic = topics[rng_below(&world->rng, sizeof topics / sizeof *topics)];
     if (strcmp(topic, "users") != 0) /* the recount of `users` reads its history */
         tn_mem_log_compact(world->log, topic);
@@ -286,6 +289,7 @@ static void make_config(struct sim_world *world, const struct options *options)
     bool is_small = options->is_small || rng_chance(rng, 50);
     world->partitions_count = 1 + (int32_t)rng_below(rng, 4);
     world->is_emit_every_update = rng_chance(rng, 30);
+    world->hold_ms = 1 + rng_below(rng, 300);
     world->config = (struct tn_engine_config){.application_id = "app",
                                               .commit_interval_ms = 1 + rng_below(rng, 100),
                                               .cache_emit_bytes = rng_chance(rng, 30) ? 1024 : 0,

@@ -61,6 +61,8 @@ struct sim_shape {
     enum tn_window_kind window;
     bool is_zero_hidden; /* rows with a[0] = 0 depend on where rounds fell: left out */
     bool is_final;       /* each key and window once in the topic */
+    bool is_held;        /* results wait for world->hold_ms */
+    bool has_expiry;     /* old windows leave the table, not the topic */
     bool is_counting;    /* every change raises a[0] */
     bool has_tombstones; /* rows come and go */
     struct tn_plan *(*plan)(struct sim_world *world, const struct sim_shape *shape);
@@ -89,6 +91,7 @@ struct sim_world {
     uint32_t engines_count;
     int32_t partitions_count;
     bool is_emit_every_update;
+    int64_t hold_ms;
     bool has_faults;
     bool is_at_least_once; /* rows may be counted again, none may be missing */
     bool is_verbose;

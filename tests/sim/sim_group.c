@@ -298,6 +298,7 @@ static void make_config(struct group *group)
     bool is_small = rng_chance(rng, 30);
     world->partitions_count = 1 + (int32_t)rng_below(rng, 6);
     world->is_emit_every_update = rng_chance(rng, 30);
+    world->hold_ms = 1 + rng_below(rng, 300);
     world->config = (struct tn_engine_config){.application_id = "app",
                                               .commit_interval_ms = 1 + rng_below(rng, 100),
                                               .state_cache_bytes = is_small ? 64 << 10 : 16 << 20,

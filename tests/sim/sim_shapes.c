@@ -36,11 +36,18 @@ static const struct tn_topic_decl *sink(struct sim_world *world, struct plan_kit
 static struct tn_plan *done(struct sim_world *world, struct plan_kit *kit,
                             const struct sim_shape *shape)
 {
-    kit->plan->is_emit_every_update = world->is_emit_every_update;
+    kit->plan->is_emit_every_update = world->is_emit_every_update && !shape->is_held;
     kit_stage(kit, world->partitions_count);
     for (uint32_t i = 0; i < kit->stores_count; i++)
         kit->plan->stores[i].id = (uint32_t)(shape - sim_shapes) * 10 + i + 1;
     return kit_done(kit);
+}
+
+/* The node whose changes the rest of the plan sees. */
+static int held(struct sim_world *world, struct plan_kit *kit, const struct sim_shape *shape,
+                int node)
+{
+    return shape->is_held ? kit_hold(kit, node, world->hold_ms) : node;
 }
 
 static bool is_usable(const struct sim_event *e)
@@ -191,6 +198,7 @@ static struct tn_plan *having_plan(struct sim_world *world, const struct sim_sha
     struct plan_kit kit = kit_new(shape->name);
     int source = kit_source(&kit, input(world, &kit, "events", false));
     int agg = kit_aggregate(&kit, source, "key", "count()", NULL, "store");
+    agg = held(world, &kit, shape, agg);
     int low =
         kit_filter(&kit, agg, kit_call(&kit, ">=", kit_col(&kit, agg, "a0"), kit_int(&kit, 3)));
     int high =
@@ -228,6 +236,7 @@ static struct tn_plan *retract_plan(struct sim_world *world, const struct sim_sh
     kit_stage(&kit, world->partitions_count);
     int again = kit_source(&kit, between);
     int agg = kit_aggregate(&kit, again, "g", "count() sum(v)", NULL, "store");
+    agg = held(world, &kit, shape, agg);
     kit_sink(&kit, agg, sink(world, &kit, shape, "g INTEGER, a0 BIGINT, a1 BIGINT"));
     return done(world, &kit, shape);
 }
@@ -256,6 +265,52 @@ static void retract_recount(struct sim_world *world, int32_t partition, int64_t 
     sim_rows_release(&latest);
 }
 
+/* ---- count, and a filtered table: results held back ---- */
+
+static struct tn_plan *held_plan(struct sim_world *world, const struct sim_shape *shape)
+{
+    struct plan_kit kit = kit_new(shape->name);
+    int source = kit_source(&kit, input(world, &kit, "events", false));
+    int agg = kit_aggregate(&kit, source, "key", "count()", NULL, "store");
+    agg = held(world, &kit, shape, agg);
+    kit_sink(&kit, agg, sink(world, &kit, shape, "key INTEGER, a0 BIGINT"));
+    return done(world, &kit, shape);
+}
+
+static struct tn_plan *users_plan(struct sim_world *world, const struct sim_shape *shape)
+{
+    struct plan_kit kit = kit_new(shape->name);
+    int source = kit_source(&kit, input(world, &kit, "users", true));
+    int table = kit_materialize(&kit, source, "users");
+    table = held(world, &kit, shape, table);
+    int some =
+        kit_filter(&kit, table, kit_call(&kit, ">=", kit_col(&kit, table, "g"), kit_int(&kit, 2)));
+    struct tn_expr *exprs[] = {kit_col(&kit, some, "key"), kit_col(&kit, some, "g"),
+                               kit_col(&kit, some, "v"), NULL};
+    int project = kit_project(&kit, some, "key INTEGER, a0 INTEGER, a1 BIGINT", exprs);
+    kit_sink(&kit, project, sink(world, &kit, shape, "key INTEGER, a0 INTEGER, a1 BIGINT"));
+    return done(world, &kit, shape);
+}
+
+static void users_recount(struct sim_world *world, int32_t partition, int64_t end,
+                          struct sim_rows *rows)
+{
+    struct sim_rows latest = {0};
+    size_t cursor = 0;
+    struct sim_event e;
+    while (sim_next(world, "users", partition, end, &cursor, &e)) {
+        if (e.is_bad || e.is_null_key)
+            continue;
+        struct sim_row *row = sim_rows_get(&latest, e.key, 0, 0);
+        row->a[0] = e.is_null_value ? -1 : e.g;
+        row->a[1] = (double)e.v;
+    }
+    for (size_t i = 0; i < latest.count; i++)
+        if (latest.items[i].a[0] >= 2)
+            sim_rows_add(rows, latest.items[i]);
+    sim_rows_release(&latest);
+}
+
 /* ---- windows ---- */
 
 static struct tn_window window_of(const struct sim_shape *shape)
@@ -265,7 +320,8 @@ static struct tn_window window_of(const struct sim_shape *shape)
                                    shape->window == TN_WINDOW_SESSION ? SIM_GAP_MS : SIM_WINDOW_MS,
                                .advance_ms = SIM_WINDOW_MS,
                                .grace_ms = SIM_GRACE_MS,
-                               .retention_ms = 86400000,
+                               .retention_ms = shape->has_expiry ? SIM_WINDOW_MS + SIM_GRACE_MS
+                                                                 : 86400000,
                                .is_final = shape->is_final};
     return window;
 }
@@ -276,6 +332,7 @@ static struct tn_plan *window_plan(struct sim_world *world, const struct sim_sha
     int source = kit_source(&kit, input(world, &kit, "events", false));
     struct tn_window window = window_of(shape);
     int agg = kit_aggregate(&kit, source, "key", "count() sum(v)", &window, "store");
+    agg = held(world, &kit, shape, agg);
     kit_sink(&kit, agg, sink(world, &kit, shape, "key INTEGER, a0 BIGINT, a1 BIGINT"));
     return done(world, &kit, shape);
 }
@@ -438,5 +495,56 @@ const struct sim_shape sim_shapes[] = {
      .plan = window_plan,
      .recount = final_recount,
      .recount_table = tumble_recount},
+    {.name = "held",
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .is_counting = true,
+     .is_held = true,
+     .plan = held_plan,
+     .recount = count_recount},
+    {.name = "heldhaving",
+     .has_tombstones = true,
+     .input = "events",
+     .columns_count = 1,
+     .is_one_stage = true,
+     .is_held = true,
+     .plan = having_plan,
+     .recount = having_recount},
+    {.name = "heldretract",
+     .input = "users",
+     .columns_count = 2,
+     .is_zero_hidden = true,
+     .is_held = true,
+     .plan = retract_plan,
+     .recount = retract_recount},
+    {.name = "heldusers",
+     .has_tombstones = true,
+     .input = "users",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .is_held = true,
+     .plan = users_plan,
+     .recount = users_recount},
+    {.name = "heldtumble",
+     .input = "events",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .has_window = true,
+     .window = TN_WINDOW_TUMBLE,
+     .has_expiry = true,
+     .is_held = true,
+     .plan = window_plan,
+     .recount = tumble_recount},
+    {.name = "heldsession",
+     .has_tombstones = true,
+     .input = "events",
+     .columns_count = 2,
+     .is_one_stage = true,
+     .has_window = true,
+     .window = TN_WINDOW_SESSION,
+     .is_held = true,
+     .plan = window_plan,
+     .recount = session_recount},
 };
 const size_t sim_shapes_count = sizeof sim_shapes / sizeof *sim_shapes;

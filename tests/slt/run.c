@@ -496,7 +496,8 @@ static void run_block(struct test *test)
         block_expect(test, rest);
     } else if (starts(first, "advance")) {
         char ms[32];
-        snprintf(ms, sizeof ms, "%.*s", TN_STR_FMT(word_next(&rest)));
+        struct tn_str word = word_next(&rest); /* the macro takes it twice */
+        snprintf(ms, sizeof ms, "%.*s", TN_STR_FMT(word));
         world_advance(test->world, atoll(ms));
     } else if (starts(first, "restart")) {
         block_restart(test, false);

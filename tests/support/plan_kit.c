@@ -246,6 +246,18 @@ int kit_materialize(struct plan_kit *kit, int input, const char *store)
                                      .store = number});
 }
 
+int kit_hold(struct plan_kit *kit, int input, int64_t interval_ms)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s-held", kit_store(kit)->name);
+    kit->plan->emit_interval_ms = interval_ms;
+    return add(kit, (struct tn_node){.kind = TN_NODE_HOLD,
+                                     .input = input,
+                                     .schema = kit->nodes[input].schema,
+                                     .is_table = true,
+                                     .store = new_store(kit, name)});
+}
+
 int kit_join_global(struct plan_kit *kit, int input, int table, struct tn_expr *key)
 {
     const struct tn_schema *left = kit->nodes[input].schema, *right = kit->nodes[table].schema;

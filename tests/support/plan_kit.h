@@ -37,6 +37,8 @@ int kit_filter(struct plan_kit *kit, int input, struct tn_expr *condition);
 /* exprs end with NULL; columns = "a INTEGER, …" of the output. */
 int kit_project(struct plan_kit *kit, int input, const char *columns, struct tn_expr *const *exprs);
 int kit_join_global(struct plan_kit *kit, int input, int table, struct tn_expr *key);
+/* Results of the store last made are held back; its input is that node. */
+int kit_hold(struct plan_kit *kit, int input, int64_t interval_ms);
 int kit_materialize(struct plan_kit *kit, int input, const char *store);
 int kit_repartition(struct plan_kit *kit, int input, const struct tn_topic_decl *decl,
                     struct tn_expr *const *exprs);

@@ -1,7 +1,7 @@
 /* Covers the engine's queries over the in-memory log and state: failures (policy fail, a record the
  * log refuses, lost and fenced commits), dead letters byte by byte, a query added late, paused,
  * dropped and created again, pins and key filters, subscriptions, freshness over a repartition, the
- * order of a join's inputs, emission spacing, push queries without a sink.
+ * order of a join's inputs, commit knobs, push queries without a sink.
  */
 #include <stdio.h>
 
@@ -538,31 +538,6 @@ static void test_task_idle(void)
 
 /* ---- emission ---- */
 
-static void test_emit_interval(void)
-{
-    struct engine_world w;
-    struct tn_buf buf;
-    open_world(&w);
-    tn_buf_init(&buf, 1 << 16);
-    engine_world_topic(&w, "counts", PARTITIONS);
-    struct tn_plan *plan = count_plan("counts", 1, TN_POLICY_DEAD_LETTER);
-    plan->emit_interval_ms = 1000;
-    engine_world_add(&w, plan);
-    for (int i = 0; i < 900; i++) { /* 900 ms of one event a millisecond */
-        put(&w, 1, 1);
-        while (tn_engine_step(w.engine, &w.err) == TN_OK)
-            continue;
-        fake_clock_advance(&w.clock, 1);
-    }
-    engine_world_dump(&w, "counts", true, &buf);
-    CHECK(strchr(tn_buf_cstr(&buf), '\n') == strrchr(tn_buf_cstr(&buf), '\n')); /* at most one */
-    fake_clock_advance(&w.clock, 1000);
-    settle(&w);
-    CHECK_STR(tn_str_of(rows(&w, "counts", NULL, NULL)), "1:900 ");
-    tn_buf_release(&buf);
-    engine_world_release(&w);
-}
-
 /* Commits while 60,000 waiting events of one partition are counted, at 10 ms a step of the engine.
  */
 static int64_t commits_of(int64_t commit_interval_ms, int64_t cache_emit_bytes,
@@ -657,7 +632,6 @@ int main(void)
     test_fresh();
     test_join_order();
     test_task_idle();
-    test_emit_interval();
     test_commit_knobs();
     test_places_follow_records();
     return TN_TEST_END();
