@@ -83,9 +83,9 @@ enum tn_status tni_flow_hold(struct tni_planner *pl, struct tn_err *err)
     const struct tni_with *with = pl->request->with;
     if (!with || with->emit_interval_ms <= 0 || pl->request->sink == TNI_SINK_NONE)
         return TN_OK;
-    const char *other = pl->query->window.is_final           ? "EMIT FINAL"
+    const char *other = pl->query->window.is_final      ? "EMIT FINAL"
                         : !strcmp(with->emit, "update") ? "EMIT='update'"
-                                                             : NULL;
+                                                        : NULL;
     if (other) {
         tn_err_set(err, TN_E_INVALID,
                    "EMIT_INTERVAL_MS coalesces the results of a table, %s wants each of them",

@@ -210,7 +210,7 @@ struct tni_query {
     struct tni_task *tasks; /* global tasks first */
     atomic_bool is_paused, is_failed;
     atomic_bool is_emit_wanted; /* it ends: what is held back goes out with the next round */
-    struct tn_err error; /* guarded by engine->lock */
+    struct tn_err error;        /* guarded by engine->lock */
     struct tni_counters counters;
     atomic_llong restore_done, restore_total;
     atomic_int subscriptions_count;

@@ -432,8 +432,8 @@ static enum tn_status held_rows(struct tn_table_scan *scan, struct tni_row *rows
     for (uint32_t i = 0; i < n; i++)
         texts[i] = tn_column_str(&keys, i);
     if (scan->which == HELD_NOW)
-        TN_TRY(tni_ktable_get(scan->tables[scan->table], &scan->pin->view, texts, n, arena, now,
-                              err));
+        TN_TRY(
+            tni_ktable_get(scan->tables[scan->table], &scan->pin->view, texts, n, arena, now, err));
     for (uint32_t i = 0; i < n; i++) {
         struct tn_str row = now[i].row;
         if (scan->which == HELD_BEFORE && !tn_column_is_null(&befores, i))

@@ -19,8 +19,8 @@ enum tn_status tni_ktable_last(struct tni_ktable *kt, const struct tn_str *keys,
         st = tni_acquire_keys(kt, keys, count, TNI_ACQUIRE_LOAD, entries, err);
     for (uint32_t i = 0; i < count && !tn_failed(st); i++) {
         const struct tni_version *last = entries[i] ? entries[i]->last : NULL;
-        ret_rows[i] = tni_version_lives(last) ? (struct tn_str){last->bytes, last->len}
-                                              : (struct tn_str){0};
+        ret_rows[i] =
+            tni_version_lives(last) ? (struct tn_str){last->bytes, last->len} : (struct tn_str){0};
     }
     tn_free(entries);
     tni_settle(kt);

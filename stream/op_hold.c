@@ -4,10 +4,10 @@
  * HOW IT WORKS. It stands directly behind the store whose changes it holds (AGGREGATE, MATERIALIZE)
  * and keeps a ktable of its own: key bytes of the store -> the row as the last result showed it
  * (NULL: there was none). The round that first changes a key puts that row there; the new row needs
- * no copy, it is the store's. When the interval is over, the boundary gives every key as one change,
- * from the kept row to the store's row of that boundary, to the readers, and empties the ktable in
- * the same round. Equal ones emit nothing. A change at a boundary where nothing is held back and
- * the interval is over goes straight on.
+ * no copy, it is the store's. When the interval is over, the boundary gives every key as one
+ * change, from the kept row to the store's row of that boundary, to the readers, and empties the
+ * ktable in the same round. Equal ones emit nothing. A change at a boundary where nothing is held
+ * back and the interval is over goes straight on.
  *
  * So what is held back is committed state like any other: it has a changelog, comes back after a
  * restart, moves to another worker or process with its task, and is rolled back with its round.
@@ -101,8 +101,8 @@ void tni_worker_plan_emits(struct tni_worker *worker)
 static void went_out(struct tni_task *task, const struct tni_op *op, struct tni_op *hold)
 {
     hold->stream_time_ms = op->stream_time_ms;
-    hold->emit_at_ns = tn_mono_ns(task->query->engine->clock) +
-                       task->query->plan->emit_interval_ms * 1000000;
+    hold->emit_at_ns =
+        tn_mono_ns(task->query->engine->clock) + task->query->plan->emit_interval_ms * 1000000;
     hold->held_rows = 0;
 }
 
@@ -175,8 +175,8 @@ static enum tn_status take(struct tni_task *task, struct tni_op *hold, const str
         if (exists && !taken->is_delete[i])
             continue;
         if (exists)
-            taken->befores[i] = tn_column_is_null(&known, i) ? (struct tn_str){0}
-                                                             : tn_column_str(&known, i);
+            taken->befores[i] =
+                tn_column_is_null(&known, i) ? (struct tn_str){0} : tn_column_str(&known, i);
         hold->held_rows += !exists;
         changed[rows_count] = entries[i];
         rows[rows_count++] = i;
@@ -246,9 +246,8 @@ static enum tn_status give(struct tni_task *task, struct tni_op *op, struct tni_
     TN_TRY(tni_ktable_last(op->kt, keys, count, rows, err));
     chunk->count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct tni_change change = {.key = keys[i],
-                                    .row = rows[i],
-                                    .rowtime_ms = tni_entry_rowtime_ms(entries[i])};
+        struct tni_change change = {
+            .key = keys[i], .row = rows[i], .rowtime_ms = tni_entry_rowtime_ms(entries[i])};
         if (!tn_column_is_null(&befores, i))
             change.before = tn_column_str(&befores, i);
         change.is_same = is_same(change.row, change.before);

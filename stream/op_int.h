@@ -29,7 +29,8 @@ struct tni_scratch {
 
 /* A change of a store as rows of the chunk: at most two. */
 void tni_chunk_change(struct tni_chunk *chunk, const struct tni_change *change, bool needs_before);
-/* The chunk's rows, decoded as those of `op`, go to the readers of `out`; resets chunk and arena. */
+/* The chunk's rows, decoded as those of `op`, go to the readers of `out`; resets chunk and arena.
+ */
 enum tn_status tni_chunk_push(struct tni_task *task, struct tni_op *op, struct tni_op *out,
                               struct tni_chunk *chunk, struct tn_err *err);
 /* Changes of a round go to the readers of `out`. */

@@ -36,12 +36,15 @@ void tn_plan_unref(struct tn_plan *plan)
     tn_free(plan);
 }
 
-static const char *const kind_names[] = {
-    [TN_NODE_SOURCE] = "source",           [TN_NODE_FILTER] = "filter",
-    [TN_NODE_PROJECT] = "project",         [TN_NODE_AGGREGATE] = "aggregate",
-    [TN_NODE_JOIN_TABLE] = "join table",   [TN_NODE_MATERIALIZE] = "materialize",
-    [TN_NODE_HOLD] = "hold",               [TN_NODE_REPARTITION] = "repartition",
-    [TN_NODE_SINK] = "sink"};
+static const char *const kind_names[] = {[TN_NODE_SOURCE] = "source",
+                                         [TN_NODE_FILTER] = "filter",
+                                         [TN_NODE_PROJECT] = "project",
+                                         [TN_NODE_AGGREGATE] = "aggregate",
+                                         [TN_NODE_JOIN_TABLE] = "join table",
+                                         [TN_NODE_MATERIALIZE] = "materialize",
+                                         [TN_NODE_HOLD] = "hold",
+                                         [TN_NODE_REPARTITION] = "repartition",
+                                         [TN_NODE_SINK] = "sink"};
 
 struct check {
     struct tn_plan *plan;

@@ -12,11 +12,11 @@
  * keeps these two as the last columns, and SINK takes its first columns by decl->schema and the
  * key's window suffix from the last two (decl->window tells). MATERIALIZE and FILTER yield their
  * input's columns. HOLD stands directly
- * behind an AGGREGATE or MATERIALIZE and yields its columns. JOIN_TABLE yields its input's columns, then the columns of the store's
- * MATERIALIZE node (all NULL for an unmatched LEFT row). REPARTITION: exprs[i] gives column i of
- * decl->schema, the first decl->keys_count of them the new key; the next stage's SOURCE reads the
- * same decl. All expressions are bound with rel = 0 against the input node's schema and compiled by
- * tn_plan_compile.
+ * behind an AGGREGATE or MATERIALIZE and yields its columns. JOIN_TABLE yields its input's columns,
+ * then the columns of the store's MATERIALIZE node (all NULL for an unmatched LEFT row).
+ * REPARTITION: exprs[i] gives column i of decl->schema, the first decl->keys_count of them the new
+ * key; the next stage's SOURCE reads the same decl. All expressions are bound with rel = 0 against
+ * the input node's schema and compiled by tn_plan_compile.
  *
  * Ownership: everything lives in plan->arena; shared read-only by tasks; reference counted. @thread
  * any
@@ -148,7 +148,7 @@ struct tn_plan {
     struct tn_store_spec *stores;
     bool is_emit_every_update; /* else coalesced at commit */
     int64_t emit_interval_ms;  /* of a HOLD node; 0 = none */
-    bool is_from_latest; /* auto.offset.reset for streams */
+    bool is_from_latest;       /* auto.offset.reset for streams */
 };
 
 struct tn_plan *tn_plan_new(void);

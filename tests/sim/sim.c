@@ -149,12 +149,17 @@ static void restart_engine(struct sim_world *world)
 
 static void compact(struct sim_world *world)
 {
-    static const char *const topics[] = {
-        "app-average-store-changelog", "app-having-store-changelog", "app-tumble-store-changelog",
-        "app-session-store-changelog", "app-final-store-changelog",  "users",
-        "app-held-store-changelog",    "app-held-store-held-changelog",
-        "app-heldhaving-store-held-changelog", "app-heldusers-users-held-changelog",
-        "app-heldsession-store-held-changelog"};
+    static const char *const topics[] = {"app-average-store-changelog",
+                                         "app-having-store-changelog",
+                                         "app-tumble-store-changelog",
+                                         "app-session-store-changelog",
+                                         "app-final-store-changelog",
+                                         "users",
+                                         "app-held-store-changelog",
+                                         "app-held-store-held-changelog",
+                                         "app-heldhaving-store-held-changelog",
+                                         "app-heldusers-users-held-changelog",
+                                         "app-heldsession-store-held-changelog"};
     const char *topic = topics[rng_below(&world->rng, sizeof topics / sizeof *topics)];
     if (strcmp(topic, "users") != 0) /* the recount of `users` reads its history */
         tn_mem_log_compact(world->log, topic);

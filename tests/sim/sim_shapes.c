@@ -315,14 +315,13 @@ static void users_recount(struct sim_world *world, int32_t partition, int64_t en
 
 static struct tn_window window_of(const struct sim_shape *shape)
 {
-    struct tn_window window = {.kind = shape->window,
-                               .size_ms =
-                                   shape->window == TN_WINDOW_SESSION ? SIM_GAP_MS : SIM_WINDOW_MS,
-                               .advance_ms = SIM_WINDOW_MS,
-                               .grace_ms = SIM_GRACE_MS,
-                               .retention_ms = shape->has_expiry ? SIM_WINDOW_MS + SIM_GRACE_MS
-                                                                 : 86400000,
-                               .is_final = shape->is_final};
+    struct tn_window window = {
+        .kind = shape->window,
+        .size_ms = shape->window == TN_WINDOW_SESSION ? SIM_GAP_MS : SIM_WINDOW_MS,
+        .advance_ms = SIM_WINDOW_MS,
+        .grace_ms = SIM_GRACE_MS,
+        .retention_ms = shape->has_expiry ? SIM_WINDOW_MS + SIM_GRACE_MS : 86400000,
+        .is_final = shape->is_final};
     return window;
 }
 

@@ -43,8 +43,8 @@ static void add_sum(struct engine_world *w, struct wish wish)
         kit_store(&kit)->id = 11;
     }
     if (wish.at_most)
-        at = kit_filter(
-            &kit, at, kit_call(&kit, "<=", kit_col(&kit, at, "a0"), kit_int(&kit, wish.at_most)));
+        at = kit_filter(&kit, at,
+                        kit_call(&kit, "<=", kit_col(&kit, at, "a0"), kit_int(&kit, wish.at_most)));
     struct tn_topic_decl *sink = kit_decl(&kit, wish.name, "key INTEGER, total INTEGER", 1,
                                           &tn_format_kafka, &tn_format_json, PARTITIONS);
     sink->is_table = true;
@@ -259,8 +259,8 @@ static void test_values(void)
     put(&w, 3, 5);
     settle(&w);
     CHECK_STR(tn_str_of(topic_of(&w, "held")), "1=5 3=5 ");
-    put(&w, 1, 3); /* to 8 and back to 5 */
-    put(&w, 3, 2); /* to 7, then too much */
+    put(&w, 1, 3);  /* to 8 and back to 5 */
+    put(&w, 3, 2);  /* to 7, then too much */
     put(&w, 4, 20); /* never shown */
     settle(&w);
     put(&w, 1, -3);
@@ -275,10 +275,8 @@ static void test_values(void)
 static void test_expired(void)
 {
     struct engine_world w;
-    struct tn_window window = {.kind = TN_WINDOW_TUMBLE,
-                               .size_ms = 10000,
-                               .advance_ms = 10000,
-                               .retention_ms = 10000};
+    struct tn_window window = {
+        .kind = TN_WINDOW_TUMBLE, .size_ms = 10000, .advance_ms = 10000, .retention_ms = 10000};
     open_world(&w);
     tn_engine_close(w.engine);
     w.config.is_flush_every_commit = true; /* what is expired and flushed leaves memory, too */
