@@ -20,6 +20,7 @@
 EMBED(tni_page_index_html, TN_PAGE_DIR "/index.html");
 EMBED(tni_page_style_css, TN_PAGE_DIR "/style.css");
 EMBED(tni_page_app_js, TN_PAGE_DIR "/app.js");
+EMBED(tni_page_console_js, TN_PAGE_DIR "/console.js");
 EMBED(tni_page_icon_svg, TN_PAGE_DIR "/icon.svg");
 EMBED(tni_page_chart_js, TN_CHART_JS);
 
@@ -27,14 +28,15 @@ static struct tni_asset assets[] = {
     {"/", "text/html; charset=utf-8", {tni_page_index_html, 0}, ""},
     {"/assets/style.css", "text/css; charset=utf-8", {tni_page_style_css, 0}, ""},
     {"/assets/app.js", "text/javascript; charset=utf-8", {tni_page_app_js, 0}, ""},
+    {"/assets/console.js", "text/javascript; charset=utf-8", {tni_page_console_js, 0}, ""},
     {"/assets/chart.js", "text/javascript; charset=utf-8", {tni_page_chart_js, 0}, ""},
     {"/assets/icon.svg", "image/svg+xml", {tni_page_icon_svg, 0}, ""},
 };
 #define ASSETS_COUNT (sizeof assets / sizeof *assets)
 
 static const char *const ends[ASSETS_COUNT] = {tni_page_index_html_end, tni_page_style_css_end,
-                                               tni_page_app_js_end, tni_page_chart_js_end,
-                                               tni_page_icon_svg_end};
+                                               tni_page_app_js_end,     tni_page_console_js_end,
+                                               tni_page_chart_js_end,   tni_page_icon_svg_end};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void assets_init(void)

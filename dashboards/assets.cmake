@@ -9,4 +9,4 @@ endif()
 set(TN_PAGE_DIR ${CMAKE_SOURCE_DIR}/dashboards/page)
 set_source_files_properties(dashboards/assets.c PROPERTIES
   COMPILE_DEFINITIONS "TN_PAGE_DIR=\"${TN_PAGE_DIR}\";TN_CHART_JS=\"${TN_CHART_JS}\""
-  OBJECT_DEPENDS "${TN_PAGE_DIR}/index.html;${TN_PAGE_DIR}/style.css;${TN_PAGE_DIR}/app.js;${TN_PAGE_DIR}/icon.svg;${TN_CHART_JS}")
+  OBJECT_DEPENDS "${TN_PAGE_DIR}/index.html;${TN_PAGE_DIR}/style.css;${TN_PAGE_DIR}/app.js;${TN_PAGE_DIR}/console.js;${TN_PAGE_DIR}/icon.svg;${TN_CHART_JS}")

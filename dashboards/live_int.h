@@ -18,6 +18,7 @@
 #define TNI_LIVE_ROWS      24
 #define TNI_LIVE_LATEST    12
 #define TNI_LIVE_DEAD      8
+#define TNI_LIVE_ZONES     64
 #define TNI_LIVE_TAILS_MAX 8
 #define TNI_LIVE_QUERY_MS  2000 /* deadline of one statement of a frame */
 

@@ -1,5 +1,5 @@
-/* The part of a frame that is the same for all readers: rates, latency, state, queries, names.
- * Numbers come from the metrics registry and the engine's own lists. @thread builder
+/* The part of a frame that is the same for all readers: rates, latency, state, queries, sinks,
+ * zones, names. Numbers come from the metrics registry and the engine's own lists. @thread builder
  */
 #include <stdio.h>
 
@@ -7,6 +7,7 @@
 #include "connectors/http_probes.h"
 
 #include "connectors/sink.h"
+#include "sql/zone.h"
 
 #define RATE_NS_MIN ((int64_t)200 * 1000000)
 
@@ -149,6 +150,49 @@ static void print_names(const struct tn_catalog *catalog, const char *member, bo
     tn_buf_add_byte(buf, ']');
 }
 
+/* Names of the sinks that write a zone table. */
+static void print_fillers(const struct tn_catalog *catalog, const struct tn_object *object,
+                          struct tn_buf *buf)
+{
+    const struct tn_catalog_sink *sink;
+    bool is_first = true;
+    for (size_t i = 0; (sink = tn_catalog_sink_at(catalog, i)); i++) {
+        if (!tn_str_eq_nocase(tn_str_of(sink->table_schema), tn_str_of(object->schema_name)) ||
+            !tn_str_eq_nocase(tn_str_of(sink->table_name), tn_str_of(object->name)))
+            continue;
+        if (!is_first)
+            tn_buf_add_byte(buf, ',');
+        is_first = false;
+        tn_buf_add_json(buf, tn_str_of(sink->name));
+    }
+}
+
+/* Zone tables in order of schema and name: the first TNI_LIVE_ZONES of them, and how many there
+ * are. From the catalog alone: no file is looked at for a frame. */
+static void print_zones(const struct tn_catalog *catalog, struct tn_buf *buf)
+{
+    static const char *const formats[] = {"JSON", "CSV"};
+    const struct tn_object *object;
+    uint32_t count = 0;
+    tn_buf_add_text(buf, ",\"zones\":[");
+    for (size_t i = 0; (object = tn_catalog_at(catalog, i)); i++) {
+        if (object->kind != TN_OBJ_ZONE || count++ >= TNI_LIVE_ZONES)
+            continue;
+        tn_buf_add_text(buf, count > 1 ? ",{\"schema\":" : "{\"schema\":");
+        tn_buf_add_json(buf, tn_str_of(object->schema_name));
+        tn_buf_add_text(buf, ",\"name\":");
+        tn_buf_add_json(buf, tn_str_of(object->name));
+        tn_buf_add_text(buf, ",\"location\":");
+        tn_buf_add_json(buf, tn_str_of(object->zone->location));
+        tn_buf_printf(buf, ",\"format\":\"%s\",\"external\":%s,\"columns\":%u,\"sinks\":[",
+                      formats[object->zone->layout.format],
+                      object->zone->is_external ? "true" : "false", object->schema->fields_count);
+        print_fillers(catalog, object, buf);
+        tn_buf_add_text(buf, "]}");
+    }
+    tn_buf_printf(buf, "],\"zone_tables\":%u", count);
+}
+
 void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct tn_buf *buf)
 {
     struct tni_live_past *past = &live->past;
@@ -177,6 +221,7 @@ void tni_live_now(struct tn_live *live, const struct tn_catalog *catalog, struct
     if (live->config.sinks)
         tn_sinks_each(live->config.sinks, print_sink, &sinks);
     tn_buf_add_byte(buf, ']');
+    print_zones(catalog, buf);
     print_names(catalog, "tables", true, buf);
     print_names(catalog, "streams", false, buf);
     tn_buf_add_text(buf, ",\"dead_letters\":");

@@ -4,11 +4,11 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const HISTORY = 240; // samples of half a second
-  const PIE_PARTS = 8, BARS = 12, LATEST = 6;
+  const PIE_PARTS = 8, BARS = 12, LATEST = 6, FILES = 8;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const params = new URLSearchParams(location.search);
   let table = params.get("table") || "", stream = params.get("stream") || "";
-  let source = null, colours = new Map(), seen = new Set(), isFirst = true;
+  let source = null, colours = new Map(), seen = new Set(), isFirst = true, zonesShown = "";
 
   /* ---- numbers ---- */
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -125,6 +125,7 @@
     bars.y.ticks.color = css("--ink");
     charts.pie.data.datasets[0].borderColor = css("--card");
     if (last) showTable(last.table, true);
+    document.dispatchEvent(new Event("tarn-paint"));
   }
   function push(chart, value) {
     const set = chart.data.datasets[0];
@@ -272,15 +273,44 @@
       cell(tr, count(s.bad), "num");
       return tr;
     }));
+  }
+  function showFiles(sinks) {
     const files = sinks.flatMap((s) => s.recent.map((f) => ({ ...f, table: s.table })));
     files.sort((a, b) => b.time - a.time);
-    $("files").hidden = files.length === 0;
-    $("file-rows").replaceChildren(...files.slice(0, 8).map((f) => {
+    $("files-card").hidden = files.length === 0;
+    $("file-rows").replaceChildren(...files.slice(0, FILES).map((f) => {
       const tr = document.createElement("tr");
       cell(tr, clock(f.time));
-      cell(tr, f.table + " / " + f.path, "wide");
+      cell(tr, f.table);
+      cell(tr, f.path, "wide");
       cell(tr, count(f.rows), "num");
       cell(tr, bytes(f.bytes), "num");
+      return tr;
+    }));
+  }
+  /* Zones change seldom and hold a button: made anew only when they differ, so that focus stays. */
+  function showZones(zones, total) {
+    const text = JSON.stringify([zones, total]);
+    if (text === zonesShown) return;
+    zonesShown = text;
+    $("zones-card").hidden = zones.length === 0;
+    $("zones-more").textContent = whole.format(total) + (total === 1 ? " table" : " tables")
+      + (total > zones.length ? ", the first " + zones.length + " are shown" : "");
+    $("zone-rows").replaceChildren(...zones.map((z) => {
+      const tr = document.createElement("tr");
+      cell(tr, z.schema);
+      cell(tr, z.name);
+      cell(tr, z.format);
+      cell(tr, z.columns, "num");
+      cell(tr, z.sinks.length ? "sink " + z.sinks.join(", ") : z.external ? "others (external)" : "statements");
+      cell(tr, z.location, "wide");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "small";
+      button.textContent = "Query";
+      button.setAttribute("aria-label", "Query " + z.schema + "." + z.name);
+      button.addEventListener("click", () => window.tarn.query(z.schema, z.name));
+      cell(tr, "", "num").append(button);
       return tr;
     }));
   }
@@ -309,7 +339,10 @@
     showTable(snapshot.table, false);
     showLatest(snapshot.latest, snapshot.table);
     showQueries(m.queries);
-    showSinks(m.sinks || []);
+    showSinks(m.sinks);
+    showFiles(m.sinks);
+    showZones(m.zones, m.zone_tables);
+    if (m.tables.length) window.tarn.suggest(m.tables[0]);
     showDead(m.dead_letters);
     isFirst = false;
     document.documentElement.dataset.frames = String(Number(document.documentElement.dataset.frames || 0) + 1);
@@ -336,7 +369,10 @@
   $("table").addEventListener("change", () => { table = $("table").value; colours = new Map(); connect(); });
   $("stream").addEventListener("change", () => { stream = $("stream").value; isFirst = true; connect(); });
 
-  makeCharts();
-  applyTheme(stored());
-  connect();
+  window.tarn = { $, cell, whole, short, css, colourOf, still };
+  addEventListener("DOMContentLoaded", () => { // behind console.js
+    makeCharts();
+    applyTheme(stored());
+    connect();
+  });
 })();

@@ -26,7 +26,7 @@ def find_browser():
 class Browser:
     """A headless browser with a fresh profile; one page."""
 
-    def __init__(self, path, limit_s=60):
+    def __init__(self, path, limit_s=120):
         self.limit_s = limit_s
         self.profile = tempfile.mkdtemp(prefix="tarn-browser-")
         to_browser, self.out = os.pipe()
@@ -129,10 +129,15 @@ class Browser:
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": k.replace("_", "-"), "value": v} for k, v in features.items()])
 
-    def key(self, name, code, text=""):
+    def key(self, name, code, text="", modifiers=0):
+        """modifiers: 2 = Ctrl."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=code, text=text if kind == "keyDown" else "",
-                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Space": 32}.get(code, 0))
+                      modifiers=modifiers,
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32}.get(code, 0))
+
+    def type(self, text):
+        self.call("Input.insertText", text=text)
 
     def screenshot(self, path, is_whole=True):
         picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
