@@ -207,6 +207,7 @@ static void *watch_main(void *arg)
     struct tn_http_server *server = arg;
     pthread_mutex_lock(&server->lock);
     while (!server->is_watch_over) {
+        tni_http_spare_tick(!server->conns);
         if (!server->conns) {
             pthread_cond_wait(&server->changed, &server->lock);
             continue;

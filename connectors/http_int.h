@@ -184,6 +184,12 @@ void tni_http_allow(const struct tn_http_server *server, struct tn_http_request 
 void tni_http_request_init(struct tn_http_request *req, struct tni_http_conn *conn);
 void tni_http_request_reset(struct tn_http_request *req); /* between two requests */
 void tni_http_request_release(struct tn_http_request *req);
+/* http_body.c: memory of large bodies. take: into an empty buffer, if there is some; give: instead
+ * of tn_buf_release; tick: by the watch thread, is_last when it goes to sleep. */
+void tni_http_spare_take(struct tn_buf *buf);
+void tni_http_spare_give(struct tn_buf *buf);
+void tni_http_spare_tick(bool is_last);
+
 /* http_gzip.c: compresses the body when that is allowed, wanted and worth it; true: it did. */
 bool tni_http_gzip(struct tn_http_request *req);
 enum MHD_Result tni_http_queue_reply(struct tn_http_request *req);

@@ -42,6 +42,8 @@ void tni_http_request_reset(struct tn_http_request *req)
     if (req->stream)
         tni_http_stream_abandon(req->stream);
     tn_arena_reset(&req->arena);
+    if (req->body.cap > TNI_HTTP_BODY_KEEP)
+        tni_http_spare_give(&req->body);
     buf_recycle(&req->body);
     buf_recycle(&req->out);
     req->route = NULL;
@@ -71,7 +73,7 @@ void tni_http_request_release(struct tn_http_request *req)
     if (req->stream)
         tni_http_stream_abandon(req->stream);
     tn_arena_release(&req->arena);
-    tn_buf_release(&req->body);
+    tni_http_spare_give(&req->body);
     tn_buf_release(&req->out);
     pthread_mutex_destroy(&req->lock);
 }

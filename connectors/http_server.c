@@ -508,6 +508,10 @@ static enum MHD_Result request_begin(struct tn_http_request *req, const char *ur
         return MHD_YES;
     }
     req->body.max = body_limit(req);
+    if (req->content_length > (int64_t)TNI_HTTP_BODY_KEEP && req->body.cap <= TNI_HTTP_BODY_KEEP) {
+        tn_buf_release(&req->body);
+        tni_http_spare_take(&req->body);
+    }
     if (req->content_length > 0)
         (void)tn_buf_reserve(&req->body,
                              (size_t)(req->content_length < BODY_RESERVE_MAX ? req->content_length

@@ -112,6 +112,12 @@ struct tn_str tn_http_param(const struct tn_http_request *req,
 struct tn_str tn_http_query(const struct tn_http_request *req,
                             const char *name); /* ?name=…, decoded */
 struct tn_str tn_http_body(const struct tn_http_request *req);
+/* A large body as shared bytes that outlive the request, which has none any more; NULL: it is small,
+ * copy what is needed. @thread _ref and _unref: any */
+struct tn_http_bytes *tn_http_body_take(struct tn_http_request *req);
+struct tn_str tn_http_bytes_text(const struct tn_http_bytes *bytes);
+struct tn_http_bytes *tn_http_bytes_ref(struct tn_http_bytes *bytes);
+void tn_http_bytes_unref(struct tn_http_bytes *bytes); /* NULL is a no-op */
 /* Scratch of this request; any thread that holds it. */
 struct tn_arena *tn_http_arena(struct tn_http_request *req);
 /* One pointer for the handler's own state between begin and handler. */

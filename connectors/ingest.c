@@ -242,7 +242,7 @@ static enum tn_status build_body(struct tni_ingest_batch *batch, struct tn_err *
     struct tn_str type = tn_http_header(req, "Content-Type");
     struct tn_str encoding = tn_http_header(req, "Content-Encoding");
     struct tn_str key = tn_http_header(req, "X-Tarn-Key");
-    struct tn_str body = tn_http_body(req);
+    struct tn_str body = tn_http_body(req); /* the bytes stay where they are */
     if (encoding.ptr && !tn_str_eq_nocase(encoding, TN_STR("identity"))) {
         tn_http_reply(req, 415, NULL);
         return tn_err_set(err, TN_E_UNSUPPORTED,
@@ -256,9 +256,13 @@ static enum tn_status build_body(struct tni_ingest_batch *batch, struct tn_err *
     enum tni_ingest_form form = type.ptr && type_is_lines(type) ? TNI_FORM_LINES : TNI_FORM_AUTO;
     bool is_checked_later = batch->stream->target.decl->keys_count > 0 && !key.ptr &&
                             batch->stream->defaults.count == 0;
+    if (batch->stream->is_json && batch->stream->defaults.count == 0)
+        batch->body = tn_http_body_take(req);
     enum tn_status st = tni_ingest_split(body, form, is_checked_later, &elements, err);
     if (!tn_failed(st))
         st = tni_ingest_batch_build(batch, &elements, body, key.ptr != NULL, key, err);
+    tn_http_bytes_unref(batch->body);
+    batch->body = NULL;
     tni_ingest_elements_release(&elements);
     return st;
 }

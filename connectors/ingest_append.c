@@ -15,9 +15,12 @@
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
-/* Builder of one partition while a request is built. */
+#define CHUNK_ROWS_FIRST 64u
+
+/* Records of one partition while a request is built. */
 struct slot {
-    struct tn_records_builder rb;
+    struct tn_records *records; /* the chunk; NULL: none yet */
+    uint32_t cap;               /* of its arrays */
     struct tni_part part;
     struct tni_chunk **tail;
 };
@@ -30,6 +33,7 @@ struct build {
     uint32_t *by_partition; /* slot number + 1 */
     struct slot *slots;
     uint32_t slots_count, slots_cap;
+    uint32_t left; /* elements to come */
 };
 
 static void build_init(struct build *build, struct tni_ingest_batch *batch)
@@ -57,7 +61,6 @@ static struct slot *build_slot(struct build *build, int32_t partition)
     }
     struct slot *slot = &build->slots[build->slots_count++];
     *slot = (struct slot){.part = {.partition = partition, .base_offset = -1}};
-    tn_records_builder_init(&slot->rb);
     build->by_partition[partition] = build->slots_count;
     return slot;
 }
@@ -76,11 +79,12 @@ static void mark_records(struct tn_records *records, struct tn_str idem_key)
 /* Closes the chunk that is being built. */
 static void slot_flush(struct build *build, struct slot *slot)
 {
-    if (slot->rb.count == 0)
+    if (!slot->records)
         return;
     struct tni_chunk *chunk = TN_ARENA_NEW(build->arena, struct tni_chunk);
     chunk->batch = build->batch;
-    chunk->records = tn_records_builder_finish(&slot->rb);
+    chunk->records = slot->records;
+    slot->records = NULL;
     if (build->batch->idem_key.ptr)
         mark_records(chunk->records, build->batch->idem_key);
     if (slot->tail)
@@ -90,15 +94,44 @@ static void slot_flush(struct build *build, struct slot *slot)
     slot->tail = &chunk->next;
 }
 
+static void release_body(struct tn_records *records)
+{
+    tn_http_bytes_unref(records->foreign);
+}
+
+/* The next chunk: records without key come all to one partition, others double from few. */
+static void slot_begin(struct build *build, struct slot *slot, bool is_keyless)
+{
+    uint32_t cap = slot->cap ? slot->cap * 2 : CHUNK_ROWS_FIRST;
+    if (is_keyless)
+        cap = TNI_INGEST_CHUNK_ROWS;
+    cap = cap < TNI_INGEST_CHUNK_ROWS ? cap : TNI_INGEST_CHUNK_ROWS;
+    slot->cap = cap < build->left ? cap : build->left;
+    slot->records = tn_records_new(slot->cap);
+    slot->records->count = 0;
+    if (build->batch->body) {
+        slot->records->foreign = tn_http_bytes_ref(build->batch->body);
+        slot->records->release = release_body;
+    }
+}
+
 static void build_add(struct build *build, struct tn_str key, struct tn_str value)
 {
     int32_t partitions = build->batch->stream->topic.partitions_count;
     int32_t partition = key.ptr ? tn_partition_of(key.ptr, key.len, partitions) : build->keyless;
     struct slot *slot = build_slot(build, partition);
-    tn_records_builder_add(&slot->rb, key, value, build->now_ms);
+    if (!slot->records)
+        slot_begin(build, slot, !key.ptr);
+    struct tn_records *records = slot->records;
+    uint32_t at = records->count++;
+    records->keys[at] = tn_arena_str(&records->arena, key);
+    records->values[at] = build->batch->body ? value : tn_arena_str(&records->arena, value);
+    records->timestamps_ms[at] = build->now_ms;
+    records->bytes += key.len + value.len;
     slot->part.count++;
+    build->left--;
     build->batch->bytes += key.len + value.len;
-    if (slot->rb.count == TNI_INGEST_CHUNK_ROWS || slot->rb.bytes->len >= TNI_INGEST_CHUNK_BYTES)
+    if (records->count == slot->cap || records->bytes >= TNI_INGEST_CHUNK_BYTES)
         slot_flush(build, slot);
 }
 
@@ -116,7 +149,7 @@ static void build_finish(struct build *build, bool is_ok)
     for (uint32_t i = 0; i < build->slots_count; i++) {
         if (is_ok)
             slot_flush(build, &build->slots[i]);
-        tn_records_builder_release(&build->slots[i].rb);
+        tn_records_unref(build->slots[i].records);
         parts->items[parts->count++] = build->slots[i].part;
     }
     tn_free(build->slots);
@@ -189,6 +222,7 @@ enum tn_status tni_ingest_batch_build(struct tni_ingest_batch *batch,
     struct tn_str key = {NULL, 0};
     TN_TRY(tni_ingest_encoder_take(batch->stream, &encoder, err));
     build_init(&build, batch);
+    build.left = elements->count;
     enum tn_status st = TN_OK;
     if (is_key_given) {
         st = tni_ingest_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);
@@ -210,6 +244,7 @@ enum tn_status tni_ingest_batch_build_raw(struct tni_ingest_batch *batch, struct
     struct tn_str key = {NULL, 0};
     TN_TRY(tni_ingest_encoder_take(batch->stream, &encoder, err));
     build_init(&build, batch);
+    build.left = 1;
     enum tn_status st = TN_OK;
     if (key_text.ptr)
         st = tni_ingest_encoder_key_text(encoder, batch->stream->target.decl, key_text, &key, err);

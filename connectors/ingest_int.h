@@ -214,7 +214,8 @@ struct tni_ingest_batch {
     int64_t started_ns;
     uint32_t elements_count;
     size_t bytes;
-    struct tni_parts parts; /* request arena */
+    struct tn_http_bytes *body; /* while building: values may point into it; NULL: copy them */
+    struct tni_parts parts;     /* request arena */
     _Atomic int pending;
     pthread_mutex_t lock; /* parts' results and error */
     enum tn_status status;

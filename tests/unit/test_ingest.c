@@ -5,6 +5,8 @@
  * A proxy stands before the log, so that appends can fail or get lost and end_durable can be held
  * back.
  */
+#include <inttypes.h>
+
 #include "connectors/formats.h"
 #include "connectors/http_client.h"
 #include "connectors/ingest.h"
@@ -83,21 +85,20 @@ static struct tn_log_type proxy_type;
 
 /* ---- streams ---- */
 
-enum { SONGS, PLAYS, CLICKS, TEXTS, KEYLESS, STREAMS_COUNT };
+enum { SONGS, PLAYS, CLICKS, TEXTS, KEYLESS, KEYED, STREAMS_COUNT };
 
 static struct tn_field songs_fields[] = {{{"id", 2}, NULL}, {{"name", 4}, NULL}, {{"op", 2}, NULL}};
 static struct tn_field plays_fields[] = {{{"song_id", 7}, NULL}, {{"play", 4}, NULL}};
 static struct tn_field clicks_fields[] = {{{"type", 4}, NULL}};
 static struct tn_field texts_fields[] = {{{"k", 1}, NULL}, {{"a", 1}, NULL}, {{"b", 1}, NULL}};
-static struct tn_schema schemas[STREAMS_COUNT] = {{3, songs_fields},
-                                                  {2, plays_fields},
-                                                  {1, clicks_fields},
-                                                  {3, texts_fields},
-                                                  {1, clicks_fields}};
+static struct tn_field keyed_fields[] = {{{"song_id", 7}, NULL}, {{"type", 4}, NULL}};
+static struct tn_schema schemas[STREAMS_COUNT] = {{3, songs_fields},  {2, plays_fields},
+                                                  {1, clicks_fields}, {3, texts_fields},
+                                                  {1, clicks_fields}, {2, keyed_fields}};
 static struct tn_topic_decl decls[STREAMS_COUNT];
 static struct tn_ingest_target targets[STREAMS_COUNT];
 static const char *const paths[STREAMS_COUNT] = {"/songs", NULL, "/function/clickevent-ingest",
-                                                 NULL, NULL};
+                                                 NULL,     NULL, NULL};
 static _Atomic int64_t catalog_version = 1;
 static int pins;
 
@@ -105,9 +106,12 @@ static void streams_init(void)
 {
     const struct tn_type *integer = tn_type_of(TN_K_INTEGER), *text = tn_type_of(TN_K_VARCHAR);
     songs_fields[0].type = plays_fields[0].type = texts_fields[1].type = integer;
+    keyed_fields[0].type = integer;
+    keyed_fields[1].type = text;
     songs_fields[1].type = songs_fields[2].type = plays_fields[1].type = text;
     clicks_fields[0].type = texts_fields[0].type = texts_fields[2].type = text;
-    static const char *const topics[] = {"songs", "played-songs", "clicks", "texts", "keyless"};
+    static const char *const topics[] = {"songs", "played-songs", "clicks",
+                                         "texts", "keyless",      "keyed"};
     for (int i = 0; i < STREAMS_COUNT; i++) {
         decls[i] = (struct tn_topic_decl){.topic = topics[i],
                                           .schema = &schemas[i],
@@ -472,6 +476,67 @@ static void test_many(void)
     tn_buf_release(&body);
 }
 
+/* Sum of `n` of the values of one partition from `offset` on, which must ascend. */
+static int64_t sum_of(const struct tn_topic *topic, int32_t partition, int64_t offset)
+{
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_log_reader *reader;
+    int64_t sum = 0, last = -1;
+    CHECK_OK(fixture.log->type->reader_open(fixture.log, NULL, &reader, &err), &err);
+    for (;;) {
+        struct tn_read read = {.next = offset};
+        enum tn_status st =
+            fixture.log->type->read(reader, topic, partition, offset, 1 << 20, &read, &err);
+        if (st != TN_OK)
+            break;
+        for (uint32_t i = 0; i < read.records->count; i++) {
+            int64_t n = -1;
+            char text[64];
+            snprintf(text, sizeof text, "%.*s", TN_STR_FMT(read.records->values[i]));
+            CHECK(sscanf(text, "{\"song_id\":%*d, \"type\":\"x\", \"n\":%" SCNd64 "}", &n) == 1 &&
+                  n > last);
+            sum += n;
+            last = n;
+        }
+        offset = read.next;
+        tn_records_unref(read.records);
+    }
+    fixture.log->type->reader_close(reader);
+    return sum;
+}
+
+/* Bodies whose records point into them, with and without keys; the memory of one is the next one's.
+ */
+static void test_large(const char *path, const char *name)
+{
+    enum { COUNT = 9000, ROUNDS = 4 };
+    int64_t starts[12], wanted = (int64_t)COUNT * (COUNT - 1) / 2;
+    struct tn_topic topic;
+    struct tn_err err = TN_ERR_INIT;
+    CHECK_OK(fixture.log->type->topic_find(fixture.log, name, &topic, &err), &err);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct tn_buf body;
+        int64_t sum = 0;
+        struct tn_offsets offsets;
+        tn_buf_init(&body, 16 << 20);
+        for (int32_t p = 0; p < topic.partitions_count; p++) {
+            CHECK_OK(fixture.log->type->offsets(fixture.log, &topic, p, &offsets, &err), &err);
+            starts[p] = offsets.end_visible;
+        }
+        for (int i = 0; i < COUNT; i++)
+            tn_buf_printf(&body, "{\"song_id\":%d, \"type\":\"x\", \"n\":%d}%s\n", i % 50, i,
+                          i % 7 ? "" : "\r\n");
+        CHECK_INT(call("POST", path, "application/x-ndjson", NULL, NULL, tn_buf_str(&body)), 200);
+        for (int32_t p = 0; p < topic.partitions_count; p++)
+            sum += sum_of(&topic, p, starts[p]);
+        CHECK_INT(sum, wanted);
+        /* a bad one between them gives its memory back, too */
+        tn_buf_add_text(&body, "{\"n\":}\n");
+        CHECK_INT(call("POST", path, "application/x-ndjson", NULL, NULL, tn_buf_str(&body)), 400);
+        tn_buf_release(&body);
+    }
+}
+
 static void test_full(void)
 {
     int64_t before = records_of("songs");
@@ -764,6 +829,8 @@ int main(void)
     test_refused();
     test_other_formats();
     test_many();
+    test_large("/streams/keyless", "keyless");
+    test_large("/streams/keyed", "keyed");
     test_full();
     test_idempotency();
     test_events();
