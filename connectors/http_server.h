@@ -112,8 +112,8 @@ struct tn_str tn_http_param(const struct tn_http_request *req,
 struct tn_str tn_http_query(const struct tn_http_request *req,
                             const char *name); /* ?name=…, decoded */
 struct tn_str tn_http_body(const struct tn_http_request *req);
-/* A large body as shared bytes that outlive the request, which has none any more; NULL: it is small,
- * copy what is needed. @thread _ref and _unref: any */
+/* A large body as shared bytes that outlive the request, which has none any more; NULL: it is
+ * small, copy what is needed. @thread _ref and _unref: any */
 struct tn_http_bytes *tn_http_body_take(struct tn_http_request *req);
 struct tn_str tn_http_bytes_text(const struct tn_http_bytes *bytes);
 struct tn_http_bytes *tn_http_bytes_ref(struct tn_http_bytes *bytes);
