@@ -12,15 +12,17 @@
 #include "connectors/kafka_int.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "stream/base/digest.h"
 #include "stream/base/hash.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
-#define FRESH_NS      1000000000ll
-#define CREATE_NS_MAX 30000000000ll /* until every broker knows a new topic */
-#define BATCH_MAX     500
+#define FRESH_NS       1000000000ll
+#define CREATE_NS_MAX  30000000000ll /* until every broker knows a new topic */
+#define BATCH_MAX      500
+#define OLD_PICTURE_NS 100000000 /* before it is asked again */
 
 /* ---- the list ---- */
 
@@ -555,6 +557,36 @@ enum tn_status tni_kafka_topic_each(struct tn_log *log,
 
 /* ---- offsets ---- */
 
+/* Asked of a broker that does not lead the partition, or not yet: librdkafka's picture of the
+ * cluster is older than the topic or its last election. */
+static bool is_old_picture(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE: return true;
+    default: return false;
+    }
+}
+
+/* Start and end of a partition that is known to exist; asks again while the picture is old. */
+static rd_kafka_resp_err_t watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, const char *topic,
+                                      int32_t partition, int64_t *ret_low, int64_t *ret_high)
+{
+    int64_t until = tn_mono_ns(kafka->clock) + TNI_KAFKA_WAIT_MS * INT64_C(1000000);
+    for (;;) {
+        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(rk, topic, partition, ret_low,
+                                                                    ret_high, TNI_KAFKA_WAIT_MS);
+        if (!is_old_picture(code) || tn_mono_ns(kafka->clock) > until)
+            return code;
+        nanosleep(&(struct timespec){0, OLD_PICTURE_NS}, NULL);
+    }
+}
+
 enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topic,
                                  int32_t partition, struct tn_offsets *ret_offsets,
                                  struct tn_err *err)
@@ -564,11 +596,10 @@ enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topi
     if (!tni_kafka_topic_live(kafka, topic))
         return tn_err_set(err, TN_NOT_FOUND, "topic '%s' is gone", topic->name);
     /* what is written first: the stable end can only have grown since */
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        kafka->admin, topic->name, partition, &low_written, &written, TNI_KAFKA_WAIT_MS);
+    rd_kafka_resp_err_t code =
+        watermarks(kafka, kafka->admin, topic->name, partition, &low_written, &written);
     if (!code)
-        code = rd_kafka_query_watermark_offsets(kafka->fetchers->rk, topic->name, partition, &low,
-                                                &high, TNI_KAFKA_WAIT_MS);
+        code = watermarks(kafka, kafka->fetchers->rk, topic->name, partition, &low, &high);
     if (code)
         return tni_kafka_err(err, code, "offsets of topic '%s' partition %d", topic->name,
                              partition);

@@ -146,7 +146,9 @@ struct tn_log_type {
     enum tn_status (*commit_start)(struct tn_log_txn *txn, struct tn_wake *wake,
                                    struct tn_err *err);
     enum tn_status (*commit_poll)(struct tn_log_txn *txn, struct tn_err *err);
-    /* After TN_OK from commit_poll: offset of the first record of a slot. */
+    /* After TN_OK from commit_poll: offset of the first record of a slot. The others follow it, not
+     * always side by side: the marker of another transaction may stand between (Kafka writes it
+     * after the commit's answer). The same holds for base_offset of append. */
     int64_t (*txn_offset)(const struct tn_log_txn *txn, uint32_t slot);
     void (*txn_close)(struct tn_log_txn *txn); /* aborts when not committed; NULL is a no-op */
     /* All committed positions whose key starts with `prefix`, in key order. Stable: what was
