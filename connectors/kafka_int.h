@@ -74,6 +74,7 @@ struct tni_kafka {
     bool is_healthy;
     char reason[256];        /* why not; under lock */
     char library_error[256]; /* last error_cb text; under lock */
+    char trouble[256];       /* of the group: brokers answer, and refuse; under lock */
     bool is_refused;         /* credentials or certificate */
     struct tn_metric *m_up, *m_fetched, *m_appended, *m_commits, *m_aborts;
 
@@ -90,6 +91,9 @@ struct tni_kafka {
 /* Ends a handle while others end too: one takes up to a second. Closing thread; joined before the
  * log is gone. */
 void tni_kafka_reap(struct tni_kafka *kafka, rd_kafka_t *rk);
+/* Why the log does not work although brokers answer (part of is_healthy's reason); NULL: it does.
+ * One log line per change. Any thread. */
+void tni_kafka_trouble(struct tni_kafka *kafka, const char *reason);
 
 /* ---- kafka_conf.c ---- */
 

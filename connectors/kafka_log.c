@@ -36,11 +36,26 @@ static bool is_healthy(struct tn_log *log, struct tn_buf *ret_reason)
 {
     struct tni_kafka *kafka = (struct tni_kafka *)log;
     pthread_mutex_lock(&kafka->lock);
-    bool is = kafka->is_healthy;
+    bool is = kafka->is_healthy && !kafka->trouble[0];
     if (!is)
-        tn_buf_printf(ret_reason, "kafka %s: %s", kafka->bootstrap, kafka->reason);
+        tn_buf_printf(ret_reason, "kafka %s: %s", kafka->bootstrap,
+                      kafka->is_healthy ? kafka->trouble : kafka->reason);
     pthread_mutex_unlock(&kafka->lock);
     return is;
+}
+
+void tni_kafka_trouble(struct tni_kafka *kafka, const char *reason)
+{
+    char text[sizeof kafka->trouble];
+    snprintf(text, sizeof text, "%s", reason ? reason : "");
+    pthread_mutex_lock(&kafka->lock);
+    bool is_new = strcmp(kafka->trouble, text) != 0;
+    memcpy(kafka->trouble, text, sizeof text);
+    pthread_mutex_unlock(&kafka->lock);
+    if (is_new && reason)
+        tn_logf(TN_LOG_WARN, "kafka", "state=refused reason=\"%s\"", text);
+    else if (is_new)
+        tn_logf(TN_LOG_INFO, "kafka", "state=accepted");
 }
 
 /* One request that any broker can answer. */

@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
@@ -27,7 +28,7 @@
 
 struct tn_log_member {
     struct tni_kafka *kafka;
-    rd_kafka_t *rk;
+    rd_kafka_t *rk; /* the thread replaces it under lock; NULL between two */
     struct tn_wake *wake;
     char tasks_topic[TN_TOPIC_NAME_MAX + 1];
     pthread_t thread;
@@ -152,23 +153,116 @@ void tni_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     mark(member, list, true);
     changed(member);
     pthread_mutex_unlock(&member->lock);
+    tni_kafka_trouble(member->kafka, NULL);
+}
+
+/* ---- the thread ---- */
+
+static enum tn_status subscribe(struct tn_log_member *member, rd_kafka_t *rk, struct tn_err *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, member->tasks_topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code ? tni_kafka_err(err, code, "kafka: joining group '%s'",
+                                member->kafka->application_id)
+                : TN_OK;
+}
+
+/* A handle that joins; static if nobody else is in the group. */
+static enum tn_status join_group(struct tn_log_member *member, struct tn_err *err)
+{
+    struct tni_kafka *kafka = member->kafka;
+    rd_kafka_t *rk = NULL;
+    size_t others = 0;
+    TN_TRY(tni_kafka_group_look(kafka, &others, err));
+    kafka->is_static = others == 0;
+    TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &rk, err));
+    rd_kafka_poll_set_consumer(rk);
+    enum tn_status st = subscribe(member, rk, err);
+    if (tn_failed(st)) {
+        rd_kafka_destroy(rk);
+        return st;
+    }
+    pthread_mutex_lock(&member->lock);
+    member->rk = rk;
+    pthread_mutex_unlock(&member->lock);
+    tn_logf(TN_LOG_INFO, "kafka", "state=joining group=%s member=%s", kafka->application_id,
+            kafka->is_static ? "static" : "dynamic");
+    return TN_OK;
+}
+
+static bool is_closing(struct tn_log_member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    bool is = member->is_closing;
+    pthread_mutex_unlock(&member->lock);
+    return is;
+}
+
+/* What the group refuses for good, or for as long as nobody changes it. */
+static void take_error(struct tn_log_member *member, const rd_kafka_message_t *msg)
+{
+    if (tni_kafka_status(msg->err) != TN_E_DENIED)
+        return; /* connections come back by themselves; health is the keeper's */
+    struct tn_err err = TN_ERR_INIT;
+    tni_kafka_err(&err, msg->err, "group '%s'", member->kafka->application_id);
+    tni_kafka_trouble(member->kafka, err.message);
+}
+
+static void poll_once(struct tn_log_member *member)
+{
+    rd_kafka_message_t *msg = rd_kafka_consumer_poll(member->rk, POLL_MS);
+    if (msg && msg->err)
+        take_error(member, msg);
+    if (msg)
+        rd_kafka_message_destroy(msg); /* the topic is empty */
+    pthread_mutex_lock(&member->lock);
+    if (member->revoking && member->done >= member->revoking_at)
+        finish_revoke(member);
+    pthread_mutex_unlock(&member->lock);
+}
+
+/* A handle with a fatal error (a static member that was replaced under its own name, which a broker
+ * that was away for longer than the session does to our own second attempt to join) is never given
+ * partitions again: everything is lost, and another handle joins. */
+static void give_up_handle(struct tn_log_member *member, const char *reason)
+{
+    tn_logf(TN_LOG_WARN, "kafka", "state=joining-again group=%s reason=\"%s\"",
+            member->kafka->application_id, reason);
+    pthread_mutex_lock(&member->lock);
+    rd_kafka_t *rk = member->rk;
+    member->rk = NULL;
+    if (member->revoking)
+        rd_kafka_topic_partition_list_destroy(member->revoking);
+    member->revoking = NULL;
+    memset(member->owned, 0, sizeof member->owned);
+    member->is_lost = true;
+    changed(member);
+    pthread_mutex_unlock(&member->lock);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l}, NULL);
 }
 
 static void *member_main(void *arg)
 {
     struct tn_log_member *member = arg;
-    for (;;) {
-        rd_kafka_message_t *msg = rd_kafka_consumer_poll(member->rk, POLL_MS);
-        if (msg)
-            rd_kafka_message_destroy(msg); /* the topic is empty; errors are the keeper's */
-        pthread_mutex_lock(&member->lock);
-        if (member->revoking && member->done >= member->revoking_at)
-            finish_revoke(member);
-        bool is_closing = member->is_closing;
-        pthread_mutex_unlock(&member->lock);
-        if (is_closing)
-            return NULL;
+    char reason[256];
+    while (!is_closing(member)) {
+        struct tn_err err = TN_ERR_INIT;
+        if (!member->rk && tn_failed(join_group(member, &err))) {
+            pause_ms(POLL_MS * 5);
+            continue;
+        }
+        poll_once(member);
+        if (rd_kafka_fatal_error(member->rk, reason, sizeof reason))
+            give_up_handle(member, reason);
     }
+    return NULL;
 }
 
 /* ---- the port ---- */
@@ -202,31 +296,12 @@ static enum tn_status tasks_topic(struct tni_kafka *kafka, int32_t partitions_co
     return TN_OK;
 }
 
-static enum tn_status subscribe(struct tn_log_member *member, struct tn_err *err)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, member->tasks_topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(member->rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    return code ? tni_kafka_err(err, code, "kafka: joining group '%s'",
-                                member->kafka->application_id)
-                : TN_OK;
-}
-
 static enum tn_status join(struct tn_log_member *member, struct tn_err *err)
 {
-    struct tni_kafka *kafka = member->kafka;
-    size_t others = 0;
-    TN_TRY(tni_kafka_group_look(kafka, &others, err));
-    kafka->is_static = others == 0;
-    TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &member->rk, err));
-    rd_kafka_poll_set_consumer(member->rk);
-    TN_TRY(subscribe(member, err));
+    TN_TRY(join_group(member, err));
     if (pthread_create(&member->thread, NULL, member_main, member) != 0)
         return tn_err_set(err, TN_E_INTERNAL, "cannot start the member's thread");
     member->has_thread = true;
-    tn_logf(TN_LOG_INFO, "kafka", "state=joining group=%s member=%s", kafka->application_id,
-            kafka->is_static ? "static" : "dynamic");
     return TN_OK;
 }
 
@@ -289,9 +364,10 @@ void tni_kafka_member_done(struct tn_log_member *member, uint64_t generation)
 rd_kafka_consumer_group_metadata_t *tni_kafka_member_metadata(struct tn_log_member *member)
 {
     pthread_mutex_lock(&member->lock);
-    bool is_lost = member->is_lost;
+    rd_kafka_consumer_group_metadata_t *meta =
+        member->is_lost || !member->rk ? NULL : rd_kafka_consumer_group_metadata(member->rk);
     pthread_mutex_unlock(&member->lock);
-    return is_lost ? NULL : rd_kafka_consumer_group_metadata(member->rk);
+    return meta;
 }
 
 void tni_kafka_member_close(struct tn_log_member *member)

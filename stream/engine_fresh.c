@@ -165,7 +165,23 @@ static bool has_passed(struct tni_input *input, int64_t target)
     return position >= target && atomic_load(&input->rows_end) <= atomic_load(&input->committed);
 }
 
-/* One look at one goal. A query that was dropped meanwhile is nobody's wait any more. */
+/* A log may take long to answer: never with the lock, which the rounds need. */
+static enum tn_status ask_end(struct tn_engine *engine, const struct tni_input *input,
+                              int64_t *ret_end, struct tn_err *err)
+{
+    struct tn_topic topic = input->topic;
+    int32_t partition = input->partition;
+    struct tn_offsets offsets = {0};
+    pthread_mutex_unlock(&engine->lock);
+    enum tn_status st = engine->log->type->offsets(engine->log, &topic, partition, &offsets, err);
+    pthread_mutex_lock(&engine->lock);
+    if (!tn_failed(st))
+        *ret_end = offsets.end_visible;
+    return st;
+}
+
+/* One look at one goal. A query that was dropped meanwhile is nobody's wait any more. Called with
+ * engine->lock, which is given up for a while. */
 static enum tn_status look(struct tn_fresh *fresh, struct goal *goal, struct tn_err *err)
 {
     struct tn_engine *engine = fresh->engine;
@@ -177,12 +193,10 @@ static enum tn_status look(struct tn_fresh *fresh, struct goal *goal, struct tn_
         return TN_OK;
     }
     if (goal->target < 0) {
-        struct tn_offsets offsets;
         if (writer_is_behind(fresh, goal))
             return TN_OK;
-        TN_TRY(engine->log->type->offsets(engine->log, &input->topic, input->partition, &offsets,
-                                          err));
-        goal->target = offsets.end_visible;
+        TN_TRY(ask_end(engine, input, &goal->target, err));
+        return TN_OK; /* whether it is passed: the next round, the input may be another by now */
     }
     goal->is_passed = has_passed(input, goal->target);
     return TN_OK;

@@ -103,6 +103,7 @@ struct tni_input {
     atomic_llong rows_end;  /* offset after the last row consumed */
     atomic_llong committed; /* position of the last committed round */
     atomic_llong applied;   /* everything below is in the committed side of the ktables */
+    atomic_llong seen_end;  /* end_visible as it was seen last */
     int64_t handed;         /* position in the last turn handed over */
     int32_t group;          /* number of its tni_group_offset + 1; 0 = none yet. @thread commit */
 };

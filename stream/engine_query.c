@@ -189,6 +189,7 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
     struct tn_offsets offsets;
     TN_TRY(engine->log->type->offsets(engine->log, &input->topic, input->partition, &offsets, err));
     int64_t at = first_position(query, input, &offsets);
+    atomic_store(&input->seen_end, offsets.end_visible);
     if (position && memcmp(position->log_id, input->topic.log_id, 16) != 0) {
         refuse_position(query, input, "was deleted and created anew since the last commit");
     } else if (position && position->offset > offsets.end_visible &&

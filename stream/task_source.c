@@ -616,6 +616,8 @@ enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err)
     if (tn_failed(st) || st == TN_NOT_FOUND)
         return read_failed(source, st, err);
     atomic_store_explicit(&source->end_visible, read.end_visible, memory_order_release);
+    for (uint32_t i = 0; i < source->inputs_count; i++)
+        atomic_store(&source->inputs[i]->seen_end, read.end_visible);
     int64_t limit = catch_up_limit(source);
     if (st == TN_AGAIN) {
         move_over_hole(source, read.next < limit ? read.next : limit);

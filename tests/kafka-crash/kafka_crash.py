@@ -21,6 +21,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -50,7 +51,7 @@ POINTS = {"kafka-before-offsets": 20, "kafka-before-commit": 20, "kafka-after-co
 # mode: kills and events of the short form, of the long form (TARN_TEST_FULL=1), events a second
 SIZES = {"random": (10, 35000, 34, 120000, 2500), "points": (8, 1000000, 64, 1000000, 400),
          "group": (4, 20000, 12, 100000, 1000), "zombie": (1, 10000, 8, 60000, 700),
-         "storm": (3, 10000, 30, 90000, 600), "away": (2, 10000, 12, 60000, 1500),
+         "storm": (3, 10000, 30, 90000, 600), "away": (3, 1000000, 12, 1000000, 800),
          "at-least-once": (4, 10000, 12, 50000, 1500)}
 FLUSH = {"state.flush.every.commit": "true"}
 
@@ -58,15 +59,20 @@ FLUSH = {"state.flush.every.commit": "true"}
 # ---- watchdog ----
 
 def stacks(pid):
-    """Where all threads of a process stand."""
-    if shutil.which("gdb"):
-        done = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "set pagination off", "-ex",
-                               "thread apply all bt 14"], capture_output=True, text=True, timeout=120)
-        return done.stdout[-20000:]
+    """Where all threads of a process stand: one line each, innermost function first."""
+    if not shutil.which("gdb"):
+        tasks = sorted(pathlib.Path(f"/proc/{pid}/task").iterdir())
+        return "\n".join(f"{task.name}: " + " ".join((task / name).read_text(errors="replace").strip()
+                                                     for name in ("comm", "wchan", "syscall")) for task in tasks)
+    text = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "set pagination off", "-ex", "set width 0", "-ex",
+                           "thread apply all bt 16"], capture_output=True, text=True, timeout=120).stdout
     lines = []
-    for task in sorted(pathlib.Path(f"/proc/{pid}/task").iterdir()):
-        facts = [(task / name).read_text(errors="replace").strip() for name in ("comm", "wchan", "syscall")]
-        lines.append(f"{task.name}: {' '.join(facts)}")
+    for thread in re.split(r"\n(?=Thread )", text)[1:]:
+        frames = re.findall(r"^#\d+ +(?:0x[0-9a-f]+ in )?([^ (]+) \(.*?\)(?: at (?:\S*/)?([^/\s]+:\d+))?", thread, re.M)
+        name = re.search(r'"([^"]*)"', thread)
+        ours = [f"{function}({at})" if at else function for function, at in frames
+                if not re.search(r"futex|pthread_cond|^\?\?$|^clone|start_thread", function)]
+        lines.append(f"  {name.group(1) if name else '?'}: {' < '.join(ours)}")
     return "\n".join(lines)
 
 
@@ -103,7 +109,7 @@ class Feed(threading.Thread):
         self.values = collections.defaultdict(list)
         self.windows = collections.Counter()
         self.sent, self.failure, self.is_enough = 0, None, threading.Event()
-        self.process = peer("produce", bootstrap, "ev", stdin=subprocess.PIPE)
+        self.process = peer("produce", bootstrap, stdin=subprocess.PIPE)
 
     def event(self, number):
         key = f"k{min(int(self.rng.paretovariate(0.6)), 3000)}"
@@ -119,22 +125,25 @@ class Feed(threading.Thread):
                     self.values[event["k"]].append(event["n"])
                     self.windows[event["k"], max(event["ts"], 0) // 60000 * 60000] += 1
                     value = json.dumps(event, separators=(",", ":")).encode()
-                    lines.append(f"{event['k'].encode().hex()}\t{value.hex()}\n")
+                    lines.append(f"ev\t{event['k'].encode().hex()}\t{value.hex()}\n")
                 self.process.stdin.write("".join(lines).encode())
                 self.process.stdin.flush()
                 self.sent = min(start + 250, self.events)
                 if self.is_enough.is_set():
                     break
                 time.sleep(250 / self.per_second)  # the pace of the input, not a wait for anything
-            answer, self.events = self.process.communicate(timeout=300)[0], self.sent
+            answer, self.events = self.process.communicate(b"\n", timeout=300)[0], self.sent
             assert int(answer) == self.events, f"the producer confirmed {answer!r} of {self.events}"
         except BaseException as error:  # noqa: B902
             self.failure = error
 
-    def finish(self):
-        self.join()
+    def check(self):
         if self.failure:
             raise self.failure
+
+    def finish(self):
+        self.join()
+        self.check()
 
 
 def peer(*arguments, **options):
@@ -268,7 +277,8 @@ class Run:
     def points(self):
         self.start(0).stop()
         self.feed()
-        names = list(POINTS) * max(1, self.options.kills // len(POINTS))
+        names = [self.options.point] if self.options.point else list(POINTS)
+        names *= max(1, self.options.kills // len(POINTS))
         for name in names:
             if name == "restore-step":  # something to restore: a kill before the flush
                 one = self.start(0)
@@ -292,14 +302,16 @@ class Run:
         self.reconcile(one)
         assert one.stop() == 0
 
+    def commits(self, one):
+        for line in one.request("GET", "/metrics")[1].decode().splitlines():
+            if line.startswith("tarn_engine_commits_total"):
+                return float(line.split()[-1])
+        return 0
+
     def wait_for_commits(self, one):
-        def commits():
-            for line in one.request("GET", "/metrics")[1].decode().splitlines():
-                if line.startswith("tarn_engine_commits_total"):
-                    return float(line.split()[-1])
-            return 0
-        first = commits()
-        while commits() < first + 5:
+        first = self.commits(one)
+        while self.commits(one) < first + 5:
+            self.input.check()
             time.sleep(0.1)  # between two looks
 
     def last_one(self, live):
@@ -364,19 +376,40 @@ class Run:
         self.last_one(live)
 
     def away(self):
+        """No broker for a while, again and again: frozen (connections stay, nobody answers) or killed."""
         one = self.start(0)
         self.feed()
-        time.sleep(2)
-        for node in self.kafka.nodes:
-            node.kill()
-        time.sleep(60 if self.options.kills > 10 else 15)  # how long they are away
-        assert one.process.poll() is None, "tarn ended while no broker answered"
-        for node in self.kafka.nodes:
-            node.start()
-        self.kafka.wait_ready()
-        self.watchdog.beat()
+        is_long = self.options.kills > 10
+        for step in range(self.options.kills):
+            time.sleep(self.rng.uniform(0.5, 3.0))  # the moment it goes
+            is_frozen = step % 2 == 0
+            for node in self.kafka.nodes:
+                node.freeze() if is_frozen else node.kill()
+            # longer than the session and the transaction last
+            time.sleep(60 if is_long and step < 2 else self.rng.uniform(11, 25))
+            assert one.process.poll() is None, "tarn ended while no broker answered"
+            for node in self.kafka.nodes:
+                node.thaw() if is_frozen else node.start()
+            self.kafka.wait_ready()
+            self.counts["frozen" if is_frozen else "killed"] += 1
+            self.kills += 1
+            self.watchdog.beat()
+            self.goes_on(one)
+        self.input.is_enough.set()
         self.reconcile(one)
         assert one.stop() == 0
+
+    def goes_on(self, one):
+        """Counts grow again, by this process's own doing."""
+        first, began = self.commits(one), time.monotonic()
+        while self.commits(one) < first + 3:
+            self.input.check()
+            if time.monotonic() > began + SILENCE_SECONDS:
+                print(f"==== {one.state}\n{stacks(one.process.pid)}", flush=True)
+                raise AssertionError("no commit since the broker is back: " +
+                                     one.request("GET", "/readyz")[1].decode(errors="replace"))
+            time.sleep(0.1)  # between two looks
+        print(f"   goes on after {time.monotonic() - began:.1f} s", flush=True)
 
     def run(self):
         getattr(self, {"at-least-once": "random"}.get(self.options.mode, self.options.mode))()
@@ -404,6 +437,7 @@ def main():
     parser.add_argument("--events", type=int)
     parser.add_argument("--kills", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--point", choices=list(POINTS), help="of mode points: this one only")
     options = parser.parse_args()
     sizes = SIZES[options.mode][2 if os.environ.get("TARN_TEST_FULL") else 0:]
     options.kills, options.events = options.kills or sizes[0], options.events or sizes[1]

@@ -158,6 +158,13 @@ class Node:
     def kill(self):
         self.end(signal.SIGKILL)
 
+    def freeze(self):
+        """Nobody answers, but connections stay."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         self.end(signal.SIGTERM)
 
