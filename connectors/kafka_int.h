@@ -208,6 +208,10 @@ void tni_kafka_txn_close(struct tn_log_txn *txn);
 /* Until an earlier transaction of this id is settled; TN_E_IO when that takes too long. */
 enum tn_status tni_kafka_txns_settled(struct tni_kafka *kafka, struct tn_err *err);
 
+/* A call of librdkafka that does not return is left to itself, and another producer begun. Keeper
+ * thread, every few seconds. */
+void tni_kafka_txns_watch(struct tni_kafka *kafka);
+
 /* Transactions carry this membership from now on (NULL: none); a fenced producer begins anew. Waits
  * for a transaction that is being committed. */
 void tni_kafka_txns_rejoined(struct tni_kafka *kafka, struct tn_log_member *member);

@@ -113,6 +113,7 @@ static void *keeper_main(void *arg)
         pthread_mutex_unlock(&kafka->lock);
         if (is_closing)
             return NULL;
+        tni_kafka_txns_watch(kafka);
         if (ask(kafka, ASK_MS) && (is_look_wanted || round % TOPICS_EVERY == 0)) {
             tni_kafka_topics_refresh(kafka);
             tni_kafka_fetchers_trim(kafka);

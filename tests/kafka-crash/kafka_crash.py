@@ -32,7 +32,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from kafka_server import LIB, Cluster  # noqa: E402
-from tarn_server import ROOT, Server  # noqa: E402
+from tarn_server import ROOT, Gone, Server  # noqa: E402
 
 PARTITIONS = 8
 T0 = 1_700_000_000_000
@@ -303,7 +303,13 @@ class Run:
         assert one.stop() == 0
 
     def commits(self, one):
-        for line in one.request("GET", "/metrics")[1].decode().splitlines():
+        try:
+            text = one.request("GET", "/metrics")[1].decode()
+        except Gone:
+            if one.process.poll() is not None:
+                raise
+            return -1  # an idle connection was closed
+        for line in text.splitlines():
             if line.startswith("tarn_engine_commits_total"):
                 return float(line.split()[-1])
         return 0
