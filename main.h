@@ -23,6 +23,9 @@ struct tni_settings {
     const char *lake_dir;
     int64_t sql_threads, sql_timeout_ms, sql_memory_bytes, sql_cache_bytes, sql_rows_max;
     int64_t partitions;
+    const char *server;
+    bool is_gathering, has_standby_reads;
+    int64_t gather_wait_ms;
     bool is_flush_every_commit;
     struct tn_opt_pair *kafka;
 };
@@ -50,6 +53,8 @@ struct tni_server {
     struct tn_s3_options s3_options;
     struct tn_metrics *metrics;
     char lake_dir[4200];             /* absolute */
+    char hosts[1200];                /* http.hosts and the advertised name */
+    struct tn_members *members;      /* other processes; NULL = none */
     struct tn_object_stores *stores; /* of sinks and zones, by URL */
     struct tn_store *store;
     struct tn_log *log;

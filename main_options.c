@@ -27,6 +27,15 @@ static const struct tn_opt engine_options[] = {
     {"num.standby.replicas", TN_OPT_INT, SET(standby_replicas), "0", 0, 100, NULL, 0, NULL,
      "warm copies of state in other processes (with Kafka); all but one guarantee a warm "
      "take-over"},
+    {"application.server", TN_OPT_STRING, SET(server), "", 0, 0, NULL, 0, NULL,
+     "HOST:PORT where other processes of the application reach this one (with Kafka); default: the "
+     "listen address, or this machine's name"},
+    {"sql.gather", TN_OPT_BOOL, SET(is_gathering), "true", 0, 0, NULL, 0, NULL,
+     "ask other processes for the rows of partitions they own; false: refuse, naming them"},
+    {"sql.gather.wait.ms", TN_OPT_MS, SET(gather_wait_ms), "3000", 0, INT64_MAX, NULL, 0, NULL,
+     "wait so long for partitions that are on their way to another process"},
+    {"sql.standby.reads", TN_OPT_BOOL, SET(has_standby_reads), "false", 0, 0, NULL, 0, NULL,
+     "answer from standby copies, which may lag, when the owner of a partition does not"},
     {"lake.dir", TN_OPT_STRING, SET(lake_dir), "", 0, 0, NULL, 0, NULL,
      "folder or s3:// prefix of zones without a location of their own; default: STATE/lake"},
     {"sql.threads", TN_OPT_INT, SET(sql_threads), "4", 1, 256, NULL, 0, NULL, "statement threads"},

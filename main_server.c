@@ -16,6 +16,7 @@
 #include "main.h"
 #include "sql/db.h"
 #include "sql/http_sql.h"
+#include "sql/members.h"
 #include "sql/trino.h"
 #include "store/catalog_store.h"
 #include "store/log.h"
@@ -186,10 +187,66 @@ enum tn_status tni_server_open(struct tni_server *server, const char *state, str
     return tn_engine_start(server->engine, err); /* sinks start with the server: verify has none */
 }
 
+/* Where other processes reach this one: as given, else the listen address, else this machine. */
+static void find_advertised(const struct tni_server *server, char *ret_address, size_t size)
+{
+    const char *given = server->settings.server, *address = tn_http_address(server->http);
+    const char *port = strrchr(address, ':');
+    bool is_any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+    char name[256] = "localhost";
+    if (given && *given)
+        snprintf(ret_address, size, "%s", given);
+    else if (is_any && gethostname(name, sizeof name - 1) == 0)
+        snprintf(ret_address, size, "%s%s", name, port ? port : "");
+    else
+        snprintf(ret_address, size, "%s", address);
+}
+
+/* The advertised name is one that requests may call this server by. */
+static void allow_advertised(struct tni_server *server)
+{
+    char name[256] = "";
+    const char *given = server->settings.server, *hosts = server->http_config.hosts;
+    if (!server->settings.kafka)
+        return;
+    if (given && *given)
+        snprintf(name, sizeof name, "%s", given);
+    else if (gethostname(name, sizeof name - 1) != 0)
+        return;
+    char *port = strrchr(name, ':');
+    if (port)
+        *port = 0;
+    snprintf(server->hosts, sizeof server->hosts, "%s%s%s", hosts ? hosts : "",
+             hosts && *hosts ? "," : "", name);
+    server->http_config.hosts = server->hosts;
+}
+
+static enum tn_status open_members(struct tni_server *server, struct tn_err *err)
+{
+    const struct tni_settings *set = &server->settings;
+    char address[300];
+    if (!set->kafka)
+        return TN_OK;
+    find_advertised(server, address, sizeof address);
+    struct tn_members_config config = {.application_id = set->application_id,
+                                       .instance_id = tn_store_id(server->store),
+                                       .address = address,
+                                       .db = server->db,
+                                       .engine = server->engine,
+                                       .log = server->log,
+                                       .clock = &tni_clock,
+                                       .metrics = server->metrics,
+                                       .is_refusing = !set->is_gathering,
+                                       .has_standbys = set->has_standby_reads,
+                                       .patience_ms = set->gather_wait_ms};
+    return tn_members_open(&config, server->http, &server->members, err);
+}
+
 enum tn_status tni_server_listen(struct tni_server *server, const char *listen, struct tn_err *err)
 {
     const struct tni_settings *set = &server->settings;
     server->http_config.listen = listen;
+    allow_advertised(server);
     tn_sinks_start(server->sinks);
     TN_TRY(tn_http_open(&server->http_config, &tni_clock, server->metrics, &server->http, err));
     struct tn_http_sql_config sql = {.db = server->db,
@@ -214,6 +271,7 @@ enum tn_status tni_server_listen(struct tni_server *server, const char *listen, 
                                   .metrics = server->metrics,
                                   .version = TN_VERSION};
     TN_TRY(tn_live_open(&live, server->http, &server->live, err));
+    TN_TRY(open_members(server, err));
     return tn_http_start(server->http, err);
 }
 
@@ -244,6 +302,7 @@ void tni_server_close(struct tni_server *server)
     tn_live_close(server->live);
     tn_trino_close(server->trino);
     tn_http_sql_close(server->http_sql);
+    tn_members_close(server->members);
     tn_http_close(server->http);
     tn_db_close(server->db);
     tn_sinks_close(server->sinks);

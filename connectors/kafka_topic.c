@@ -587,19 +587,54 @@ static rd_kafka_resp_err_t watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, c
     }
 }
 
+/* The last stable offset. By the admin handle where the library can: a fetcher's connection may be
+ * waiting for records (fetch.wait.max.ms), and a question behind that waits with it. */
+static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic, int32_t partition,
+                                      int64_t *ret_offset)
+{
+    int64_t low;
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+#if RD_KAFKA_VERSION >= 0x020300ff
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_SPEC_LATEST;
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(kafka->admin, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_isolation_level(
+        options, RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED));
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka->admin);
+    rd_kafka_ListOffsets(kafka->admin, list, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TNI_KAFKA_WAIT_MS);
+    code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    size_t count = 0;
+    const rd_kafka_ListOffsetsResultInfo_t **infos =
+        code ? NULL
+             : rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event), &count);
+    if (count) {
+        code = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[0])->err;
+        *ret_offset = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[0])->offset;
+    }
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_topic_partition_list_destroy(list);
+#endif
+    return code ? watermarks(kafka, kafka->fetchers->rk, topic, partition, &low, ret_offset) : code;
+}
+
 enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topic,
                                  int32_t partition, struct tn_offsets *ret_offsets,
                                  struct tn_err *err)
 {
     struct tni_kafka *kafka = (struct tni_kafka *)log;
-    int64_t low = 0, high = 0, low_written = 0, written = 0;
+    int64_t low = 0, high = 0, written = 0;
     if (!tni_kafka_topic_live(kafka, topic))
         return tn_err_set(err, TN_NOT_FOUND, "topic '%s' is gone", topic->name);
     /* what is written first: the stable end can only have grown since */
     rd_kafka_resp_err_t code =
-        watermarks(kafka, kafka->admin, topic->name, partition, &low_written, &written);
+        watermarks(kafka, kafka->admin, topic->name, partition, &low, &written);
     if (!code)
-        code = watermarks(kafka, kafka->fetchers->rk, topic->name, partition, &low, &high);
+        code = stable_end(kafka, topic->name, partition, &high);
     if (code)
         return tni_kafka_err(err, code, "offsets of topic '%s' partition %d", topic->name,
                              partition);

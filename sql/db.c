@@ -1,6 +1,7 @@
 /* The database: opening (replay of the catalog), snapshots, and running one statement. Contract:
  * sql/db.h. */
 #include "sql/db_int.h"
+#include "sql/members_int.h"
 #include "sql/zone_files.h"
 #include "sql/zone_write.h"
 
@@ -206,7 +207,8 @@ void tni_exec_init(struct tn_db *db, const struct tn_catalog *catalog, struct tn
                                      .arena = arena,
                                      .options = db->config.options,
                                      .options_count = db->config.options_count,
-                                     .queries = atomic_load(&db->queries)};
+                                     .queries = atomic_load(&db->queries),
+                                     .members = atomic_load(&db->members)};
 }
 
 /* Holds the header back until the first rows, so that a query whose table is still being restored
@@ -455,7 +457,8 @@ static void fresh_wait(struct fresh_wake *fw)
     pthread_mutex_unlock(&fw->lock);
 }
 
-#define FRESH_MAX 256
+#define FRESH_MAX        256
+#define FRESH_ROUNDS_MAX 4u
 
 /* Queries to wait for: those that fill a table read, and those that write to a topic read. */
 struct fresh_ids {
@@ -525,7 +528,7 @@ static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
 }
 
 static enum tn_status fresh_run(struct tn_db *db, const struct fresh_ids *ids,
-                                struct tn_budget *budget, struct tn_err *err)
+                                struct tn_budget *budget, uint32_t *ret_hops, struct tn_err *err)
 {
     struct fresh_wake fw = {.wake = {fresh_signal}};
     pthread_condattr_t attr;
@@ -536,13 +539,35 @@ static enum tn_status fresh_run(struct tn_db *db, const struct fresh_ids *ids,
     struct tn_fresh *fresh = NULL;
     enum tn_status st =
         tn_fresh_open(db->config.engine, ids->ids, ids->count, &fw.wake, &fresh, err);
-    if (!tn_failed(st))
+    if (!tn_failed(st)) {
+        *ret_hops = tn_fresh_hops(fresh);
         st = fresh_loop(fresh, &fw, budget, err);
+    }
     tn_fresh_free(fresh);
     pthread_cond_destroy(&fw.cond);
     pthread_mutex_destroy(&fw.lock);
     pthread_condattr_destroy(&attr);
     return st;
+}
+
+/* With several processes one round covers one hop: what a stage elsewhere writes in this round is
+ * an input of a stage here in the next. A round during which partitions moved does not count. */
+static enum tn_status fresh_everywhere(struct tn_db *db, const struct fresh_ids *ids,
+                                       struct tn_budget *budget, struct tn_err *err)
+{
+    struct tn_members *members = atomic_load(&db->members);
+    uint32_t hops = 1, done = 0, others = 1;
+    if (!members)
+        return fresh_run(db, ids, budget, &hops, err);
+    while (others && done < hops && done < FRESH_ROUNDS_MAX) {
+        uint64_t before = tni_members_changes(members);
+        TN_TRY(fresh_run(db, ids, budget, &hops, err));
+        TN_TRY(tni_members_fresh(members, ids->ids, ids->count, budget, &others, err));
+        if (tni_members_changes(members) == before)
+            done++;
+        TN_TRY(tn_budget_check(budget, err));
+    }
+    return TN_OK;
 }
 
 enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
@@ -563,7 +588,7 @@ enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, st
         if (!tn_failed(st) && ids.topics_count)
             tn_engine_each_query(db->config.engine, fresh_add_writer, &ids);
         if (!tn_failed(st) && ids.count)
-            st = fresh_run(db, &ids, budget, err);
+            st = fresh_everywhere(db, &ids, budget, err);
     }
     tn_catalog_unref(run.catalog);
     tn_arena_release(&run.arena);

@@ -32,6 +32,7 @@ struct tn_db {
     struct tni_sqlite_pool *pool;
     struct tni_zones *zones;
     struct tni_query_list *_Atomic queries; /* of Trino clients; NULL = none */
+    struct tn_members *_Atomic members;     /* other processes; NULL = none */
     _Atomic uint64_t push_next;             /* ids of push queries */
     _Atomic uint64_t insert_next;           /* partitions of rows without key */
 };

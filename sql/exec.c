@@ -11,6 +11,7 @@
 
 #include "sql/exec_op.h"
 #include "sql/exec_sqlite.h"
+#include "sql/members_int.h"
 #include "sql/zone_files.h"
 
 enum tn_status tni_exec_pin(struct tni_exec_ctx *ctx, struct tn_pin **ret_pin, struct tn_err *err)
@@ -26,6 +27,7 @@ void tni_exec_release(struct tni_exec_ctx *ctx)
     if (ctx->pin)
         tn_pin_free(ctx->pin);
     ctx->pin = NULL;
+    tni_gather_release(ctx);
     tni_zone_release(ctx);
     ctx->log_ends = NULL; /* lived in the statement's arena */
 }

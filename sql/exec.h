@@ -30,6 +30,8 @@ struct tni_sqlite_pool; /* sql/exec_sqlite.h */
 struct tni_log_end;     /* sql/scan_log.c */
 struct tni_zones;       /* sql/zone_files.h */
 struct tni_zone_pin;
+struct tni_asked; /* sql/members_scan.c */
+struct tn_members;
 
 /* One statement of a Trino client, for system.runtime.queries. */
 struct tni_query_row {
@@ -68,12 +70,14 @@ struct tni_exec_ctx {
     const struct tni_option_set *options; /* may be NULL */
     size_t options_count;
     struct tni_query_list *queries; /* may be NULL */
+    struct tn_members *members;     /* other processes of the application; NULL = none */
     enum tni_executor executor;
     bool is_pushdown_off; /* tests: no predicate leaves the executor for the scan */
     /* Filled while running. */
     struct tn_pin *pin;             /* taken by the first scan of a KTable; all scans share it */
     struct tni_log_end *log_ends;   /* visible ends, fixed when the statement first opens a topic */
     struct tni_zone_pin *zone_pins; /* files of zone tables, one snapshot a location */
+    struct tni_asked *asked;        /* processes that hold something for this statement */
     int64_t rows_bad;               /* undecodable log records skipped by scans */
     int64_t rows_count;             /* result rows pushed */
 };

@@ -144,6 +144,7 @@ static void budget_init(struct tni_sql_job *job)
 static void budget_inline(struct tni_sql_job *job)
 {
     int64_t until_ns = job->started_ns + TNI_SQL_INLINE_MAX;
+    job->budget.is_local = true;
     if (job->budget.deadline_ns == 0 || job->budget.deadline_ns > until_ns)
         job->budget.deadline_ns = until_ns;
 }

@@ -28,6 +28,7 @@ struct tn_budget {
     int64_t memory_bytes_max;     /* 0 = none */
     _Atomic int64_t memory_bytes; /* charged now */
     _Atomic bool is_cancelled;    /* set by any thread */
+    bool is_local;                /* asks no other process: ends with TN_E_TIMEOUT instead */
     struct tn_clock *clock;
 };
 

@@ -4,11 +4,17 @@
  * first key column otherwise, and wraps the engine's batches without copying: columns are
  * re-ordered by pointer.
  *
+ * Where several processes share the partitions, the rows that are here come first, then those of
+ * the others (members_int.h). One key is looked for where the partitioner of Kafka's clients puts
+ * it, and in the other partitions only when it is not there (another partitioner may be in use).
+ *
  * Ownership: see scan.h. @thread one statement, one thread */
+#include "sql/members_int.h"
 #include "sql/scan_int.h"
 
 #include <inttypes.h>
 
+#include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
 void tni_column_fill_i64(struct tn_column *col, enum tn_kind kind, int64_t value,
@@ -34,7 +40,34 @@ struct table_scan {
     uint32_t rowtime_column;
     struct tn_batch batch;
     bool is_empty; /* the predicates exclude every row */
+    const struct tn_object *object;
+    /* several processes: */
+    struct tn_key_filter filter;
+    bool *needed;
+    struct tni_gather *gather;
+    int32_t home;    /* of the one key asked for, until it was looked for there; −1 = none */
+    uint8_t *wanted; /* partitions but the home */
+    bool has_rows;
 };
+
+static enum tn_status open_parts(struct table_scan *scan, const uint8_t *wanted,
+                                 struct tn_err *err);
+
+/* Rows here, rows elsewhere; for one key these two again for all but its home. */
+static enum tn_status next_rows(struct table_scan *scan, struct tn_batch **ret_batch,
+                                struct tn_err *err)
+{
+    for (;;) {
+        enum tn_status st = tn_table_scan_next(scan->scan, ret_batch, err);
+        if (st == TN_END && scan->gather)
+            st = tni_gather_next(scan->gather, ret_batch, err);
+        scan->has_rows |= st == TN_OK && (*ret_batch)->rows_count > 0;
+        if (st != TN_END || scan->home < 0 || scan->has_rows)
+            return st;
+        scan->home = -1;
+        TN_TRY(open_parts(scan, scan->wanted, err));
+    }
+}
 
 static enum tn_status table_next(struct tni_tscan *base, struct tn_batch **ret_batch,
                                  struct tn_err *err)
@@ -43,7 +76,7 @@ static enum tn_status table_next(struct tni_tscan *base, struct tn_batch **ret_b
     struct tn_batch *in;
     if (scan->is_empty)
         return TN_END;
-    enum tn_status st = tn_table_scan_next(scan->scan, &in, err);
+    enum tn_status st = next_rows(scan, &in, err);
     if (st != TN_OK)
         return st;
     struct tn_batch *out = &scan->batch;
@@ -70,6 +103,7 @@ static enum tn_status table_next(struct tni_tscan *base, struct tn_batch **ret_b
 static void table_close(struct tni_tscan *base)
 {
     struct table_scan *scan = (struct table_scan *)base;
+    tni_gather_close(scan->gather);
     tn_table_scan_close(scan->scan);
     tn_arena_release(&scan->arena);
     tn_free(scan);
@@ -111,6 +145,80 @@ static int engine_column(const struct tn_object *object, uint32_t column)
     return is_windowed && tn_str_eq_nocase(name, TN_STR("WINDOWEND")) ? declared + 1 : -1;
 }
 
+/* ---- several processes ---- */
+
+/* Opens the scan of `wanted` here, and of what is not here at the others. */
+static enum tn_status open_parts(struct table_scan *scan, const uint8_t *wanted, struct tn_err *err)
+{
+    struct tni_exec_ctx *ctx = scan->base.ctx;
+    struct tn_scan_parts parts = {.wanted = wanted};
+    struct tn_pin *pin;
+    tni_gather_close(scan->gather);
+    tn_table_scan_close(scan->scan);
+    scan->gather = NULL;
+    scan->scan = NULL;
+    TN_TRY(tni_exec_pin(ctx, &pin, err));
+    TN_TRY(tn_table_scan_open_parts(ctx->engine, pin, scan->object->query_id, &scan->filter,
+                                    scan->needed, &parts, &scan->scan, err));
+    if (parts.missing_count == 0)
+        return TN_OK;
+    return tni_gather_open(ctx, scan->object, tn_table_scan_schema(scan->scan), &scan->filter,
+                           scan->needed, parts.missing, &scan->gather, err);
+}
+
+static struct tn_str encode_key(const struct tn_topic_decl *decl, const struct tn_value *values,
+                                struct tn_arena *arena)
+{
+    struct tn_column *cols = TN_ARENA_ARRAY(arena, struct tn_column, decl->keys_count + 1);
+    struct tn_schema schema = {decl->keys_count, decl->schema->fields};
+    struct tn_codec_spec spec = tn_decl_spec(decl, true, &schema);
+    struct tn_codec *codec;
+    struct tn_buf bytes;
+    size_t end = 0;
+    for (uint32_t k = 0; k < decl->keys_count; k++) {
+        struct tn_colbuilder *builder = tn_colbuilder_new(schema.fields[k].type, arena);
+        tn_colbuilder_add(builder, &values[k]);
+        tn_colbuilder_finish(builder, &cols[k]);
+    }
+    if (tn_failed(decl->key_format->open(decl->key_format, &spec, &codec, NULL)))
+        return (struct tn_str){0};
+    tn_buf_init(&bytes, TN_RECORD_BYTES_MAX);
+    decl->key_format->encode(codec, cols, 1, NULL, &bytes, &end);
+    decl->key_format->close(codec);
+    struct tn_str key = tn_arena_str(arena, (struct tn_str){tn_buf_str(&bytes).ptr, end});
+    tn_buf_release(&bytes);
+    return key;
+}
+
+/* The partition where the one key of the filter belongs; −1: there is not one key, or it is
+ * windowed, or cannot be told. */
+static int32_t home_of(struct table_scan *scan)
+{
+    const struct tn_topic_decl *decl = &scan->object->decl;
+    struct tni_exec_ctx *ctx = scan->base.ctx;
+    if (scan->filter.keys_count != 1 || decl->window != TN_WINDOW_NONE || !decl->key_format)
+        return -1;
+    for (uint32_t k = 0; k < decl->keys_count; k++)
+        if (!tn_type_eq(scan->filter.keys[0][k].type, decl->schema->fields[k].type))
+            return -1;
+    int32_t count = tn_engine_table_partitions(ctx->engine, scan->object->query_id);
+    struct tn_str key = encode_key(decl, scan->filter.keys[0], &scan->arena);
+    return key.ptr && count > 0 ? tn_partition_of(key.ptr, key.len, count) : -1;
+}
+
+static enum tn_status open_shared(struct table_scan *scan, struct tn_err *err)
+{
+    scan->home = home_of(scan);
+    if (scan->home < 0)
+        return open_parts(scan, NULL, err);
+    uint8_t *home = TN_ARENA_ARRAY(&scan->arena, uint8_t, TNI_PART_BYTES);
+    scan->wanted = TN_ARENA_ARRAY(&scan->arena, uint8_t, TNI_PART_BYTES);
+    memset(scan->wanted, 0xff, TNI_PART_BYTES);
+    tni_part_put(scan->wanted, scan->home, false);
+    tni_part_put(home, scan->home, true);
+    return open_parts(scan, home, err);
+}
+
 static const struct tni_tscan_type table_type = {.next = table_next, .close = table_close};
 
 enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
@@ -136,14 +244,18 @@ enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_t
         .columns = TN_ARENA_ARRAY(&scan->arena, struct tn_column, count),
         .arena = &scan->arena,
     };
-    struct tn_key_filter filter;
-    scan->is_empty = !tni_tscan_key_filter(spec, &scan->arena, &filter);
+    scan->object = object;
+    scan->needed = needed;
+    scan->home = -1;
+    scan->is_empty = !tni_tscan_key_filter(spec, &scan->arena, &scan->filter);
     enum tn_status st = TN_OK;
     struct tn_pin *pin;
-    if (!scan->is_empty) {
+    if (!scan->is_empty && ctx->members) {
+        TN_GOTO(open_shared(scan, err));
+    } else if (!scan->is_empty) {
         TN_GOTO(tni_exec_pin(ctx, &pin, err));
-        TN_GOTO(tn_table_scan_open(ctx->engine, pin, object->query_id, &filter, needed, &scan->scan,
-                                   err));
+        TN_GOTO(tn_table_scan_open(ctx->engine, pin, object->query_id, &scan->filter, needed,
+                                   &scan->scan, err));
     }
     *ret_scan = &scan->base;
     return TN_OK;

@@ -97,6 +97,9 @@ const struct tn_metric_desc *tn_engine_metric_descs(size_t *ret_count);
  * membership −1: all. @thread any */
 int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max);
 
+/* Grows with every change of the assignment, and when state is loaded anew. @thread any */
+int64_t tn_engine_epoch(struct tn_engine *engine);
+
 /* All queries restored and following their inputs? Otherwise the text names what is missing. */
 bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_reason);
 
@@ -130,6 +133,19 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
                                   const char *query_id, const struct tn_key_filter *filter,
                                   const bool *needed, struct tn_table_scan **ret_scan,
                                   struct tn_err *err);
+/* The same of the partitions that are here, for several processes that share the work. */
+struct tn_scan_parts {
+    const uint8_t *wanted; /* a bit per partition; NULL = all */
+    bool has_standbys;     /* copies of what others own count as here; they may lag */
+    uint8_t missing[TN_PARTITIONS_MAX / 8 + 1]; /* out: wanted, and not shown by this scan */
+    int32_t missing_count;                      /* out */
+};
+enum tn_status tn_table_scan_open_parts(struct tn_engine *engine, struct tn_pin *pin,
+                                        const char *query_id, const struct tn_key_filter *filter,
+                                        const bool *needed, struct tn_scan_parts *parts,
+                                        struct tn_table_scan **ret_scan, struct tn_err *err);
+/* Partitions of the table; 0 when there is no such query. */
+int32_t tn_engine_table_partitions(struct tn_engine *engine, const char *query_id);
 /* Next batch in the scan's own arena (valid until the next call); TN_END. */
 enum tn_status tn_table_scan_next(struct tn_table_scan *scan, struct tn_batch **ret_batch,
                                   struct tn_err *err);
@@ -162,6 +178,8 @@ enum tn_status tn_fresh_open(struct tn_engine *engine, const char *const *query_
                              size_t query_ids_count, struct tn_wake *wake,
                              struct tn_fresh **ret_fresh, struct tn_err *err);
 enum tn_status tn_fresh_poll(struct tn_fresh *fresh, struct tn_buf *ret_lagging);
+/* At most so many topics are written between the first input and the tables asked for, and one. */
+uint32_t tn_fresh_hops(struct tn_fresh *fresh);
 void tn_fresh_free(struct tn_fresh *fresh);
 
 #endif

@@ -253,6 +253,18 @@ enum tn_status tn_fresh_open(struct tn_engine *engine, const char *const *query_
     return TN_OK;
 }
 
+uint32_t tn_fresh_hops(struct tn_fresh *fresh)
+{
+    uint32_t stages = 0;
+    pthread_mutex_lock(&fresh->engine->lock);
+    for (uint32_t q = 0; q < fresh->queries_count; q++) {
+        const struct tni_query *query = tni_engine_find(fresh->engine, fresh->query_ids[q]);
+        stages += query ? query->plan->stages_count : 0;
+    }
+    pthread_mutex_unlock(&fresh->engine->lock);
+    return stages;
+}
+
 enum tn_status tn_fresh_poll(struct tn_fresh *fresh, struct tn_buf *ret_lagging)
 {
     struct tn_engine *engine = fresh->engine;

@@ -69,6 +69,11 @@ int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max)
     return count;
 }
 
+int64_t tn_engine_epoch(struct tn_engine *engine)
+{
+    return atomic_load(&engine->epoch);
+}
+
 static void set_owned(struct tn_engine *engine, const uint8_t *owned)
 {
     pthread_mutex_lock(&engine->lock);

@@ -277,14 +277,53 @@ static int hold_of(const struct tn_table_scan *scan)
     return -1;
 }
 
-static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *query,
-                                  struct tn_err *err)
+static void room_for_tables(struct tn_table_scan *scan, const struct tni_query *query)
 {
     scan->tables = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
+    if (hold_of(scan) >= 0)
+        scan->holds = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
+}
+
+static void take_table(struct tn_table_scan *scan, const struct tni_task *task)
+{
     uint32_t number = (uint32_t)(scan->store - scan->stage->nodes);
     int hold = hold_of(scan);
     if (hold >= 0)
-        scan->holds = TN_ARENA_ARRAY(&scan->keep, struct tni_ktable *, query->tasks_count);
+        scan->holds[scan->tables_count] = tni_ktable_ref(task->ops[hold].kt);
+    scan->tables[scan->tables_count++] = tni_ktable_ref(task->ops[number].kt);
+}
+
+/* What is here of what is wanted; the rest is named, not refused. */
+static void take_parts(struct tn_table_scan *scan, struct tni_query *query,
+                       struct tn_scan_parts *parts)
+{
+    uint32_t number = (uint32_t)(scan->store - scan->stage->nodes);
+    room_for_tables(scan, query);
+    for (uint32_t t = 0; t < query->tasks_count; t++) {
+        struct tni_task *task = &query->tasks[t];
+        int32_t p = task->partition;
+        if (task->is_global || task->stage != scan->stage)
+            continue;
+        scan->keys_count = task->ops[number].keys_count;
+        if (parts->wanted && !tni_bit_is_set(parts->wanted, p))
+            continue;
+        int state = atomic_load(&task->state);
+        bool is_here = task->is_owned ? state == TNI_TASK_RUNNING
+                                      : parts->has_standbys && state == TNI_TASK_STANDBY;
+        if (is_here && task->ops[number].kt) {
+            take_table(scan, task);
+            continue;
+        }
+        parts->missing[p / 8] |= (uint8_t)(1u << (p % 8));
+        parts->missing_count++;
+    }
+}
+
+static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *query,
+                                  struct tn_err *err)
+{
+    uint32_t number = (uint32_t)(scan->store - scan->stage->nodes);
+    room_for_tables(scan, query);
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         struct tni_task *task = &query->tasks[t];
         if (task->is_global || task->stage != scan->stage)
@@ -303,15 +342,14 @@ static enum tn_status take_tables(struct tn_table_scan *scan, struct tni_query *
                               "the table of query '%s' is being restored: %lld of %lld records",
                               query->plan->query_id, (long long)atomic_load(&query->restore_done),
                               (long long)atomic_load(&query->restore_total));
-        if (hold >= 0)
-            scan->holds[scan->tables_count] = tni_ktable_ref(task->ops[hold].kt);
-        scan->tables[scan->tables_count++] = tni_ktable_ref(task->ops[number].kt);
+        take_table(scan, task);
     }
     return TN_OK;
 }
 
 static enum tn_status take_query(struct tn_table_scan *scan, struct tn_engine *engine,
-                                 const char *query_id, struct tn_err *err)
+                                 const char *query_id, struct tn_scan_parts *parts,
+                                 struct tn_err *err)
 {
     struct tni_query *query = tni_engine_find(engine, query_id);
     if (!query)
@@ -325,7 +363,10 @@ static enum tn_status take_query(struct tn_table_scan *scan, struct tn_engine *e
     scan->plan = tn_plan_ref(query->plan);
     copy_schema(scan, query->shown_schema);
     TN_TRY(find_chain(scan, err));
-    return take_tables(scan, query, err);
+    if (!parts)
+        return take_tables(scan, query, err);
+    take_parts(scan, query, parts);
+    return TN_OK;
 }
 
 static struct tn_value *copy_values(struct tn_arena *arena, const struct tn_value *from,
@@ -361,6 +402,14 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
                                   const bool *needed, struct tn_table_scan **ret_scan,
                                   struct tn_err *err)
 {
+    return tn_table_scan_open_parts(engine, pin, query_id, filter, needed, NULL, ret_scan, err);
+}
+
+enum tn_status tn_table_scan_open_parts(struct tn_engine *engine, struct tn_pin *pin,
+                                        const char *query_id, const struct tn_key_filter *filter,
+                                        const bool *needed, struct tn_scan_parts *parts,
+                                        struct tn_table_scan **ret_scan, struct tn_err *err)
+{
     struct tn_table_scan *scan = tn_alloc(sizeof *scan);
     scan->pin = pin;
     tn_buf_init(&scan->low, (size_t)1 << 20);
@@ -369,7 +418,7 @@ enum tn_status tn_table_scan_open(struct tn_engine *engine, struct tn_pin *pin,
     tn_arena_init(&scan->keep, 0);
     tn_arena_init(&scan->schema_arena, 0);
     pthread_mutex_lock(&engine->lock);
-    enum tn_status st = take_query(scan, engine, query_id, err);
+    enum tn_status st = take_query(scan, engine, query_id, parts, err);
     pthread_mutex_unlock(&engine->lock);
     if (tn_failed(st)) {
         tn_table_scan_close(scan);
@@ -653,4 +702,13 @@ int64_t tn_engine_table_rows(struct tn_engine *engine, const char *query_id)
     }
     pthread_mutex_unlock(&engine->lock);
     return rows;
+}
+
+int32_t tn_engine_table_partitions(struct tn_engine *engine, const char *query_id)
+{
+    pthread_mutex_lock(&engine->lock);
+    struct tni_query *query = tni_engine_find(engine, query_id);
+    int32_t count = query ? last_stage(query->plan)->partitions_count : 0;
+    pthread_mutex_unlock(&engine->lock);
+    return count;
 }
