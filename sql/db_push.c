@@ -219,6 +219,46 @@ static enum tn_status push_snapshot(struct push *push, int64_t *ret_commit, stru
 
 #define RESTORE_NS INT64_C(10000000000)
 
+/* ---- several processes ---- */
+
+/* Does this process work on all partitions of the table? Changes elsewhere are not seen here. */
+static bool is_whole(struct push *push)
+{
+    struct tn_engine *engine = push->db->config.engine;
+    int32_t count = tn_engine_table_partitions(engine, push->object->query_id), found = 0;
+    int32_t *owned = TN_ARENA_ARRAY(push->arena, int32_t, TN_PARTITIONS_MAX);
+    int32_t owned_count = tn_engine_owned(engine, owned, TN_PARTITIONS_MAX);
+    for (int32_t i = 0; i < owned_count; i++)
+        found += owned[i] < count;
+    return owned_count < 0 || found == count;
+}
+
+static enum tn_status refuse_part(const struct push *push, struct tn_err *err)
+{
+    tn_err_set(err, TN_E_UNSUPPORTED,
+               "a push query on table '%s' needs all of its partitions at one process: others of "
+               "the application work on some",
+               push->object->name);
+    tn_err_hint(err, "declare its topic '%s' as a stream and push that, or poll with SELECT",
+                push->object->decl.topic);
+    return TN_E_UNSUPPORTED;
+}
+
+/* The assignment comes a moment after the start. */
+static enum tn_status wait_whole(struct push *push, struct tn_err *err)
+{
+    int64_t give_up_ns = tn_mono_ns(push->db->config.clock) + RESTORE_NS;
+    int32_t first;
+    while (!is_whole(push)) {
+        bool is_early = tn_engine_owned(push->db->config.engine, &first, 1) == 0;
+        if (!is_early || tn_mono_ns(push->db->config.clock) >= give_up_ns)
+            return refuse_part(push, err);
+        TN_TRY(tn_budget_check(push->budget, err));
+        push_wait(push, true);
+    }
+    return TN_OK;
+}
+
 /* A table that was created or restored a moment ago: wait a little rather than fail. */
 static enum tn_status push_snapshot_waiting(struct push *push, int64_t *ret_commit,
                                             struct tn_err *err)
@@ -243,11 +283,16 @@ static enum tn_status push_snapshot_waiting(struct push *push, int64_t *ret_comm
 static enum tn_status push_follow(struct push *push, int64_t after_commit, struct tn_err *err)
 {
     enum tn_status st = TN_OK;
+    int64_t epoch = 0; /* checked once at least */
     while (st == TN_OK) {
         bool is_over;
+        int64_t now = tn_engine_epoch(push->db->config.engine) + 1;
         st = tn_budget_check(push->budget, err);
+        if (!tn_failed(st) && now != epoch && !is_whole(push))
+            st = refuse_part(push, err);
         if (tn_failed(st))
             break;
+        epoch = now;
         struct change_set *set = push_take(push, &is_over);
         if (is_over)
             return tn_err_set(err, TN_E_LIMIT,
@@ -271,8 +316,8 @@ static enum tn_status push_table(struct push *push, bool is_earliest, struct tn_
     int64_t commit = tn_engine_commit(engine);
     TN_TRY(
         tn_engine_subscribe(engine, push->object->query_id, on_changes, push, &subscription, err));
-    enum tn_status st = TN_OK;
-    if (is_earliest && push->object->kind != TN_OBJ_STREAM)
+    enum tn_status st = wait_whole(push, err);
+    if (!tn_failed(st) && is_earliest && push->object->kind != TN_OBJ_STREAM)
         st = push_snapshot_waiting(push, &commit, err);
     if (st == TN_OK)
         st = push_follow(push, commit, err);

@@ -131,6 +131,7 @@ static void budget_init(struct tni_sql_job *job)
 {
     const struct tn_http_sql_config *config = &job->http->config;
     job->budget.clock = config->clock;
+    job->budget.is_local = false;
     job->budget.rows_max = job->is_push ? 0 : config->rows_max;
     job->budget.memory_bytes_max = config->memory_bytes;
     job->budget.deadline_ns = job->is_push || config->timeout_ms <= 0

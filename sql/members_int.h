@@ -106,6 +106,8 @@ enum tn_status tni_gather_open(struct tni_exec_ctx *ctx, const struct tn_object 
                                struct tni_gather **ret_gather, struct tn_err *err);
 enum tn_status tni_gather_next(struct tni_gather *gather, struct tn_batch **ret_batch,
                                struct tn_err *err);
+/* After TN_E_BUSY: the partitions nobody answered for. */
+const uint8_t *tni_gather_left(const struct tni_gather *gather);
 void tni_gather_close(struct tni_gather *gather); /* NULL is a no-op */
 /* The statement is over: tell everybody that was asked. */
 void tni_gather_release(struct tni_exec_ctx *ctx);

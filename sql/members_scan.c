@@ -244,6 +244,8 @@ static enum tn_status find_rows(struct tni_gather *gather, struct tn_err *err)
 {
     for (;;) {
         tn_arena_reset(&gather->arena);
+        if (gather->members->config.is_refusing)
+            return refuse(gather, err);
         enum tn_status st = ask_around(gather, err);
         if (st != TN_AGAIN)
             return st;
@@ -318,13 +320,13 @@ enum tn_status tni_gather_open(struct tni_exec_ctx *ctx, const struct tn_object 
         gather->left_count += tni_part_is_set(missing, p);
     gather->give_up_ns = tn_mono_ns(ctx->members->config.clock) +
                          ctx->members->config.patience_ms * INT64_C(1000000);
-    if (ctx->members->config.is_refusing) {
-        enum tn_status st = refuse(gather, err);
-        tni_gather_close(gather);
-        return st;
-    }
     *ret_gather = gather;
     return TN_OK;
+}
+
+const uint8_t *tni_gather_left(const struct tni_gather *gather)
+{
+    return gather->left;
 }
 
 void tni_gather_close(struct tni_gather *gather)

@@ -53,14 +53,42 @@ struct table_scan {
 static enum tn_status open_parts(struct table_scan *scan, const uint8_t *wanted,
                                  struct tn_err *err);
 
+/* Nobody answers for some partitions: copies here do, where that is allowed and all are here. */
+static enum tn_status take_standbys(struct table_scan *scan, struct tn_err *why, struct tn_err *err)
+{
+    struct tni_exec_ctx *ctx = scan->base.ctx;
+    struct tn_table_scan *copies = NULL;
+    struct tn_scan_parts parts = {.wanted = tni_gather_left(scan->gather), .has_standbys = true};
+    if (why->code != TN_E_BUSY || !ctx->members->config.has_standbys ||
+        tn_failed(tn_table_scan_open_parts(ctx->engine, ctx->pin, scan->object->query_id,
+                                           &scan->filter, scan->needed, &parts, &copies, NULL)) ||
+        parts.missing_count) {
+        tn_table_scan_close(copies);
+        if (err)
+            *err = *why;
+        return why->code;
+    }
+    tni_gather_close(scan->gather);
+    tn_table_scan_close(scan->scan);
+    scan->gather = NULL;
+    scan->scan = copies;
+    return TN_OK;
+}
+
 /* Rows here, rows elsewhere; for one key these two again for all but its home. */
 static enum tn_status next_rows(struct table_scan *scan, struct tn_batch **ret_batch,
                                 struct tn_err *err)
 {
     for (;;) {
         enum tn_status st = tn_table_scan_next(scan->scan, ret_batch, err);
-        if (st == TN_END && scan->gather)
-            st = tni_gather_next(scan->gather, ret_batch, err);
+        if (st == TN_END && scan->gather) {
+            struct tn_err why = TN_ERR_INIT;
+            st = tni_gather_next(scan->gather, ret_batch, &why);
+            if (tn_failed(st)) {
+                TN_TRY(take_standbys(scan, &why, err));
+                continue;
+            }
+        }
         scan->has_rows |= st == TN_OK && (*ret_batch)->rows_count > 0;
         if (st != TN_END || scan->home < 0 || scan->has_rows)
             return st;

@@ -460,6 +460,7 @@ static enum tn_status run_close(struct tn_engine *engine, void *ctx, struct tn_e
         return TN_OK; /* write nothing anywhere */
     TN_TRY(tni_round_flush(engine, true, err));
     tni_member_leave(engine);
+    engine->member_partitions = 0; /* for good: not to be joined again until the threads end */
     return TN_OK;
 }
 
