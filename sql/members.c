@@ -18,9 +18,9 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
-#define LOOK_MS    100
-#define READ_BYTES ((size_t)256 << 10)
-#define IDLE_MAX   16u
+#define LOOK_MS     100
+#define READ_BYTES  ((size_t)256 << 10)
+#define IDLE_MAX    16u
 #define LEAVE_LOOKS 10
 
 /* ---- what is known ---- */

@@ -32,11 +32,13 @@ struct tn_members_config {
     int64_t patience_ms; /* sql.gather.wait.ms: for partitions that are on their way */
 };
 
-/* Adds the routes (before tn_http_start), publishes this process and begins to follow the others. */
+/* Adds the routes (before tn_http_start), publishes this process and begins to follow the others.
+ */
 enum tn_status tn_members_open(const struct tn_members_config *config,
                                struct tn_http_server *server, struct tn_members **ret_members,
                                struct tn_err *err);
-/* After tn_http_stop, before the engine closes. Takes the published record back. NULL is a no-op. */
+/* After tn_http_stop, before the engine closes. Takes the published record back. NULL is a no-op.
+ */
 void tn_members_close(struct tn_members *members);
 
 #endif

@@ -160,7 +160,8 @@ static enum tn_status take_page(struct tni_gather *gather, struct tn_str page,
     struct tn_str missing;
     if (page.len < 18 || !tni_wire_read(&at, page.ptr + page.len, &missing) ||
         (missing.len != 0 && missing.len != TNI_PART_BYTES))
-        return tn_err_set(err, TN_E_CORRUPT, "process %s answered something else", gather->member.url);
+        return tn_err_set(err, TN_E_CORRUPT, "process %s answered something else",
+                          gather->member.url);
     gather->is_last = page.ptr[0] == 1;
     gather->scan = tn_be64(page.ptr + 1);
     gather->at = at;
@@ -348,9 +349,9 @@ void tni_gather_release(struct tni_exec_ctx *ctx)
         struct tn_str answer;
         if (tn_failed(tni_member_client_take(ctx->members, &asked->items[i], &client, NULL)))
             continue;
-        enum tn_status st = tni_member_call(client, "/members/done",
-                                            (struct tn_str){asked->id, sizeof asked->id}, &answer,
-                                            NULL); /* else it expires there */
+        enum tn_status st =
+            tni_member_call(client, "/members/done", (struct tn_str){asked->id, sizeof asked->id},
+                            &answer, NULL); /* else it expires there */
         tni_member_client_give(ctx->members, client, !tn_failed(st));
     }
 }

@@ -224,8 +224,8 @@ static enum tn_status open_table(struct tni_members_serve *serve, struct session
     const struct tn_schema *schema = tn_table_scan_schema(open->scan);
     if (tn_scan_wire_fingerprint(schema) != ask->fingerprint ||
         ask->needed.len != schema->fields_count)
-        TN_GOTO(tn_err_set(err, TN_E_BUSY, "query '%s' has another definition here",
-                           ask->query_id));
+        TN_GOTO(
+            tn_err_set(err, TN_E_BUSY, "query '%s' has another definition here", ask->query_id));
     open->needed = tn_alloc_array(schema->fields_count + 1, sizeof *open->needed);
     for (uint32_t c = 0; c < schema->fields_count; c++)
         open->needed[c] = ask->needed.ptr[c] != 0;

@@ -107,16 +107,14 @@ enum tn_status tn_scan_wire_read(const char **at, const char *end, const struct 
     for (uint32_t c = 0; c < schema->fields_count; c++)
         if (!needed || needed[c])
             types[sent++] = schema->fields[c].type;
-    TN_TRY(
-        tni_rowcode_columns(types, sent, rows, (uint32_t)count, NULL, arena, cols, err));
+    TN_TRY(tni_rowcode_columns(types, sent, rows, (uint32_t)count, NULL, arena, cols, err));
     sent = 0;
     for (uint32_t c = 0; c < schema->fields_count; c++)
         if (!needed || needed[c])
             batch->columns[c] = cols[sent++];
         else
-            batch->columns[c] = (struct tn_column){.type = schema->fields[c].type,
-                                                   .rows_count = (uint32_t)count,
-                                                   .is_absent = true};
+            batch->columns[c] = (struct tn_column){
+                .type = schema->fields[c].type, .rows_count = (uint32_t)count, .is_absent = true};
     *ret_batch = batch;
     return TN_OK;
 }
@@ -148,9 +146,9 @@ void tn_scan_wire_add_filter(struct tn_buf *buf, const struct tn_key_filter *fil
     for (uint32_t i = 0; i < filter->keys_count; i++)
         for (uint32_t k = 0; k < keys_count; k++)
             tni_rowcode_add_value(buf, schema->fields[k].type, &filter->keys[i][k]);
-    tn_buf_add_byte(buf, (char)((filter->low ? 1 : 0) | (filter->high ? 2 : 0) |
-                                (filter->is_low_strict ? 4 : 0) |
-                                (filter->is_high_strict ? 8 : 0)));
+    tn_buf_add_byte(buf,
+                    (char)((filter->low ? 1 : 0) | (filter->high ? 2 : 0) |
+                           (filter->is_low_strict ? 4 : 0) | (filter->is_high_strict ? 8 : 0)));
     if (filter->low)
         tni_rowcode_add_value(buf, schema->fields[0].type, filter->low);
     if (filter->high)

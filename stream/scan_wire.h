@@ -1,4 +1,5 @@
-/* Rows and key filters of table scans as bytes, between processes of one application (sql/members.h).
+/* Rows and key filters of table scans as bytes, between processes of one application
+ * (sql/members.h).
  *
  * Both ends have the same schema: they compare fingerprints first. Only wanted columns travel; per
  * row their values in the encoding of rowcode.h, before the rows their event times.
