@@ -212,20 +212,7 @@ static const char *kind_name(enum tn_kind kind, bool is_trino)
     case TN_K_NULL: return "any";
     default: break;
     }
-    static const char *const names[] = {[TN_K_BOOLEAN] = "boolean",
-                                        [TN_K_INTEGER] = "integer",
-                                        [TN_K_BIGINT] = "bigint",
-                                        [TN_K_DOUBLE] = "double",
-                                        [TN_K_VARCHAR] = "varchar",
-                                        [TN_K_BYTES] = "varbinary",
-                                        [TN_K_DATE] = "date",
-                                        [TN_K_TIME] = "time",
-                                        [TN_K_TIMESTAMP] = "timestamp",
-                                        [TN_K_TIMESTAMP_TZ] = "timestamp with time zone",
-                                        [TN_K_JSON] = "json",
-                                        [TN_K_INTERVAL_DAY] = "interval day to second",
-                                        [TN_K_INTERVAL_YEAR] = "interval year to month"};
-    return names[kind];
+    return tn_kind_trino(kind);
 }
 
 static const char *pattern_name(char letter)

@@ -343,7 +343,7 @@ enum tn_status tni_admin_show(struct tni_admin *admin, struct tn_err *err)
     case TN_AH_PROPERTIES: return list_properties(&show);
     case TN_AH_VARIABLES: return list_variables(&show);
     default:
-        return tni_not_supported(err, admin->stmt->line, admin->stmt->col,
-                                 "this SHOW statement is not supported");
+        return tni_not_supported(err, admin->stmt->line, admin->stmt->col, "%s %s is not supported",
+                                 ast->is_list ? "LIST" : "SHOW", tn_ast_show_text(ast->what));
     }
 }

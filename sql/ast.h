@@ -644,6 +644,8 @@ enum tn_ast_show_what {
         TN_AH_COUNT
 };
 
+const char *tn_ast_show_text(enum tn_ast_show_what what); /* "CREATE TABLE" */
+
 /* SHOW, LIST and DESCRIBE. */
 struct tn_ast_show {
     enum tn_ast_show_what what;

@@ -286,7 +286,7 @@ static void print_explain(const struct tn_ast_explain *explain, struct tn_buf *b
         tni_print_ident(&explain->query_id, buf);
 }
 
-static const char *show_text(enum tn_ast_show_what what)
+const char *tn_ast_show_text(enum tn_ast_show_what what)
 {
     static const char *const texts[] = {
 #define XX(name, text) text,
@@ -317,8 +317,8 @@ static void print_show(const struct tn_ast_stmt *stmt, struct tn_buf *buf)
     const struct tn_ast_show *show = stmt->show;
     bool is_describe = stmt->kind == TN_AS_DESCRIBE;
     tn_buf_add_text(buf, is_describe ? "DESCRIBE" : show->is_list ? "LIST" : "SHOW");
-    if (show_text(show->what)[0])
-        tn_buf_printf(buf, " %s", show_text(show->what));
+    if (tn_ast_show_text(show->what)[0])
+        tn_buf_printf(buf, " %s", tn_ast_show_text(show->what));
     print_word_name(is_describe ? " " : show_link(show->what), show->name, buf);
     if (show->query) {
         tn_buf_add_text(buf, " (");

@@ -152,6 +152,11 @@ enum tn_status tni_cast(const struct tni_build *build, struct tn_expr *expr,
 {
     if (tn_type_eq(expr->type, type)) {
         *ret_expr = expr;
+        if (tni_is_const(expr) && expr->type->bits != type->bits) { /* CAST(SMALLINT '1' AS INT) */
+            struct tn_value value = expr->value;
+            value.type = type;
+            *ret_expr = tni_const(build, &value, pos);
+        }
         return TN_OK;
     }
     if (tni_is_null(expr)) {

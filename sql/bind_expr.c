@@ -56,36 +56,48 @@ static bool text_has_zone(struct tn_str text)
     return false;
 }
 
-/* Bits of TINYINT and SMALLINT under query rules; 0 = another type. */
+/* Bits of TINYINT, SMALLINT and REAL under query rules; 0 = another type. */
 static int small_of(const struct tni_ctx *ctx, const struct tn_ast_type *type)
 {
     if (ctx->bind->build.rules != TN_RULES_QUERY || type->kind != TN_AT_NAMED)
         return 0;
     if (tn_str_eq_nocase(type->name.text, TN_STR("TINYINT")))
         return 8;
+    if (tn_str_eq_nocase(type->name.text, TN_STR("REAL")))
+        return 32;
     return tn_str_eq_nocase(type->name.text, TN_STR("SMALLINT")) ? 16 : 0;
 }
 
-/* Constants of the small types, as drivers send them, are INTEGERs whose range is checked here. */
+/* Constants of the small types, as drivers send them: INTEGERs whose range is checked here, DOUBLEs
+ * that are rounded here. Only constants: nothing computes with fewer bits. */
 static enum tn_status bind_small(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                  struct tn_expr *arg, struct tn_expr **ret_expr, struct tn_err *err)
 {
     int bits = small_of(ctx, ast->type);
     struct tn_expr *expr;
+    struct tn_value value = {.is_null = true};
     TN_ASSERT(bits > 0);
-    TN_TRY(tni_cast(&ctx->bind->build, arg, tn_type_of(TN_K_INTEGER), ast->is_try, tni_pos_of(ast),
-                    &expr, err));
-    if (tni_is_const(expr) && !expr->value.is_null) {
-        int64_t value = expr->value.i, limit = INT64_C(1) << (bits - 1);
-        if (value < -limit || value >= limit) {
-            if (!ast->is_try)
-                return tn_err_at(err, TN_E_EVAL, "NUMERIC_VALUE_OUT_OF_RANGE", ast->line, ast->col,
-                                 "Out of range for %s: %lld", bits == 8 ? "tinyint" : "smallint",
-                                 (long long)value);
-            expr = tni_const_null(&ctx->bind->build, tn_type_of(TN_K_INTEGER), tni_pos_of(ast));
-        }
+    TN_TRY(tni_cast(&ctx->bind->build, arg, tn_type_of(bits == 32 ? TN_K_DOUBLE : TN_K_INTEGER),
+                    ast->is_try, tni_pos_of(ast), &expr, err));
+    if (!tni_is_const(expr)) { /* a cast that fails does so when it is run */
+        *ret_expr = expr;
+        return TN_OK;
     }
-    *ret_expr = expr;
+    value = expr->value;
+    value.type = tn_type_small(bits);
+    if (bits == 32) {
+        value.d = value.is_null ? 0 : (double)(float)value.d;
+    } else if (!value.is_null) {
+        int64_t limit = INT64_C(1) << (bits - 1);
+        bool is_over = value.i < -limit || value.i >= limit;
+        if (is_over && !ast->is_try)
+            return tn_err_at(err, TN_E_EVAL, "NUMERIC_VALUE_OUT_OF_RANGE", ast->line, ast->col,
+                             "Out of range for %s: %lld", bits == 8 ? "tinyint" : "smallint",
+                             (long long)value.i);
+        value.is_null = is_over;
+    }
+    *ret_expr = value.is_null ? tni_const_null(&ctx->bind->build, value.type, tni_pos_of(ast))
+                              : tni_const(&ctx->bind->build, &value, tni_pos_of(ast));
     return TN_OK;
 }
 

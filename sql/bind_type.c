@@ -11,7 +11,6 @@ static const struct {
     {"INTEGER", TN_K_INTEGER},
     {"BIGINT", TN_K_BIGINT},
     {"DOUBLE", TN_K_DOUBLE},
-    {"REAL", TN_K_DOUBLE},
     {"STRING", TN_K_VARCHAR},
     {"VARCHAR", TN_K_VARCHAR},
     {"BYTES", TN_K_BYTES},
@@ -24,15 +23,23 @@ static const struct {
     {"INTERVAL YEAR TO MONTH", TN_K_INTERVAL_YEAR},
 };
 
-static const char *const refused_types[] = {"TINYINT",   "SMALLINT",    "CHAR",    "UUID",
-                                            "IPADDRESS", "HYPERLOGLOG", "QDIGEST", "UNKNOWN"};
+static const struct {
+    const char *name, *instead;
+} refused_types[] = {
+    {"TINYINT", "use INTEGER"}, {"SMALLINT", "use INTEGER"}, {"REAL", "use DOUBLE"},
+    {"CHAR", "use VARCHAR"},    {"UUID", "use VARCHAR"},     {"IPADDRESS", "use VARCHAR"},
+    {"HYPERLOGLOG", NULL},      {"QDIGEST", NULL},           {"UNKNOWN", NULL}};
 
 static enum tn_status type_unknown(const struct tn_ast_type *ast, struct tn_err *err)
 {
     for (size_t i = 0; i < sizeof refused_types / sizeof *refused_types; i++)
-        if (tn_str_eq_nocase(ast->name.text, tn_str_of(refused_types[i])))
-            return tni_not_supported(err, ast->line, ast->col, "type %s is not supported",
-                                     refused_types[i]);
+        if (tn_str_eq_nocase(ast->name.text, tn_str_of(refused_types[i].name))) {
+            enum tn_status st = tni_not_supported(
+                err, ast->line, ast->col, "type %s is not supported", refused_types[i].name);
+            if (refused_types[i].instead)
+                tn_err_hint(err, "%s", refused_types[i].instead);
+            return st;
+        }
     const char *names[sizeof plain_types / sizeof *plain_types + 4];
     size_t count = 0;
     for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++)

@@ -229,34 +229,25 @@ static enum tn_status fill_types(struct tni_exec_ctx *ctx, const struct tn_syste
                                  struct tni_fill *fill, struct tn_err *err)
 {
     static const struct {
-        const char *name;
+        enum tn_kind kind;
         int code, precision, radix;
         bool is_searchable;
     } types[] = {
-        {"bigint", -5, 19, 10, true},
-        {"varbinary", -3, INT32_MAX, 0, true},
-        {"integer", 4, 10, 10, true},
-        {"double", 8, 53, 2, true},
-        {"boolean", 16, 0, 0, true},
-        {"date", 91, 14, 0, true},
-        {"array", 2003, 0, 0, false},
-        {"decimal", 2000, 0, 0, false},
-        {"interval day to second", 2000, 0, 0, true},
-        {"interval year to month", 2000, 0, 0, true},
-        {"json", 2000, 0, 0, true},
-        {"map", 2000, 0, 0, false},
-        {"row", 2000, 0, 0, false},
-        {"time", 2000, 0, 0, false},
-        {"timestamp", 2000, 0, 0, false},
-        {"timestamp with time zone", 2000, 0, 0, false},
-        {"unknown", 2000, 0, 0, true},
-        {"varchar", 2000, 0, 0, false},
+        {TN_K_BIGINT, -5, 19, 10, true},       {TN_K_BYTES, -3, INT32_MAX, 0, true},
+        {TN_K_INTEGER, 4, 10, 10, true},       {TN_K_DOUBLE, 8, 53, 2, true},
+        {TN_K_BOOLEAN, 16, 0, 0, true},        {TN_K_DATE, 91, 14, 0, true},
+        {TN_K_ARRAY, 2003, 0, 0, false},       {TN_K_DECIMAL, 2000, 0, 0, false},
+        {TN_K_INTERVAL_DAY, 2000, 0, 0, true}, {TN_K_INTERVAL_YEAR, 2000, 0, 0, true},
+        {TN_K_JSON, 2000, 0, 0, true},         {TN_K_MAP, 2000, 0, 0, false},
+        {TN_K_STRUCT, 2000, 0, 0, false},      {TN_K_TIME, 2000, 0, 0, false},
+        {TN_K_TIMESTAMP, 2000, 0, 0, false},   {TN_K_TIMESTAMP_TZ, 2000, 0, 0, false},
+        {TN_K_NULL, 2000, 0, 0, true},         {TN_K_VARCHAR, 2000, 0, 0, false},
     };
     (void)ctx;
     (void)table;
     (void)err;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        tni_fill_text(fill, types[i].name);
+        tni_fill_text(fill, tn_kind_trino(types[i].kind));
         tni_fill_int(fill, types[i].code);
         fill_or_null(fill, types[i].precision, types[i].precision > 0);
         fill_nulls(fill, 3);

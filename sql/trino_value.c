@@ -131,7 +131,11 @@ void tni_trino_cell(struct tn_buf *buf, const struct tn_column *col, uint32_t ro
     case TN_K_BOOLEAN: tn_buf_add_text(buf, tn_column_bool(col, row) ? "true" : "false"); break;
     case TN_K_INTEGER: tn_buf_add_i64(buf, tn_column_i32(col, row)); break;
     case TN_K_BIGINT: tn_buf_add_i64(buf, tn_column_i64(col, row)); break;
-    case TN_K_DOUBLE: print_double(buf, tn_column_f64(col, row)); break;
+    case TN_K_DOUBLE: {
+        double value = tn_column_f64(col, row);
+        print_double(buf, col->type->bits ? tn_real_shown(value) : value);
+        break;
+    }
     case TN_K_VARCHAR:
     case TN_K_JSON: tn_buf_add_json(buf, tn_column_str(col, row)); break;
     case TN_K_BYTES: tn_cell_json(buf, col, row); break;

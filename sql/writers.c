@@ -141,7 +141,11 @@ static void print_cell(struct tn_buf *buf, const struct tn_column *col, uint32_t
     case TN_K_BOOLEAN: tn_buf_add_text(buf, tn_column_bool(col, row) ? "true" : "false"); break;
     case TN_K_INTEGER: tn_buf_add_i64(buf, tn_column_i32(col, row)); break;
     case TN_K_BIGINT: tn_buf_add_i64(buf, tn_column_i64(col, row)); break;
-    case TN_K_DOUBLE: print_double(buf, tn_column_f64(col, row), is_json); break;
+    case TN_K_DOUBLE: {
+        double value = tn_column_f64(col, row);
+        print_double(buf, col->type->bits ? tn_real_shown(value) : value, is_json);
+        break;
+    }
     case TN_K_DECIMAL:
         tn_decimal_print(((const tn_int128 *)col->values)[row], col->type->scale, buf);
         break;

@@ -115,6 +115,14 @@ static enum tn_status fill_layout(const struct zone_with *with, struct tn_file_l
 
 /* ---- columns ---- */
 
+static bool has_length(const struct tn_type *type)
+{
+    bool found = type->length_max > 0;
+    for (uint32_t i = 0; i < type->children_count; i++)
+        found |= has_length(type->children[i].type);
+    return found;
+}
+
 static enum tn_status zone_columns(struct tni_change *change, const struct tn_ast_create *create,
                                    struct tn_arena *arena, struct tn_schema **ret_schema,
                                    struct tn_err *err)
@@ -135,6 +143,10 @@ static enum tn_status zone_columns(struct tni_change *change, const struct tn_as
                                  "column '%.*s' is declared twice", TN_STR_FMT(column->name.text));
         const struct tn_type *type;
         TN_TRY(tni_bind_type(&bind, column->type, &type, err));
+        if (tn_kind_is_nested(type->kind) && has_length(type))
+            return tni_not_supported(err, column->line, column->col,
+                                     "VARCHAR(n) inside ARRAY, MAP or ROW is not supported in zone "
+                                     "tables: write VARCHAR");
         fields[i].name = tn_arena_str(arena, column->name.text);
         fields[i].type = tn_type_copy(arena, type);
     }

@@ -1,6 +1,8 @@
 /* Columns of several files behind each other. Contract: sql/zone_scan.h. */
 #include "sql/zone_scan.h"
 
+#include "stream/base/utf8.h"
+
 void tni_gather_begin(struct tni_gather *gather, const struct tn_schema *schema, const bool *needed,
                       struct tn_arena *arena)
 {
@@ -86,5 +88,44 @@ void tni_gather_end(struct tni_gather *gather, struct tn_column *ret_columns)
             ret_columns[c] =
                 (struct tn_column){.type = gather->schema->fields[c].type, .is_absent = true};
         ret_columns[c].rows_count = gather->rows_count;
+    }
+}
+
+/* ---- VARCHAR(n) ---- */
+
+static bool is_too_long(const struct tn_column *col, uint32_t row, uint32_t length_max)
+{
+    struct tn_str text = tn_column_str(col, row);
+    return text.len > length_max && tn_utf8_count(text) > length_max;
+}
+
+static void cut_column(struct tn_column *col, uint32_t rows_count, uint32_t length_max,
+                       struct tn_arena *arena)
+{
+    uint32_t row = 0;
+    while (row < rows_count && (tn_column_is_null(col, row) || !is_too_long(col, row, length_max)))
+        row++;
+    if (row == rows_count)
+        return; /* nothing is copied when all fit */
+    struct tn_colbuilder *builder = tn_colbuilder_new(col->type, arena);
+    for (row = 0; row < rows_count; row++) {
+        struct tn_value value = {.type = col->type};
+        if (tn_column_is_null(col, row)) {
+            tn_colbuilder_add_null(builder);
+            continue;
+        }
+        value.s = tn_column_str(col, row);
+        value.s.len = tn_utf8_offset(value.s, length_max);
+        tn_colbuilder_add(builder, &value);
+    }
+    tn_colbuilder_finish(builder, col);
+}
+
+void tni_zone_cut_texts(struct tn_batch *batch, struct tn_arena *arena)
+{
+    for (uint32_t c = 0; c < batch->schema->fields_count; c++) {
+        uint32_t length_max = batch->schema->fields[c].type->length_max;
+        if (length_max && !batch->columns[c].is_absent)
+            cut_column(&batch->columns[c], batch->rows_count, length_max, arena);
     }
 }

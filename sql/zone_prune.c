@@ -256,6 +256,8 @@ static bool file_may_match(const struct tni_tscan_spec *spec, const struct tni_z
     for (uint32_t i = 0; i < spec->preds_count; i++) {
         const struct tni_pred *pred = &spec->preds[i];
         uint32_t column = (uint32_t)pred->column;
+        if (column < count && spec->object->schema->fields[column].type->length_max)
+            continue; /* its values are cut when they are read */
         if (column < stored) {
             if (!stats_may_match(spec, pred, file))
                 return false;

@@ -206,6 +206,7 @@ static struct tn_batch *end_batch(struct zone_scan *scan, uint32_t rows_count)
         if (!batch->columns[c].type)
             batch->columns[c] = (struct tn_column){
                 .type = batch->schema->fields[c].type, .rows_count = rows_count, .is_absent = true};
+    tni_zone_cut_texts(batch, &scan->rows);
     return batch;
 }
 

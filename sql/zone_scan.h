@@ -33,6 +33,8 @@ void tni_gather_begin(struct tni_gather *gather, const struct tn_schema *schema,
 void tni_gather_add(struct tni_gather *gather, const struct tn_column *columns,
                     uint32_t rows_count);
 void tni_gather_end(struct tni_gather *gather, struct tn_column *ret_columns);
+/* Cuts texts to the n of VARCHAR(n): files may hold longer ones. */
+void tni_zone_cut_texts(struct tn_batch *batch, struct tn_arena *arena);
 
 /* zone_prune.c */
 /* Which files can hold a row that passes the predicates; NULL = all. */

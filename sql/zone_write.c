@@ -12,6 +12,7 @@
 #include "stream/base/digest.h"
 #include "stream/base/mem.h"
 #include "stream/base/random.h"
+#include "stream/base/utf8.h"
 
 #define FILE_BYTES  ((size_t)32 << 20)
 #define FILES_MAX   100000
@@ -292,6 +293,26 @@ struct mapped_rows {
     struct tn_arena arena;
 };
 
+/* VARCHAR(n): blanks at the end may be cut off, nothing else. */
+static enum tn_status check_lengths(const struct tn_field *field, const struct tn_column *col,
+                                    uint32_t rows_count, struct tn_err *err)
+{
+    uint32_t length_max = field->type->length_max;
+    for (uint32_t row = 0; length_max && !col->is_absent && row < rows_count; row++) {
+        if (tn_column_is_null(col, row))
+            continue;
+        struct tn_str text = tn_column_str(col, row);
+        while (text.len && text.ptr[text.len - 1] == ' ')
+            text.len--;
+        if (text.len > length_max && tn_utf8_count(text) > length_max)
+            return tn_err_at(err, TN_E_EVAL, "INVALID_CAST_ARGUMENT", 0, 0,
+                             "Cannot truncate non-space characters on INSERT: column '%.*s' is "
+                             "varchar(%u)",
+                             TN_STR_FMT(field->name), length_max);
+    }
+    return TN_OK;
+}
+
 static enum tn_status mapped_batch(struct tn_rows *rows, const struct tn_batch *batch,
                                    struct tn_err *err)
 {
@@ -303,6 +324,8 @@ static enum tn_status mapped_batch(struct tn_rows *rows, const struct tn_batch *
     for (uint32_t c = 0; c < count; c++) {
         if (mapped->from[c] >= 0) {
             out.columns[c] = batch->columns[mapped->from[c]];
+            TN_TRY(
+                check_lengths(&mapped->schema->fields[c], &out.columns[c], batch->rows_count, err));
             continue;
         }
         tn_column_init(&out.columns[c], mapped->schema->fields[c].type, batch->rows_count, true,

@@ -186,26 +186,7 @@ static const char *word_of_letter(char letter, enum tn_rules rules)
     }
     if (!kind_of_letter(letter, &kind))
         return "?";
-    static const char *const ksql[TN_K_COUNT] = {
-        [TN_K_BOOLEAN] = "BOOLEAN", [TN_K_INTEGER] = "INTEGER",     [TN_K_BIGINT] = "BIGINT",
-        [TN_K_DOUBLE] = "DOUBLE",   [TN_K_VARCHAR] = "STRING",      [TN_K_BYTES] = "BYTES",
-        [TN_K_DATE] = "DATE",       [TN_K_TIME] = "TIME",           [TN_K_TIMESTAMP] = "TIMESTAMP",
-        [TN_K_JSON] = "JSON",       [TN_K_TIMESTAMP_TZ] = "INSTANT"};
-    static const char *const trino[TN_K_COUNT] = {[TN_K_BOOLEAN] = "boolean",
-                                                  [TN_K_INTEGER] = "integer",
-                                                  [TN_K_BIGINT] = "bigint",
-                                                  [TN_K_DOUBLE] = "double",
-                                                  [TN_K_VARCHAR] = "varchar",
-                                                  [TN_K_BYTES] = "varbinary",
-                                                  [TN_K_DATE] = "date",
-                                                  [TN_K_TIME] = "time",
-                                                  [TN_K_TIMESTAMP] = "timestamp",
-                                                  [TN_K_TIMESTAMP_TZ] = "timestamp with time zone",
-                                                  [TN_K_JSON] = "json",
-                                                  [TN_K_INTERVAL_DAY] = "interval day to second",
-                                                  [TN_K_INTERVAL_YEAR] = "interval year to month"};
-    const char *text = rules == TN_RULES_QUERY ? trino[kind] : ksql[kind];
-    return text ? text : trino[kind];
+    return rules == TN_RULES_QUERY ? tn_kind_trino(kind) : tn_kind_ksql(kind);
 }
 
 static void print_signature(const struct tn_func *func, enum tn_rules rules, struct tn_buf *buf)
@@ -433,6 +414,8 @@ static const struct tn_type *common_number(const struct tn_type *a, const struct
 const struct tn_type *tn_type_common(const struct tn_type *a, const struct tn_type *b,
                                      enum tn_rules rules, struct tn_arena *arena)
 {
+    if (a->bits != b->bits && a->kind == b->kind) /* the wider one: 0 is the kind's own */
+        return a->bits == 0 || (b->bits && a->bits > b->bits) ? a : b;
     if (a->kind == TN_K_NULL || tn_type_eq(a, b))
         return b;
     if (b->kind == TN_K_NULL)

@@ -5,6 +5,8 @@
 #include "stream/type.h"
 
 #include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define SCALAR(k) [TN_K_##k] = {.kind = TN_K_##k}
 
@@ -192,14 +194,21 @@ static bool is_plain_name(struct tn_str name)
     return true;
 }
 
-void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf)
+struct trino_style {
+    bool is_display, has_precision;
+};
+
+static void print_trino(const struct tn_type *type, struct trino_style style, struct tn_buf *buf)
 {
-    tn_buf_add_text(buf, kinds[type->kind].trino);
+    bool is_time = type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ;
+    bool is_interval = type->kind == TN_K_INTERVAL_DAY || type->kind == TN_K_INTERVAL_YEAR;
+    const char *name = type->bits ? tn_type_name_trino(type) : kinds[type->kind].trino;
+    tn_buf_add_text(buf, is_interval && style.is_display ? kinds[type->kind].ksql : name);
     if (type->kind == TN_K_DECIMAL)
-        tn_buf_printf(buf, "(%d,%d)", type->precision, type->scale);
+        tn_buf_printf(buf, style.is_display ? "(%d, %d)" : "(%d,%d)", type->precision, type->scale);
     if (type->kind == TN_K_VARCHAR && type->length_max)
         tn_buf_printf(buf, "(%u)", type->length_max);
-    if (type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ)
+    if (is_time && style.has_precision)
         tn_buf_printf(buf, "(%d)", type->precision);
     if (type->kind == TN_K_TIMESTAMP_TZ)
         tn_buf_add_text(buf, " with time zone");
@@ -207,14 +216,65 @@ void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf)
         return;
     tn_buf_add_byte(buf, '(');
     for (uint32_t i = 0; i < type->children_count; i++) {
+        struct tn_str field = type->children[i].name;
         if (i)
-            tn_buf_add_text(buf, type->kind == TN_K_STRUCT ? ", " : ",");
-        struct tn_str name = type->children[i].name;
-        if (type->kind == TN_K_STRUCT && name.len > 0)
-            tn_buf_printf(buf, is_plain_name(name) ? "%.*s " : "\"%.*s\" ", TN_STR_FMT(name));
-        tn_type_print_trino(type->children[i].type, buf);
+            tn_buf_add_text(buf, type->kind == TN_K_STRUCT || style.is_display ? ", " : ",");
+        if (type->kind == TN_K_STRUCT && field.len > 0)
+            tn_buf_printf(buf, is_plain_name(field) ? "%.*s " : "\"%.*s\" ", TN_STR_FMT(field));
+        print_trino(type->children[i].type, style, buf);
     }
     tn_buf_add_byte(buf, ')');
+}
+
+void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf)
+{
+    print_trino(type, (struct trino_style){.has_precision = true}, buf);
+}
+
+void tn_type_print_display(const struct tn_type *type, bool has_precision, struct tn_buf *buf)
+{
+    print_trino(type, (struct trino_style){true, has_precision}, buf);
+}
+
+const char *tn_kind_trino(enum tn_kind kind)
+{
+    TN_ASSERT(kind < TN_K_COUNT);
+    return kind == TN_K_TIMESTAMP_TZ ? "timestamp with time zone" : kinds[kind].trino;
+}
+
+const char *tn_kind_ksql(enum tn_kind kind)
+{
+    TN_ASSERT(kind < TN_K_COUNT);
+    return kinds[kind].ksql;
+}
+
+const char *tn_type_name_trino(const struct tn_type *type)
+{
+    switch (type->bits) {
+    case 8: return "tinyint";
+    case 16: return "smallint";
+    case 32: return "real";
+    default: return tn_kind_trino(type->kind);
+    }
+}
+
+const struct tn_type *tn_type_small(int bits)
+{
+    static const struct tn_type tinyint = {.kind = TN_K_INTEGER, .bits = 8},
+                                smallint = {.kind = TN_K_INTEGER, .bits = 16},
+                                real = {.kind = TN_K_DOUBLE, .bits = 32};
+    return bits == 8 ? &tinyint : bits == 16 ? &smallint : &real;
+}
+
+double tn_real_shown(double value)
+{
+    char text[32];
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*e", digits - 1, value);
+        if (strtof(text, NULL) == (float)value)
+            return strtod(text, NULL);
+    }
+    return value; /* infinite, not a number */
 }
 
 int tn_schema_find(const struct tn_schema *schema, struct tn_str name)

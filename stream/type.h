@@ -46,7 +46,9 @@ struct tn_field {
 struct tn_type {
     enum tn_kind kind;
     uint8_t precision,
-        scale; /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
+        scale;    /* DECIMAL; TIMESTAMP precision shown to Trino clients (3 by default) */
+    uint8_t bits; /* constants of query rules: 8, 16 = INTEGER that is a TINYINT, SMALLINT; 32 =
+                     DOUBLE that is a REAL; else 0. Only a name: no part of equality */
     const struct tn_zone
         *zone;           /* TIMESTAMP_TZ: where it is shown; NULL = UTC; no part of equality */
     uint32_t length_max; /* VARCHAR(n) of query rules; 0 = unbounded */
@@ -57,6 +59,10 @@ struct tn_type {
 /* Singleton of a scalar kind (not DECIMAL, ARRAY, MAP, STRUCT). */
 const struct tn_type *tn_type_of(enum tn_kind kind);
 const struct tn_type *tn_type_decimal(struct tn_arena *arena, int precision, int scale);
+/* TINYINT (8), SMALLINT (16), REAL (32). */
+const struct tn_type *tn_type_small(int bits);
+/* The double whose shortest text is the shortest text of a REAL. */
+double tn_real_shown(double value);
 /* VARCHAR(n) of query rules; n 0 = the unbounded singleton. */
 const struct tn_type *tn_type_varchar(struct tn_arena *arena, uint32_t length_max);
 /* TIME, TIMESTAMP or TIMESTAMP_TZ with the precision shown to clients (3 = the singleton). */
@@ -78,6 +84,13 @@ bool tn_type_eq(const struct tn_type *a, const struct tn_type *b);
  * ("varchar", "array(integer)", "decimal(4,2)", "row(a integer)"). */
 void tn_type_print_ksql(const struct tn_type *type, struct tn_buf *buf);
 void tn_type_print_trino(const struct tn_type *type, struct tn_buf *buf);
+/* As the results of Trino's protocol have it: a space behind each comma, INTERVAL in capitals,
+ * times without precision for clients that do not know them. */
+void tn_type_print_display(const struct tn_type *type, bool has_precision, struct tn_buf *buf);
+/* Trino's name without arguments ("timestamp with time zone", "row"), ksqlDB's. */
+const char *tn_type_name_trino(const struct tn_type *type);
+const char *tn_kind_trino(enum tn_kind kind);
+const char *tn_kind_ksql(enum tn_kind kind);
 
 static inline bool tn_kind_is_number(enum tn_kind k)
 {

@@ -28,9 +28,9 @@ def check_cell(value, signature):
     raw = signature["rawType"]
     if value is None:
         return
-    if raw in ("integer", "bigint"):
+    if raw in ("tinyint", "smallint", "integer", "bigint"):
         assert isinstance(value, Token) and re.fullmatch(r"-?\d+", value), (raw, value)
-    elif raw == "double":
+    elif raw in ("real", "double"):
         assert value in ("NaN", "Infinity", "-Infinity") or (isinstance(value, Token) and re.search(r"[.eE]", value)), value
     elif raw == "boolean":
         assert value is True or value is False, value

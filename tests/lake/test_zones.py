@@ -240,6 +240,28 @@ def writing(t):
     check("TABLE_NOT_FOUND" in t.error("SELECT * FROM gold.none"), True, "a failed CREATE leaves no table")
 
 
+def types(t):
+    """A type is kept as declared, or refused by name: never another one in silence."""
+    folder = t.folder("types")
+    (folder / "a.json").write_text('{"id":1,"s":"abcdef"}\n{"id":2,"s":"äöüß"}\n{"id":3,"s":null}\n{"id":4,"s":"abc"}\n')
+    t.sql(f"CREATE TABLE lake.cut (id int, s varchar(3)) WITH (external_location = '{folder}')")
+    for _ in range(2):  # read, then remembered
+        check(t.sql("SELECT s, length(s), typeof(s) FROM lake.cut ORDER BY id"),
+              [["abc", 3, "varchar(3)"], ["äöü", 3, "varchar(3)"], [None, None, "varchar(3)"], ["abc", 3, "varchar(3)"]],
+              "VARCHAR(n) is cut to n")
+        check(t.sql("SELECT count(*) FROM lake.cut WHERE s = 'abc'"), [[2]], "filter on what is shown")
+        check(t.sql("SELECT a.id FROM lake.cut a JOIN lake.cut b ON a.s = b.s ORDER BY 1"), [[1], [1], [2], [4], [4]], "joined")
+    t.sql("CREATE TABLE gold.short (s varchar(3))")
+    check("INVALID_CAST_ARGUMENT" in t.error("INSERT INTO gold.short VALUES ('abcd')"), True, "too long for VARCHAR(3)")
+    check(t.sql("INSERT INTO gold.short VALUES ('abc  '), ('äöü')"), [[2]], "blanks at the end may go")
+    check(t.sql("SELECT s FROM gold.short ORDER BY 1"), [["abc"], ["äöü"]], "VARCHAR(3) written")
+    for name in ["TINYINT", "SMALLINT", "REAL", "CHAR", "CHAR(3)", "UUID", "IPADDRESS", "TIMESTAMP(9)",
+                 "TIME WITH TIME ZONE", "ARRAY(SMALLINT)", "ROW(x REAL)", "ARRAY(VARCHAR(3))"]:
+        error = t.error(f"CREATE TABLE gold.refused (a {name})")
+        check("NOT_SUPPORTED" in error, True, f"column of type {name}: {error}")
+    check("NOT_SUPPORTED" in t.error("CREATE TABLE gold.refused AS SELECT SMALLINT '1' AS a"), True, "AS SELECT of a SMALLINT")
+
+
 def joins(t):
     check(t.sql("SELECT e.song, p.n FROM lake.events e JOIN default.plays_by_song p ON e.song = p.song ORDER BY e.ts LIMIT 1"),
           [["b", 1]], "files beside a KTable")
@@ -303,7 +325,7 @@ def main():
             tarn.request("POST", "/streams/plays", b'{"song":"b"}\n')
             tarn.sql("SELECT * FROM plays_by_song")
             t = Case(tarn, root)
-            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, joins, bad_input, latest]:
+            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, types, joins, bad_input, latest]:
                 part(t)
         with Server(root / "pipeline.sql", root / "state") as tarn:
             restarted(Case(tarn, root))
