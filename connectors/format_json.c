@@ -21,7 +21,7 @@ static enum tn_status check_type(const struct tn_type *type, struct tn_str colum
 
 static void build_names(struct tni_json_codec *codec)
 {
-    uint32_t slots = 16;
+    uint32_t slots = 64; /* 128 bytes; few names of others share one with a column */
     while (slots < codec->schema.fields_count * 4)
         slots *= 2;
     codec->names.mask = slots - 1;

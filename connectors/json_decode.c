@@ -272,6 +272,44 @@ static const char *decode_member(struct tni_json_codec *codec, struct tn_json *j
     return bad;
 }
 
+/* The usual member without blanks or escapes: `,"name":` with its value behind it. False: nothing
+ * was read, tn_json_member says what is there. */
+static inline bool quick_name(struct tn_json *json, bool is_first, struct tn_str *ret_name)
+{
+    const char *p = json->p, *end = json->end;
+    if (!is_first && (p >= end || *p++ != ','))
+        return false;
+    if (p >= end || *p++ != '"')
+        return false;
+    size_t len = tn_json_plain(p, end);
+    const char *after = p + len;
+    if (end - after < 3 || after[0] != '"' || after[1] != ':' || (unsigned char)after[2] <= ' ')
+        return false;
+    *ret_name = (struct tn_str){p, len};
+    json->p = after + 2;
+    return true;
+}
+
+/* tn_json_skip of a value that no plan reads, the usual ones in place. */
+static inline bool quick_skip(struct tn_json *json)
+{
+    const char *p = json->p, *end = json->end;
+    if (*p == '"') {
+        const char *close = p + 1 + tn_json_plain(p + 1, end);
+        if (TN_LIKELY(close < end && *close == '"')) {
+            json->p = close + 1;
+            return true;
+        }
+    } else if (*p >= '1' && *p <= '9') {
+        const char *after = tn_json_digits(p, end);
+        if (TN_LIKELY(after < end && *after != '.' && (*after | 0x20) != 'e')) {
+            json->p = after;
+            return true;
+        }
+    }
+    return tn_json_skip(json);
+}
+
 /* One wrapped record. NULL = fine; *ret_col = the column to blame, −1 = the record's form. */
 static const char *decode_object(struct tni_json_codec *codec, struct tn_json *json, uint32_t row,
                                  int *ret_col)
@@ -283,15 +321,17 @@ static const char *decode_object(struct tni_json_codec *codec, struct tn_json *j
     for (bool is_first = true;; is_first = false) {
         bool is_done;
         int match = 0;
-        if (!tn_json_member(json, is_first, &is_done, &name, &flags))
+        if (TN_LIKELY(quick_name(json, is_first, &name)))
+            flags = 0;
+        else if (!tn_json_member(json, is_first, &is_done, &name, &flags))
             return json->reason;
-        if (is_done)
+        else if (is_done)
             return NULL;
         int col = TN_UNLIKELY(flags & TN_JSON_ESCAPED) ? find_escaped(codec, name, &match)
                                                        : find_column(codec, name, &match);
         if (col < 0) {
             /* nested values count the record's own brace as one level */
-            if (!tn_json_skip(json))
+            if (!quick_skip(json))
                 return json->reason;
             continue;
         }
@@ -323,7 +363,7 @@ static bool decode_shaped(struct tni_json_codec *codec, struct tn_json *json, ui
             json->end = newline ? newline : json->end;
         }
         if (member->column < 0) {
-            if (!tn_json_skip(json))
+            if (!quick_skip(json))
                 return false;
             continue;
         }

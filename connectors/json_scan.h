@@ -63,6 +63,23 @@ size_t tn_json_unescape(struct tn_str text, char *to);
  * the last bytes of [p, end); NULL: ask tn_json_check. */
 const char *tn_json_line(const char *p, const char *end);
 
+/* May the 16 bytes at p be read although they end behind the text? What shares a page with p is
+ * there; what is read behind the end decides nothing. Sanitizers know better than pages. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TN_JSON_READS_PAST 0
+#elif defined(__has_feature)
+#define TN_JSON_READS_PAST                                                                         \
+    (!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer) &&                      \
+     !__has_feature(memory_sanitizer))
+#else
+#define TN_JSON_READS_PAST 1
+#endif
+
+static inline bool tn_json_may_read16(const char *p, const char *end)
+{
+    return end - p >= 16 || (TN_JSON_READS_PAST && ((uintptr_t)p & 4095u) <= 4096 - 16);
+}
+
 /* Index of the first byte of [p, end) that is '"', '\\', below 0x20 or above 0x7f; end - p when
  * none. */
 static inline size_t tn_json_plain(const char *p, const char *end)
@@ -71,17 +88,21 @@ static inline size_t tn_json_plain(const char *p, const char *end)
 #if defined(__SSE2__)
     const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
     const __m128i space = _mm_set1_epi8(32);
-    while (end - p >= 16) {
+    while (p < end && TN_LIKELY(tn_json_may_read16(p, end))) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         /* signed compare: control bytes and bytes ≥ 0x80 are both below 32 */
         __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
                                    _mm_cmplt_epi8(v, space));
         unsigned mask = (unsigned)_mm_movemask_epi8(hit);
-        if (mask)
-            return (size_t)(p - from) + (size_t)__builtin_ctz(mask);
+        if (TN_LIKELY(mask)) {
+            p += __builtin_ctz(mask);
+            return (size_t)((p < end ? p : end) - from);
+        }
         p += 16;
     }
-#endif
+    if (TN_UNLIKELY(p > end))
+        return (size_t)(end - from);
+#else
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     while (end - p >= 8) {
         uint64_t w;
@@ -92,6 +113,7 @@ static inline size_t tn_json_plain(const char *p, const char *end)
             break;
         p += 8;
     }
+#endif
     while (p < end && (signed char)*p >= 32 && *p != '"' && *p != '\\')
         p++;
     return (size_t)(p - from);

@@ -3,6 +3,9 @@
 #include "stream/base/hash.h"
 
 #include <stdbool.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 int32_t tn_murmur2(const void *key, size_t len)
 {
@@ -64,9 +67,47 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse(uint32_t crc, const
 }
 #endif
 
+#if defined(__x86_64__)
+/* The instruction takes three cycles but starts one a cycle: three sums side by side, of BLOCK
+ * bytes each. The sum of what is followed by n bytes is moved on by multiplying with x^(8n − 33)
+ * mod P. */
+#define BLOCK       512
+#define SHIFT_BLOCK 0xdd7e3b0c
+#define SHIFT_TWO   0x170076fa
+
+__attribute__((target("sse4.2,pclmul"))) static uint64_t shift(uint64_t crc, uint32_t factor)
+{
+    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc),
+                                           _mm_cvtsi64_si128((int64_t)factor), 0);
+    return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_long(uint32_t crc,
+                                                                     const unsigned char *p,
+                                                                     size_t len)
+{
+    uint64_t a = crc;
+    for (; len >= 3 * BLOCK; len -= 3 * BLOCK, p += 3 * BLOCK) {
+        uint64_t b = 0, c = 0, w[3];
+        for (size_t i = 0; i < BLOCK; i += 8) {
+            memcpy(&w[0], p + i, 8);
+            memcpy(&w[1], p + i + BLOCK, 8);
+            memcpy(&w[2], p + i + 2 * (size_t)BLOCK, 8);
+            a = _mm_crc32_u64(a, w[0]);
+            b = _mm_crc32_u64(b, w[1]);
+            c = _mm_crc32_u64(c, w[2]);
+        }
+        a = shift(a, SHIFT_TWO) ^ shift(b, SHIFT_BLOCK) ^ c;
+    }
+    return crc32c_sse((uint32_t)a, p, len);
+}
+#endif
+
 uint32_t tn_crc32c(uint32_t seed, const void *bytes, size_t len)
 {
 #if defined(__x86_64__)
+    if (len >= 3 * BLOCK && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
+        return ~crc32c_long(~seed, bytes, len);
     if (__builtin_cpu_supports("sse4.2"))
         return ~crc32c_sse(~seed, bytes, len);
 #endif

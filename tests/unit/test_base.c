@@ -83,6 +83,16 @@ static void test_names(void)
               "commit.interval.ms");
     CHECK(tn_str_nearest(TN_STR("zzz"), names, 3) == NULL);
     CHECK_INT(tn_crc32c(0, "123456789", 9), 0xE3069283u);
+    /* long texts go another way than the pieces they are made of */
+    char text[5000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)(i * i >> 3);
+    for (size_t len = 1400; len < sizeof text; len += 97) {
+        uint32_t sum = 5;
+        for (size_t at = 0; at < len; at += 7)
+            sum = tn_crc32c(sum, text + at, len - at < 7 ? len - at : 7);
+        CHECK_INT(tn_crc32c(5, text, len), sum);
+    }
 }
 
 int main(void)

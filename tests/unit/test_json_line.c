@@ -1,12 +1,13 @@
 /* The quick check of a line against the scanner: on random lines, whole and mutated. What the quick
  * one takes, the scanner takes, with the same end; what the scanner takes, is not nested deeper
  * than 64 and is not near the end of the input, the quick one takes on machines that have it. */
+#include "connectors/formats.h"
 #include "connectors/ingest_int.h"
 #include "connectors/json_scan.h"
 #include "stream/base/mem.h"
 #include "tests/check.h"
 
-enum { PAD = 64, ROUNDS = 60000 };
+enum { PAD = 128, ROUNDS = 60000 };
 
 static uint64_t seed = 11;
 
@@ -128,6 +129,44 @@ static void test_random(void)
 #endif
 }
 
+/* The decoder has a quick way for the usual member, too: it takes the objects that the scanner
+ * takes. */
+static void test_decoder(void)
+{
+    static struct tn_field fields[1];
+    struct tn_schema schema = {1, fields};
+    struct tn_codec_spec spec = {.schema = &schema, .depth_max = 200, .is_lenient = true};
+    struct tn_codec *codec;
+    struct tn_arena arena;
+    uint32_t good = 0, bad = 0;
+    fields[0] = (struct tn_field){TN_STR("song-17"), tn_type_of(TN_K_VARCHAR)};
+    tn_arena_init(&arena, 0);
+    CHECK_INT(tn_format_json.open(&tn_format_json, &spec, &codec, NULL), TN_OK);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct tn_decoded decoded;
+        struct tn_buf buf;
+        tn_buf_init(&buf, 1 << 20);
+        add_nested(&buf, 3);
+        if (round % 3)
+            mutate(buf.ptr, buf.len);
+        char *text = tn_alloc_raw(buf.len);
+        memcpy(text, buf.ptr, buf.len);
+        struct tn_str input = {text, below(8) ? buf.len : below((uint32_t)buf.len + 1)};
+        struct tn_json json = {input.ptr, input.ptr + input.len, NULL, 200};
+        bool is_object = input.len > 0 && *text == '{' && tn_json_check(&json);
+        tn_arena_reset(&arena);
+        codec->format->decode(codec, &input, 1, &arena, &decoded);
+        CHECK_INT(decoded.bad_count, is_object ? 0 : 1);
+        good += is_object;
+        bad += !is_object;
+        tn_free(text);
+        tn_buf_release(&buf);
+    }
+    CHECK(good > ROUNDS / 8 && bad > ROUNDS / 8);
+    codec->format->close(codec);
+    tn_arena_release(&arena);
+}
+
 static void test_depth(void)
 {
     for (uint32_t depth = 1; depth < 70; depth++) {
@@ -202,6 +241,7 @@ static void test_split(void)
 int main(void)
 {
     test_random();
+    test_decoder();
     test_depth();
     test_split();
     return TN_TEST_END();
