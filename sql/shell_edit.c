@@ -7,11 +7,18 @@
  * ~/.tarn_history, readable by its owner alone.
  * @thread the shell's
  */
+#include <errno.h>
 #include <histedit.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "sql/lexer.h"
 #include "sql/shell_int.h"
@@ -170,16 +177,56 @@ static void interrupt(int number)
     tni_shell_is_interrupted = 1;
 }
 
-/* The process blocks signals for its servers' sake; a shell wants Ctrl-C, without restarts of
- * read. */
+static void mask_interrupts(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(how, &set, NULL);
+}
+
+/* Ctrl-C is blocked except while a key is waited for (ppoll opens the mask and waits in one step,
+ * so that none is lost between two keys) and while statements run. */
 static void take_interrupts(void)
 {
     struct sigaction action = {.sa_handler = interrupt};
-    sigset_t set;
+    mask_interrupts(SIG_BLOCK);
     sigaction(SIGINT, &action, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* One byte of the terminal: 1, 0 at its end, -1 with EINTR at Ctrl-C. */
+static ssize_t read_byte(char *ret_byte)
+{
+    struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
+    sigset_t open;
+    pthread_sigmask(SIG_BLOCK, NULL, &open);
+    sigdelset(&open, SIGINT);
+    int ready = ppoll(&fd, 1, NULL, &open);
+    if (tni_shell_is_interrupted)
+        errno = EINTR;
+    if (ready < 0 || tni_shell_is_interrupted)
+        return -1;
+    return read(STDIN_FILENO, ret_byte, 1);
+}
+
+/* libedit's source of keys: one character in the terminal's encoding. */
+static int read_key(EditLine *line, wchar_t *ret_key)
+{
+    mbstate_t state = {0};
+    char byte;
+    (void)line;
+    for (;;) {
+        ssize_t count = read_byte(&byte);
+        if (count < 0 && errno == EINTR && !tni_shell_is_interrupted)
+            continue; /* the window changed its size */
+        if (count <= 0)
+            return (int)count;
+        size_t used = mbrtowc(ret_key, &byte, 1, &state);
+        if (used == (size_t)-1)
+            state = (mbstate_t){0}; /* not a character: dropped */
+        else if (used != (size_t)-2)
+            return 1;
+    }
 }
 
 static void history_path(char *path, size_t size)
@@ -232,11 +279,13 @@ static bool take_line(struct tni_shell *shell, struct tn_buf *buf, const char *l
     }
     tn_buf_add_text(buf, line);
     char *whole = tn_strndup(buf->ptr, buf->len);
-    tni_shell_is_interrupted = 0;
+    mask_interrupts(SIG_UNBLOCK);
     if (tni_shell_statements(shell, buf, false)) {
         remember(past, tn_str_of(whole), path);
         edit.is_known = false;
-    }
+    } else if (tni_shell_is_interrupted)
+        printf("^C cancelled\n"); /* before it was sent */
+    mask_interrupts(SIG_BLOCK);
     tni_shell_is_interrupted = 0;
     tn_free(whole);
     if (tn_buf_over(buf))
@@ -258,6 +307,7 @@ static EditLine *edit_open(History *past)
     el_set(line, EL_BIND, "^I", "tarn-complete", NULL);
     el_set(line, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(line, EL_SIGNAL, 0);
+    el_set(line, EL_GETCFN, read_key);
     return line;
 }
 
@@ -291,6 +341,8 @@ int tni_shell_interactive(struct tni_shell *shell, const char *url)
     char path[4096];
     HistEvent event;
     History *past = history_init();
+    if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+        setlocale(LC_CTYPE, "C.UTF-8");
     EditLine *line = edit_open(past);
     if (!line) {
         history_end(past);
