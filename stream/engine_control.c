@@ -109,6 +109,7 @@ static enum tn_status run_replace(struct tn_engine *engine, void *ctx, struct tn
         return no_query(plan->query_id, err);
     TN_TRY(tni_member_join(engine, tni_plan_width(plan), err));
     TN_TRY(tni_round_flush(engine, true, err)); /* the new tables are loaded from the state port */
+    tni_global_resign(old);
     TN_TRY(tni_query_new(engine, plan, &query, err));
     atomic_store(&query->is_paused, atomic_load(&old->is_paused));
     tni_query_detach(old);
@@ -154,6 +155,7 @@ static enum tn_status run_drop(struct tn_engine *engine, void *ctx, struct tn_er
     struct tni_query *query = tni_engine_find(engine, ctx);
     if (!query)
         return no_query(ctx, err);
+    tni_global_resign(query);
     tni_query_detach(query);
     set_queries(engine, NULL, query);
     for (uint32_t t = 0; t < query->tasks_count && query->plan->sink_name; t++)

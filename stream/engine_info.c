@@ -77,6 +77,8 @@ bool tni_query_is_restoring(const struct tni_query *query)
 {
     for (uint32_t t = 0; t < query->tasks_count; t++) {
         const struct tni_task *task = &query->tasks[t];
+        if (task->leader)
+            task = task->leader;
         if (!task->is_owned && !tni_engine_owns(query->engine, task))
             continue;
         if (!task->is_owned || atomic_load(&task->state) != TNI_TASK_RUNNING ||
@@ -162,7 +164,7 @@ static bool each_input(struct tni_task *task,
                        bool (*each)(void *ctx, const struct tn_position_info *info), void *ctx)
 {
     for (uint32_t i = 0; i < task->inputs_count && task->is_owned; i++) {
-        struct tni_input *input = &task->inputs[i];
+        struct tni_input *input = task->leader ? &task->leader->inputs[i] : &task->inputs[i];
         struct tn_position_info info = {.query_id = task->query->plan->query_id,
                                         .topic = input->topic.name,
                                         .partition = input->partition,

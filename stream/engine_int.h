@@ -167,7 +167,10 @@ struct tni_task {
     struct tni_worker *worker;
     atomic_int state;            /* enum tni_task_state */
     bool is_made;                /* init got far enough for release */
-    bool is_global;              /* fills global tables; outside of rounds */
+    bool is_global;              /* fills a global table; outside of rounds */
+    uint32_t table_node;         /* global: the MATERIALIZE */
+    struct tni_task *leader;     /* global: the task of another query that fills the table for both;
+                                    guarded by engine->lock for other threads; NULL = this one */
     atomic_bool is_owned;        /* this process works on it; changes with workers parked */
     bool is_new;                 /* owes the first positions of its inputs. @thread commit */
     atomic_bool is_ready;        /* global: end_visible of the start was reached */
@@ -184,6 +187,7 @@ struct tni_task {
     int64_t stream_time_ms;     /* largest row time consumed */
     atomic_llong shown_time_ms; /* the same, for any thread */
     int64_t committed_time_ms;
+    bool is_stuck;             /* global: its topic cannot be read on; until it is loaded again */
     bool is_blocked;           /* waits for the rewind it asked for */
     bool is_state_bad;         /* drop the stored state at the next recovery */
     pthread_mutex_t side_lock; /* publish by the worker (replay, global) against flush */
@@ -481,10 +485,22 @@ static inline bool tni_bit_is_set(const uint8_t *bits, int32_t i)
     return bits[i / 8] >> (i % 8) & 1;
 }
 
+/* ---- engine_global.c: global tables, kept once for all queries that join one ---- */
+/* Nodes of the stage that a global task runs for the MATERIALIZE `table_node`; −1: for any. */
+bool tni_global_nodes(const struct tn_plan *plan, const struct tn_stage *stage, int table_node,
+                      bool *mask);
+/* Who fills the table of this global task of a new query: NULL = the task itself. */
+struct tni_task *tni_global_leader(const struct tni_task *task);
+/* A join looks up the table of this global task, or of the one that fills it instead. */
+void tni_global_bind(struct tni_op *join, struct tni_task *global);
+/* The query goes: others take its tables over and fill them anew. Workers parked. */
+void tni_global_resign(struct tni_query *query);
+/* It cannot go on: its query fails, and all that look at the table it fills. */
+void tni_task_fail(struct tni_task *task, const struct tn_err *err);
+
 /* ---- task.c ---- */
 enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uint32_t stage,
-                             int32_t partition, bool is_global, struct tn_err *err);
-bool tni_stage_is_global(const struct tni_query *query, const struct tn_stage *stage);
+                             int32_t partition, int table_node, struct tn_err *err);
 void tni_task_release(struct tni_task *task);
 struct tni_turn *tni_task_turn(struct tni_task *task);
 void tni_turn_free(struct tni_turn *turn);

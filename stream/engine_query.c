@@ -109,16 +109,22 @@ static void make_shown_schema(struct tni_query *query)
 static enum tn_status make_tasks(struct tni_query *query, struct tn_err *err)
 {
     const struct tn_plan *plan = query->plan;
-    uint32_t room = 0;
+    bool mask[TN_NODES_MAX];
+    uint32_t room = plan->stores_count;
     for (uint32_t s = 0; s < plan->stages_count; s++)
-        room += (uint32_t)plan->stages[s].partitions_count + 1;
-    query->tasks = tn_alloc_array(room, sizeof *query->tasks);
-    for (uint32_t s = 0; s < plan->stages_count; s++)
-        if (tni_stage_is_global(query, &plan->stages[s]))
-            TN_TRY(tni_task_init(&query->tasks[query->tasks_count++], query, s, -1, true, err));
+        room += (uint32_t)plan->stages[s].partitions_count;
+    query->tasks = tn_alloc_array(room + 1, sizeof *query->tasks);
+    for (uint32_t i = 0; i < plan->stores_count; i++) {
+        const struct tn_store_spec *store = &plan->stores[i];
+        if (!tni_global_nodes(plan, &plan->stages[store->stage], (int)store->node, mask))
+            continue;
+        struct tni_task *task = &query->tasks[query->tasks_count++];
+        TN_TRY(tni_task_init(task, query, store->stage, -1, (int)store->node, err));
+        task->leader = tni_global_leader(task);
+    }
     for (uint32_t s = 0; s < plan->stages_count; s++)
         for (int32_t p = 0; p < plan->stages[s].partitions_count; p++)
-            TN_TRY(tni_task_init(&query->tasks[query->tasks_count++], query, s, p, false, err));
+            TN_TRY(tni_task_init(&query->tasks[query->tasks_count++], query, s, p, -1, err));
     return TN_OK;
 }
 
@@ -318,10 +324,17 @@ enum tn_status tni_task_load(struct tni_task *task, const struct tni_positions *
     }
     if (!task->is_owned)
         return load_other(task, is_new, err);
+    if (task->leader)
+        return TN_OK; /* it has the rows */
+    if (task->is_global && !task->has_view) {
+        TN_TRY(tni_view_init(&task->global_view, query->engine->state, 0, err));
+        task->has_view = true;
+    }
     TN_TRY(tni_restore_prepare(task, is_new, err));
     task->is_new = is_new && !task->is_global && query->plan->sink_name;
     query->needs_first |= task->is_new;
     atomic_store(&task->is_ready, false);
+    task->is_stuck = false;
     bool is_running = task->is_global;
     atomic_store(&task->state, is_running ? TNI_TASK_RUNNING : TNI_TASK_RESTORING);
     return TN_OK;

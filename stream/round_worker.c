@@ -120,7 +120,7 @@ static bool is_followed(const struct tni_task *task)
 /* Inputs of a live task follow a source while its query runs, none otherwise. */
 static bool attach_inputs(struct tni_task *task)
 {
-    bool has_changed = false, wanted = task->is_global || is_followed(task);
+    bool has_changed = false, wanted = task->is_global ? !task->is_stuck : is_followed(task);
     for (uint32_t i = 0; i < task->inputs_count; i++) {
         struct tni_input *input = &task->inputs[i];
         if (wanted == (input->source != NULL))
@@ -191,7 +191,7 @@ static void source_failed(struct tni_source *source, const struct tn_err *err)
 {
     tn_logf(TN_LOG_WARN, "engine", "input not usable: %s", err->message);
     for (uint32_t i = 0; i < source->inputs_count; i++)
-        tni_query_fail(source->inputs[i]->task->query, err);
+        tni_task_fail(source->inputs[i]->task, err);
     source->is_drained = true;
 }
 

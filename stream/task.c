@@ -1,7 +1,7 @@
 /* Tasks: operators and inputs of one stage for one partition, made once, then run batch by batch.
  *
  * A stage that joins a global table is split: the nodes from the global source to its MATERIALIZE
- * run in one global task of the query, the others in the ordinary tasks. @thread commit (with
+ * run in a global task (engine_global.c), the others in the ordinary tasks. @thread commit (with
  * workers parked) for making and releasing
  */
 #include "stream/op_int.h"
@@ -10,34 +10,6 @@
 #include "stream/base/mem.h"
 
 /* ---- making ---- */
-
-/* Nodes between a global source and the MATERIALIZE that a JOIN_TABLE of the stage looks up. */
-static void mark_global(const struct tni_query *query, const struct tn_stage *stage, bool *mask)
-{
-    memset(mask, 0, stage->nodes_count * sizeof *mask);
-    for (uint32_t i = 0; i < stage->nodes_count; i++) {
-        const struct tn_node *join = &stage->nodes[i];
-        if (join->kind != TN_NODE_JOIN_TABLE)
-            continue;
-        int n = (int)query->plan->stores[join->store].node, top = n;
-        while (stage->nodes[top].input >= 0)
-            top = stage->nodes[top].input;
-        if (!stage->nodes[top].decl->is_global)
-            continue;
-        for (; n >= 0; n = stage->nodes[n].input)
-            mask[n] = true;
-    }
-}
-
-bool tni_stage_is_global(const struct tni_query *query, const struct tn_stage *stage)
-{
-    bool mask[TN_NODES_MAX];
-    mark_global(query, stage, mask);
-    for (uint32_t i = 0; i < stage->nodes_count; i++)
-        if (mask[i])
-            return true;
-    return false;
-}
 
 /* Does anything behind this node look at old rows? A ktable keeps them itself. */
 static bool readers_need_before(const struct tn_stage *stage, uint32_t node)
@@ -178,11 +150,12 @@ static void init_join(struct tni_task *task, struct tni_op *op)
         return;
     for (uint32_t t = 0; t < task->query->tasks_count; t++) {
         struct tni_task *other = &task->query->tasks[t];
-        if (other->is_global && other->stage_number == task->stage_number)
+        if (other->is_global && other->stage_number == task->stage_number &&
+            other->table_node == store->node)
             op->global = other;
     }
     TN_ASSERT(op->global);
-    op->table = &op->global->ops[store->node];
+    tni_global_bind(op, op->global);
 }
 
 static enum tn_status init_op(struct tni_task *task, struct tni_op *op, struct tn_err *err)
@@ -269,28 +242,27 @@ static bool is_last_shown(const struct tni_task *task, const struct tni_op *op)
 }
 
 enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uint32_t stage,
-                             int32_t partition, bool is_global, struct tn_err *err)
+                             int32_t partition, int table_node, struct tn_err *err)
 {
+    bool is_global = table_node >= 0;
     task->query = query;
     task->stage = &query->plan->stages[stage];
     task->stage_number = stage;
     task->partition = partition;
     task->is_global = is_global;
+    task->table_node = is_global ? (uint32_t)table_node : 0;
     task->stream_time_ms = task->committed_time_ms = INT64_MIN;
     atomic_store(&task->shown_time_ms, INT64_MIN);
     pthread_mutex_init(&task->side_lock, NULL);
     tn_arena_init(&task->own_arena, 0);
     task->is_made = true;
     struct tn_engine *engine = query->engine;
-    if (is_global)
-        TN_TRY(tni_view_init(&task->global_view, engine->state, 0, err));
-    task->has_view = is_global;
-    task->worker = is_global ? &engine->workers[stage % engine->workers_count]
+    task->worker = is_global ? &engine->workers[table_node % (int)engine->workers_count]
                              : tni_worker_of(engine, partition);
     task->arena = &task->worker->arena;
     atomic_store(&task->state, TNI_TASK_STOPPED);
     bool global_nodes[TN_NODES_MAX];
-    mark_global(query, task->stage, global_nodes);
+    tni_global_nodes(query->plan, task->stage, table_node, global_nodes);
     task->ops_count = task->stage->nodes_count;
     task->ops = tn_alloc_array(task->ops_count, sizeof *task->ops);
     for (uint32_t i = 0; i < task->ops_count; i++) {
@@ -512,7 +484,7 @@ void tni_task_trouble(struct tni_task *task, const struct tn_err *err)
                 task->query->plan->query_id, task->partition, err->message);
         atomic_store(&engine->is_recover_wanted, true);
     } else {
-        tni_query_fail(task->query, err);
+        tni_task_fail(task, err);
         atomic_store(&engine->is_abort_wanted, true);
     }
     tni_commit_kick(engine);

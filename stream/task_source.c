@@ -438,7 +438,7 @@ static const struct tn_bad_row *next_bad(const struct decode *d, uint32_t at[3],
 static void fail_inputs(struct tni_source *source, const struct tn_err *err)
 {
     for (uint32_t i = 0; i < source->inputs_count; i++)
-        tni_query_fail(source->inputs[i]->task->query, err);
+        tni_task_fail(source->inputs[i]->task, err);
 }
 
 static void fail_at_record(struct decode *d, const struct tn_bad_row *bad)
