@@ -25,12 +25,12 @@ static struct tn_plan *join_plan(const char *name, uint32_t store_id, enum tn_po
     int table = kit_materialize(&kit, kit_source(&kit, names), "names");
     kit_store(&kit)->id = store_id;
     int join = kit_join_global(&kit, source, table, kit_col(&kit, source, "g"));
-    struct tn_expr *exprs[] = {kit_at(&kit, kit.nodes[join].schema, 0),
-                               kit_col(&kit, join, "name"), NULL};
+    struct tn_expr *exprs[] = {kit_at(&kit, kit.nodes[join].schema, 0), kit_col(&kit, join, "name"),
+                               NULL};
     int project = kit_project(&kit, join, "key INTEGER, name VARCHAR", exprs);
     kit_sink(&kit, project,
-             kit_decl(&kit, name, "key INTEGER, name VARCHAR", 1, &tn_format_kafka,
-                      &tn_format_json, PARTITIONS));
+             kit_decl(&kit, name, "key INTEGER, name VARCHAR", 1, &tn_format_kafka, &tn_format_json,
+                      PARTITIONS));
     kit_stage(&kit, PARTITIONS);
     return kit_done(&kit);
 }
