@@ -4,108 +4,17 @@
  * only, or with another value, is a difference. The engines beside the live one get a log that
  * reads the real topics and writes elsewhere (verify_log.c).
  */
-#include <pthread.h>
-#include <time.h>
-
 #include "sql/plan_stream_int.h"
 #include "sql/verify_int.h"
 #include "stream/base/mem.h"
 
 #define SHOWN_MAX   20
 #define TEXT_MAX    200 /* bytes of a key or value in a line */
-#define PROGRESS_NS ((int64_t)3000000000)
-#define WAIT_MS     100
-#define INPUTS_MAX  4096
-#define WHY_MAX     256
-
-/* ---- waiting ---- */
-
-struct waiter {
-    struct tn_wake wake; /* first member */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_signalled;
-};
-
-static void waiter_signal(struct tn_wake *wake)
-{
-    struct waiter *waiter = (struct waiter *)wake;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->is_signalled = true;
-    pthread_cond_signal(&waiter->changed);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-static void waiter_init(struct waiter *waiter)
-{
-    pthread_condattr_t attr;
-    *waiter = (struct waiter){.wake = {waiter_signal}};
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&waiter->lock, NULL);
-    pthread_cond_init(&waiter->changed, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-static void waiter_release(struct waiter *waiter)
-{
-    pthread_cond_destroy(&waiter->changed);
-    pthread_mutex_destroy(&waiter->lock);
-}
-
-/* Until signalled, at most WAIT_MS. */
-static void waiter_wait(struct waiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&waiter->lock);
-    while (!waiter->is_signalled &&
-           pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until) == 0)
-        ;
-    waiter->is_signalled = false;
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-/* ---- one run ---- */
-
-struct input {
-    char topic[TN_TOPIC_NAME_MAX + 1];
-    int32_t partition;
-    int64_t offset, end;
-};
-
-struct verify {
-    const struct tn_verify_config *config;
-    FILE *out;
-    int64_t differences;
-    /* the query at hand */
-    const struct tn_catalog_query *query;
-    const struct tn_object *object; /* its table; NULL: it fills a stream */
-    struct tn_err failure;          /* why the live engine refuses it */
-    struct input *inputs;
-    uint32_t inputs_count;
-    char why[WHY_MAX]; /* the recount proves nothing when it differs, because … */
-    bool is_skipped;   /* it cannot even be made */
-    int64_t shown_ns;  /* last progress line */
-};
-
-static void progress(struct verify *verify, const char *what, int64_t done, int64_t total)
-{
-    int64_t now = tn_mono_ns(verify->config->clock);
-    if (now - verify->shown_ns < PROGRESS_NS)
-        return;
-    verify->shown_ns = now;
-    if (verify->config->progress)
-        fprintf(verify->config->progress, "verify: %s: %s %lld of %lld records\n",
-                verify->query->id, what, (long long)done, (long long)total);
-}
+#define INPUTS_MAX 4096
 
 /* ---- differences ---- */
 
-static void print_text(FILE *out, struct tn_str text)
+void tni_verify_text(FILE *out, struct tn_str text)
 {
     if (!text.ptr) {
         fputs("nothing", out);
@@ -124,21 +33,21 @@ struct side {
     const struct tni_vrows *rows;
 };
 
-static void print_difference(struct verify *verify, const struct tni_vrow *live, struct side other,
+static void print_difference(struct tni_verify *verify, const struct tni_vrow *live, struct side other,
                              const struct tni_vrow *row)
 {
     fprintf(verify->out, "  %s, %s: key ", verify->query->id,
             verify->object ? verify->object->name : verify->query->sink_name);
-    print_text(verify->out, live ? live->key : row->key);
+    tni_verify_text(verify->out, live ? live->key : row->key);
     fprintf(verify->out, ": %s ", verify->object ? "table has" : "log has");
-    print_text(verify->out, live ? live->value : (struct tn_str){NULL, 0});
+    tni_verify_text(verify->out, live ? live->value : (struct tn_str){NULL, 0});
     fprintf(verify->out, ", %s ", other.name);
-    print_text(verify->out, row ? row->value : (struct tn_str){NULL, 0});
+    tni_verify_text(verify->out, row ? row->value : (struct tn_str){NULL, 0});
     fputc('\n', verify->out);
 }
 
 /* is_pairs: a key may stand several times, so rows are equal only with their values. */
-static int64_t compare(struct verify *verify, const struct tni_vrows *live, struct side other,
+static int64_t compare(struct tni_verify *verify, const struct tni_vrows *live, struct side other,
                        bool is_pairs)
 {
     const struct tni_vrows *rows = other.rows;
@@ -161,7 +70,7 @@ static int64_t compare(struct verify *verify, const struct tni_vrows *live, stru
     return found;
 }
 
-static void verdict(struct verify *verify, const char *what, int64_t found)
+void tni_verify_verdict(struct tni_verify *verify, const char *what, int64_t found)
 {
     if (!found)
         fprintf(verify->out, "  %s: agrees\n", what);
@@ -174,17 +83,17 @@ static void verdict(struct verify *verify, const char *what, int64_t found)
 
 static bool take_input(void *ctx, const struct tn_position_info *info)
 {
-    struct verify *verify = ctx;
+    struct tni_verify *verify = ctx;
     if (strcmp(info->query_id, verify->query->id) != 0 || verify->inputs_count == INPUTS_MAX)
         return true;
-    struct input *input = &verify->inputs[verify->inputs_count++];
+    struct tni_vinput *input = &verify->inputs[verify->inputs_count++];
     snprintf(input->topic, sizeof input->topic, "%s", info->topic);
     input->partition = info->partition;
     input->offset = info->offset;
     return true;
 }
 
-static bool is_cut(struct verify *verify, const char *topic)
+static bool is_cut(struct tni_verify *verify, const char *topic)
 {
     const struct tn_plan *plan = verify->query->plan;
     for (uint32_t s = 0; s < plan->stages_count; s++)
@@ -196,7 +105,7 @@ static bool is_cut(struct verify *verify, const char *topic)
     return true;
 }
 
-static enum tn_status check_input(struct verify *verify, struct input *input, struct tn_err *err)
+static enum tn_status check_input(struct tni_verify *verify, struct tni_vinput *input, struct tn_err *err)
 {
     struct tn_log *log = verify->config->log;
     struct tn_topic topic;
@@ -242,24 +151,33 @@ static bool is_fixed(void *ctx, const struct tn_expr *expr)
     return true;
 }
 
-static void find_doubts(struct verify *verify)
+static enum tni_verify_doubt doubt_of(const struct tn_stage *stage)
+{
+    bool is_random = false, is_join = false;
+    uint32_t sources = 0;
+    for (uint32_t i = 0; i < stage->nodes_count; i++) {
+        const struct tn_node *node = &stage->nodes[i];
+        sources += node->kind == TN_NODE_SOURCE;
+        is_join = is_join || node->kind == TN_NODE_JOIN_TABLE || sources > 1;
+        for (uint32_t e = 0; e < node->exprs_count; e++)
+            tni_expr_walk(node->exprs[e], is_fixed, &is_random);
+    }
+    return is_random ? TNI_DOUBT_RANDOM : is_join ? TNI_DOUBT_JOIN : TNI_DOUBT_NONE;
+}
+
+/* A stage's doubt is its own: the next one reads the records that are in the log. So a table is as
+ * good as the last stage. */
+static void find_doubts(struct tni_verify *verify)
 {
     const struct tn_plan *plan = verify->query->plan;
-    bool is_random = false, is_join = false;
-    for (uint32_t s = 0; s < plan->stages_count; s++) {
-        uint32_t sources = 0;
-        for (uint32_t i = 0; i < plan->stages[s].nodes_count; i++) {
-            const struct tn_node *node = &plan->stages[s].nodes[i];
-            sources += node->kind == TN_NODE_SOURCE;
-            is_join = is_join || node->kind == TN_NODE_JOIN_TABLE || sources > 1;
-            for (uint32_t e = 0; e < node->exprs_count; e++)
-                tni_expr_walk(node->exprs[e], is_fixed, &is_random);
-        }
-    }
-    if (is_join)
+    for (uint32_t s = 0; s < plan->stages_count; s++)
+        verify->doubts[s] = doubt_of(&plan->stages[s]);
+    enum tni_verify_doubt last = verify->doubts[plan->stages_count - 1];
+    if (last == TNI_DOUBT_JOIN && verify->object)
         snprintf(verify->why, sizeof verify->why,
-                 "it joins inputs, and the order in which they arrived is in no log");
-    if (is_random)
+                 "it adds up joined rows in the stage that joins them, and which row of the other "
+                 "input each of them met is in no log");
+    if (last == TNI_DOUBT_RANDOM)
         snprintf(verify->why, sizeof verify->why, "it calls a random function");
     if (plan->is_from_latest) {
         verify->is_skipped = true;
@@ -268,136 +186,18 @@ static void find_doubts(struct verify *verify)
     }
 }
 
-/* ---- engines beside the live one ---- */
-
-struct beside {
-    struct tn_log *scratch;
-    struct tn_state *scratch_state;
-    struct tni_vlog *vlog;
-    struct tn_engine *engine;
-    bool is_open;
-};
-
-static void beside_close(struct verify *verify, struct beside *beside)
-{
-    tn_engine_close(beside->engine);
-    if (beside->vlog)
-        tni_vlog_log(beside->vlog)->type->close(tni_vlog_log(beside->vlog));
-    if (beside->is_open)
-        verify->config->scratch_close(verify->config->ctx);
-    *beside = (struct beside){0};
-}
-
-static bool take_state(void *ctx, const struct tn_query_info *info)
-{
-    struct tn_query_info *into = ctx;
-    *into = *info;
-    return true;
-}
-
-static struct tn_query_info info_of(struct tn_engine *engine)
-{
-    struct tn_query_info info = {0};
-    tn_engine_each_query(engine, take_state, &info);
-    return info;
-}
-
-/* Topics that the second engine writes. */
-static enum tn_status make_outputs(struct verify *verify, struct beside *beside, struct tn_err *err)
-{
-    const struct tn_plan *plan = verify->query->plan;
-    for (uint32_t s = 0; s < plan->stages_count; s++)
-        for (uint32_t i = 0; i < plan->stages[s].nodes_count; i++) {
-            const struct tn_node *node = &plan->stages[s].nodes[i];
-            struct tn_log *log = verify->config->log;
-            struct tn_topic topic;
-            if (node->kind != TN_NODE_SINK && node->kind != TN_NODE_REPARTITION)
-                continue;
-            enum tn_status st = log->type->topic_find(log, node->decl->topic, &topic, err);
-            if (st != TN_OK)
-                return st == TN_NOT_FOUND ? tn_err_set(err, TN_E_NAME, "topic '%s' does not exist",
-                                                       node->decl->topic)
-                                          : st;
-            struct tn_topic_spec spec = {.name = topic.name,
-                                         .partitions_count = topic.partitions_count,
-                                         .cleanup = TN_CLEANUP_DELETE,
-                                         .retention_ms = -1,
-                                         .retention_bytes = -1};
-            TN_TRY(beside->scratch->type->topic_create(beside->scratch, &spec, err));
-        }
-    return TN_OK;
-}
-
-static enum tn_status beside_open(struct verify *verify, enum tni_vlog_mode mode,
-                                  struct beside *beside, struct tn_err *err)
-{
-    const struct tn_verify_config *config = verify->config;
-    struct tn_plan *plan = verify->query->plan;
-    TN_TRY(config->scratch_open(config->ctx, &beside->scratch, &beside->scratch_state, err));
-    beside->is_open = true;
-    if (mode == TNI_VLOG_RECOUNT)
-        TN_TRY(make_outputs(verify, beside, err));
-    beside->vlog = tni_vlog_new(mode, config->log, beside->scratch, plan);
-    for (uint32_t i = 0; mode == TNI_VLOG_RECOUNT && i < verify->inputs_count; i++)
-        tni_vlog_limit(beside->vlog, verify->inputs[i].topic, verify->inputs[i].partition,
-                       verify->inputs[i].offset);
-    TN_TRY(tn_engine_open(config->engine_config, tni_vlog_log(beside->vlog), beside->scratch_state,
-                          config->clock, &beside->engine, err));
-    TN_TRY(tn_engine_add(beside->engine, plan, err));
-    if (mode == TNI_VLOG_REBUILD)
-        TN_TRY(tn_engine_pause(beside->engine, plan->query_id, true, err));
-    return tn_engine_start(beside->engine, err);
-}
-
-/* Until the query's state is there. */
-static enum tn_status wait_restored(struct verify *verify, struct tn_engine *engine,
-                                    struct waiter *waiter, struct tn_err *err)
-{
-    for (;;) {
-        struct tn_query_info info = info_of(engine);
-        if (info.state == TN_QUERY_FAILED) {
-            *err = info.error;
-            return err->code;
-        }
-        if (info.state != TN_QUERY_RESTORING)
-            return TN_OK;
-        progress(verify, "changelog,", info.restore_done, info.restore_total);
-        waiter_wait(waiter);
-    }
-}
-
-static enum tn_status wait_counted(struct verify *verify, struct tn_engine *engine,
-                                   struct waiter *waiter, struct tn_err *err)
-{
-    struct tn_fresh *fresh = NULL;
-    struct tn_buf lagging;
-    const char *ids[] = {verify->query->id};
-    int64_t total = 0;
-    for (uint32_t i = 0; i < verify->inputs_count; i++)
-        total += verify->inputs[i].offset;
-    tn_buf_init(&lagging, 1 << 20);
-    enum tn_status st = tn_fresh_open(engine, ids, 1, &waiter->wake, &fresh, err);
-    while (!tn_failed(st) && (st = tn_fresh_poll(fresh, &lagging)) == TN_AGAIN) {
-        struct tn_query_info info = info_of(engine);
-        if (info.state == TN_QUERY_FAILED) {
-            *err = info.error;
-            st = err->code;
-            break;
-        }
-        progress(verify, "counted", info.rows_in, total);
-        waiter_wait(waiter);
-        tn_buf_reset(&lagging);
-    }
-    tn_fresh_free(fresh);
-    tn_buf_release(&lagging);
-    return st;
-}
-
 /* ---- comparisons ---- */
+
+bool tni_verify_is_own(const struct tni_verify *verify, const struct tn_node *node)
+{
+    bool is_own = node->kind == TN_NODE_REPARTITION ||
+                  (node->kind == TN_NODE_SINK && verify->query->kind == TN_QUERY_CSAS);
+    return is_own && !node->is_table;
+}
 
 /* Records that the query writes again against those it has written: repartition topics of streams,
  * and the result of a query that fills a stream alone. */
-static enum tn_status compare_records(struct verify *verify, struct tn_log *scratch,
+static enum tn_status compare_records(struct tni_verify *verify, struct tn_log *scratch,
                                       const char *topic, struct tn_err *err)
 {
     struct tni_vrows was, again;
@@ -412,14 +212,14 @@ static enum tn_status compare_records(struct verify *verify, struct tn_log *scra
         tni_vrows_sort(&again);
         int64_t found = compare(verify, &was, (struct side){"recount", &again}, true);
         snprintf(what, sizeof what, "records of '%s' (%zu)", topic, was.count);
-        verdict(verify, what, found);
+        tni_verify_verdict(verify, what, found);
     }
     tni_vrows_release(&was);
     tni_vrows_release(&again);
     return st;
 }
 
-static enum tn_status compare_written(struct verify *verify, struct tn_log *scratch,
+static enum tn_status compare_written(struct tni_verify *verify, struct tn_log *scratch,
                                       struct tn_err *err)
 {
     const struct tn_plan *plan = verify->query->plan;
@@ -429,67 +229,68 @@ static enum tn_status compare_written(struct verify *verify, struct tn_log *scra
     for (uint32_t s = 0; s < plan->stages_count && !tn_failed(st); s++)
         for (uint32_t i = 0; i < plan->stages[s].nodes_count && !tn_failed(st); i++) {
             const struct tn_node *node = &plan->stages[s].nodes[i];
-            bool is_own = node->kind == TN_NODE_REPARTITION ||
-                          (node->kind == TN_NODE_SINK && verify->query->kind == TN_QUERY_CSAS);
-            if (is_own && !node->is_table && !verify->why[0])
+            if (tni_verify_is_own(verify, node) && verify->doubts[s] == TNI_DOUBT_NONE)
                 st = compare_records(verify, scratch, node->decl->topic, err);
         }
     verify->object = table;
     return st;
 }
 
-static enum tn_status recount(struct verify *verify, const struct tni_vrows *live,
-                              struct tn_err *err)
+/* The table of the engine beside against the live one. */
+static enum tn_status compare_table(struct tni_verify *verify, enum tni_vlog_mode mode,
+                                    struct tn_engine *engine, const struct tni_vrows *live,
+                                    struct tn_err *err)
 {
-    struct beside beside = {0};
+    const char *name = mode == TNI_VLOG_RECOUNT ? "recount" : "changelog";
     struct tni_vrows rows;
-    struct waiter waiter;
-    enum tn_status st;
-    waiter_init(&waiter);
     tni_vrows_init(&rows);
-    TN_GOTO(beside_open(verify, TNI_VLOG_RECOUNT, &beside, err));
-    TN_GOTO(wait_restored(verify, beside.engine, &waiter, err));
-    tni_vlog_start(beside.vlog);
-    TN_GOTO(wait_counted(verify, beside.engine, &waiter, err));
-    TN_GOTO(compare_written(verify, beside.scratch, err));
-    if (live) {
-        TN_GOTO(tni_vrows_scan(beside.engine, verify->object, false, &rows, err));
+    enum tn_status st = tni_vrows_scan(engine, verify->object, false, &rows, err);
+    if (!tn_failed(st)) {
         tni_vrows_fold(&rows);
-        int64_t found = compare(verify, live, (struct side){"recount", &rows}, false);
-        if (found && verify->why[0])
+        int64_t found = compare(verify, live, (struct side){name, &rows}, false);
+        if (found && verify->why[0] && mode == TNI_VLOG_RECOUNT)
             fprintf(verify->out, "  recount: %lld rows differ; that proves nothing, because %s\n",
                     (long long)found, verify->why);
         else
-            verdict(verify, "recount", found);
-    } else if (verify->why[0]) {
-        fprintf(verify->out, "  recount: not compared: %s\n", verify->why);
+            tni_verify_verdict(verify, name, found);
     }
-fail:
-    beside_close(verify, &beside);
     tni_vrows_release(&rows);
-    waiter_release(&waiter);
     return st;
 }
 
-static enum tn_status rebuild(struct verify *verify, const struct tni_vrows *live,
+/* RECOUNT: from the inputs. REBUILD: from the changelog; then live is not NULL. */
+static enum tn_status beside(struct tni_verify *verify, enum tni_vlog_mode mode,
+                             const struct tni_vrows *live, struct tn_err *err)
+{
+    struct tni_vbeside beside = {0};
+    struct tni_vwaiter waiter;
+    enum tn_status st;
+    tni_vwaiter_init(&waiter);
+    TN_GOTO(tni_vbeside_open(verify, mode, &beside, err));
+    TN_GOTO(tni_vbeside_restored(verify, beside.engine, &waiter, err));
+    if (mode == TNI_VLOG_RECOUNT) {
+        tni_vlog_start(beside.vlog);
+        TN_GOTO(tni_vbeside_counted(verify, beside.engine, &waiter, err));
+        TN_GOTO(compare_written(verify, beside.scratch, err));
+    }
+    if (live)
+        TN_GOTO(compare_table(verify, mode, beside.engine, live, err));
+    else if (verify->why[0])
+        fprintf(verify->out, "  recount: not compared: %s\n", verify->why);
+fail:
+    tni_vbeside_close(verify, &beside);
+    tni_vwaiter_release(&waiter);
+    return st;
+}
+
+static enum tn_status recount(struct tni_verify *verify, const struct tni_vrows *live,
                               struct tn_err *err)
 {
-    struct beside beside = {0};
-    struct tni_vrows rows;
-    struct waiter waiter;
-    enum tn_status st;
-    waiter_init(&waiter);
-    tni_vrows_init(&rows);
-    TN_GOTO(beside_open(verify, TNI_VLOG_REBUILD, &beside, err));
-    TN_GOTO(wait_restored(verify, beside.engine, &waiter, err));
-    TN_GOTO(tni_vrows_scan(beside.engine, verify->object, false, &rows, err));
-    tni_vrows_fold(&rows);
-    verdict(verify, "changelog", compare(verify, live, (struct side){"changelog", &rows}, false));
-fail:
-    beside_close(verify, &beside);
-    tni_vrows_release(&rows);
-    waiter_release(&waiter);
-    return st;
+    TN_TRY(beside(verify, TNI_VLOG_RECOUNT, live, err));
+    for (uint32_t s = 0; s < verify->query->plan->stages_count; s++)
+        if (verify->doubts[s] == TNI_DOUBT_JOIN)
+            TN_TRY(tni_verify_joined(verify, s, err));
+    return TN_OK;
 }
 
 /* Windows that retention has taken from the table may still be in the topic. */
@@ -505,7 +306,7 @@ static void drop_expired(const struct tni_vrows *live, struct tni_vrows *topic)
     topic->count = kept;
 }
 
-static enum tn_status compare_result(struct verify *verify, struct tn_err *err)
+static enum tn_status compare_result(struct tni_verify *verify, struct tn_err *err)
 {
     struct tni_vrows live, topic;
     char what[TN_TOPIC_NAME_MAX + 96];
@@ -525,7 +326,7 @@ static enum tn_status compare_result(struct verify *verify, struct tn_err *err)
         tni_vrows_fold(&topic);
         if (verify->object->decl.window != TN_WINDOW_NONE)
             drop_expired(&live, &topic);
-        verdict(verify, what, compare(verify, &live, (struct side){"result topic", &topic}, false));
+        tni_verify_verdict(verify, what, compare(verify, &live, (struct side){"result topic", &topic}, false));
     }
     tni_vrows_release(&live);
     tni_vrows_release(&topic);
@@ -534,7 +335,7 @@ static enum tn_status compare_result(struct verify *verify, struct tn_err *err)
 
 /* ---- queries ---- */
 
-static enum tn_status check_table(struct verify *verify, struct tn_err *err)
+static enum tn_status check_table(struct tni_verify *verify, struct tn_err *err)
 {
     struct tni_vrows live;
     tni_vrows_init(&live);
@@ -546,7 +347,7 @@ static enum tn_status check_table(struct verify *verify, struct tn_err *err)
             st = recount(verify, &live, err);
     }
     if (!tn_failed(st))
-        st = rebuild(verify, &live, err);
+        st = beside(verify, TNI_VLOG_REBUILD, &live, err);
     if (!tn_failed(st) && verify->object->kind == TN_OBJ_KTABLE)
         st = compare_result(verify, err);
     tni_vrows_release(&live);
@@ -561,13 +362,13 @@ static bool is_table_of(const struct tn_object *object, const struct tn_catalog_
 
 static bool take_failure(void *ctx, const struct tn_query_info *info)
 {
-    struct verify *verify = ctx;
+    struct tni_verify *verify = ctx;
     if (info->state == TN_QUERY_FAILED && strcmp(info->plan->query_id, verify->query->id) == 0)
         verify->failure = info->error;
     return true;
 }
 
-static enum tn_status check_query(struct verify *verify, const struct tn_catalog *catalog,
+static enum tn_status check_query(struct tni_verify *verify, const struct tn_catalog *catalog,
                                   const struct tn_catalog_query *query, struct tn_err *err)
 {
     const struct tn_object *object;
@@ -615,21 +416,21 @@ static bool take_ready(void *ctx, const struct tn_query_info *info)
     return true;
 }
 
-static void wait_live(struct verify *verify)
+static void wait_live(struct tni_verify *verify)
 {
-    struct waiter waiter;
+    struct tni_vwaiter waiter;
     struct tn_catalog_query all = {.id = "all"};
-    waiter_init(&waiter);
+    tni_vwaiter_init(&waiter);
     verify->query = &all;
     for (;;) {
         struct ready ready = {0};
         tn_engine_each_query(verify->config->engine, take_ready, &ready);
         if (!ready.is_restoring)
             break;
-        progress(verify, "restored", ready.done, ready.total);
-        waiter_wait(&waiter);
+        tni_verify_progress(verify, "restored", ready.done, ready.total);
+        tni_vwaiter_wait(&waiter);
     }
-    waiter_release(&waiter);
+    tni_vwaiter_release(&waiter);
     verify->query = NULL;
 }
 
@@ -649,7 +450,7 @@ static bool add_query(void *ctx, const struct tn_catalog_query *query)
 enum tn_status tn_verify_run(const struct tn_verify_config *config, int64_t *ret_differences,
                              struct tn_err *err)
 {
-    struct verify verify = {
+    struct tni_verify verify = {
         .config = config, .out = config->out, .shown_ns = tn_mono_ns(config->clock)};
     struct queries *queries = tn_alloc(sizeof *queries);
     const struct tn_catalog *catalog = tn_db_catalog(config->db);

@@ -10,7 +10,9 @@
  *   result     the result topic, folded (last value per key, tombstones delete), equals the live
  *              rows, byte for byte.
  *   positions  lie within their topics.
- * What cannot be counted again (dropped records, arrival order of joins, random functions) is named
+ *   joins      what a joining stage wrote is what it writes in some order of its inputs, where
+ *              that can be told (verify_join.c).
+ * What cannot be counted again (dropped records, sums over joined rows, random functions) is named
  * with its reason instead; such a recount may agree, but a difference is not held against the
  * table. Nothing is written to the folder's logs: the other engines write to a scratch store.
  *

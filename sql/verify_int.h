@@ -2,6 +2,7 @@
 #ifndef TN_SQL_VERIFY_INT_H
 #define TN_SQL_VERIFY_INT_H
 
+#include <pthread.h>
 #include "sql/verify.h"
 
 /* ---- rows (verify_rows.c) ---- */
@@ -52,6 +53,89 @@ struct tni_vlog *tni_vlog_new(enum tni_vlog_mode mode, struct tn_log *real, stru
 struct tn_log *tni_vlog_log(struct tni_vlog *vlog);
 /* Nothing at or behind `offset` of this input is read. Before the engine starts. */
 void tni_vlog_limit(struct tni_vlog *vlog, const char *topic, int32_t partition, int64_t offset);
+/* Before the engine starts: tables are visible before tni_vlog_start; the topics of `hidden`, which
+ * outlives the log, never are. */
+void tni_vlog_tables_first(struct tni_vlog *vlog, const char *const *hidden, uint32_t hidden_count);
 void tni_vlog_start(struct tni_vlog *vlog);
+
+/* ---- one run (verify.c) ---- */
+
+#define TNI_VERIFY_WHY_MAX 256
+
+struct tni_vinput {
+    char topic[TN_TOPIC_NAME_MAX + 1];
+    int32_t partition;
+    int64_t offset, end;
+};
+
+enum tni_verify_doubt { TNI_DOUBT_NONE, TNI_DOUBT_JOIN, TNI_DOUBT_RANDOM };
+
+struct tni_verify {
+    const struct tn_verify_config *config;
+    FILE *out;
+    int64_t differences;
+    /* the query at hand */
+    const struct tn_catalog_query *query;
+    const struct tn_object *object; /* its table; NULL: it fills a stream */
+    struct tn_err failure;          /* why the live engine refuses it */
+    struct tni_vinput *inputs;
+    uint32_t inputs_count;
+    char why[TNI_VERIFY_WHY_MAX]; /* the recount proves nothing when it differs, because … */
+    enum tni_verify_doubt doubts[TN_STAGES_MAX]; /* what another run may do otherwise */
+    bool is_skipped;   /* it cannot even be made */
+    int64_t shown_ns;  /* last progress line */
+};
+
+/* A line every few seconds. */
+void tni_verify_progress(struct tni_verify *verify, const char *what, int64_t done, int64_t total);
+
+/* At most 200 bytes of it. */
+void tni_verify_text(FILE *out, struct tn_str text);
+/* Prints and counts. */
+void tni_verify_verdict(struct tni_verify *verify, const char *what, int64_t found);
+/* Does the node write a stream that only this query writes? */
+bool tni_verify_is_own(const struct tni_verify *verify, const struct tn_node *node);
+
+/* ---- joins (verify_join.c) ---- */
+
+/* Records that a stage has written, each against what it is in any order in which the stage's
+ * inputs may have arrived. Says so where that is not known. */
+enum tn_status tni_verify_joined(struct tni_verify *verify, uint32_t stage, struct tn_err *err);
+
+/* ---- engines beside the live one (verify_beside.c) ---- */
+
+struct tni_vwaiter {
+    struct tn_wake wake; /* first member */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_signalled;
+};
+
+void tni_vwaiter_init(struct tni_vwaiter *waiter);
+void tni_vwaiter_release(struct tni_vwaiter *waiter);
+/* Until signalled, a tenth of a second at most. */
+void tni_vwaiter_wait(struct tni_vwaiter *waiter);
+
+struct tni_vbeside {
+    struct tn_log *scratch;
+    struct tn_state *scratch_state;
+    struct tni_vlog *vlog;
+    struct tn_engine *engine;
+    bool is_open;
+    /* set before: tables are read before streams, but for `hidden`, which are never read */
+    bool is_tables_first;
+    const char *const *hidden;
+    uint32_t hidden_count;
+};
+
+enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mode, struct tni_vbeside *beside,
+                           struct tn_err *err);
+void tni_vbeside_close(struct tni_verify *verify, struct tni_vbeside *beside);
+/* Until the query's state is there. */
+enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine *engine, struct tni_vwaiter *waiter,
+                             struct tn_err *err);
+/* Until it has read what is visible of its inputs. */
+enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *engine, struct tni_vwaiter *waiter,
+                            struct tn_err *err);
 
 #endif

@@ -21,6 +21,7 @@ struct place {
     struct tn_topic seen, real, scratch; /* id 0 … as each log has it */
     bool is_read, is_scratch;
     bool is_open;    /* a global table is complete before the first join */
+    bool is_hidden;  /* nothing of it is ever there */
     int64_t *limits; /* per partition; NULL = none */
 };
 
@@ -29,6 +30,9 @@ struct tni_vlog {
     enum tni_vlog_mode mode;
     struct tn_log *real, *scratch;
     const struct tn_plan *plan;
+    bool is_tables_first;
+    const char *const *hidden;
+    uint32_t hidden_count;
     atomic_bool is_started;
     pthread_mutex_t lock;
     struct place *places[TOPICS_MAX];
@@ -115,7 +119,10 @@ static enum tn_status place_new(struct tni_vlog *vlog, const char *name, struct 
     enum tn_status st = TN_NOT_FOUND;
     const struct tn_node *source = source_of(vlog, name);
     place->is_read = is_read(vlog, name);
-    place->is_open = source && source->decl->is_global;
+    place->is_open =
+        source && (source->decl->is_global || (vlog->is_tables_first && source->decl->is_table));
+    for (uint32_t i = 0; i < vlog->hidden_count; i++)
+        place->is_hidden = place->is_hidden || strcmp(vlog->hidden[i], name) == 0;
     if (place->is_read)
         st = vlog->real->type->topic_find(vlog->real, name, &place->real, err);
     if (!place->is_read) {
@@ -179,7 +186,7 @@ static int64_t limit_of(const struct place *place, int32_t partition)
 
 static bool is_visible(const struct tni_vlog *vlog, const struct place *place)
 {
-    return place->is_open || atomic_load(&vlog->is_started);
+    return !place->is_hidden && (place->is_open || atomic_load(&vlog->is_started));
 }
 
 static enum tn_status vlog_offsets(struct tn_log *log, const struct tn_topic *topic,
@@ -453,6 +460,14 @@ struct tni_vlog *tni_vlog_new(enum tni_vlog_mode mode, struct tn_log *real, stru
 struct tn_log *tni_vlog_log(struct tni_vlog *vlog)
 {
     return &vlog->base;
+}
+
+void tni_vlog_tables_first(struct tni_vlog *vlog, const char *const *hidden, uint32_t hidden_count)
+{
+    TN_ASSERT(vlog->places_count == 0);
+    vlog->is_tables_first = true;
+    vlog->hidden = hidden;
+    vlog->hidden_count = hidden_count;
 }
 
 void tni_vlog_limit(struct tni_vlog *vlog, const char *topic, int32_t partition, int64_t offset)

@@ -2,6 +2,7 @@
  *
  *   damage FOLDER APPLICATION state KEY BYTE      one bit of a stored row whose key holds the text
  *   damage FOLDER APPLICATION record TOPIC KEY    the last record with this key leaves the topic
+ *   damage FOLDER APPLICATION value TOPIC KEY     one bit of the last value with this key
  *   damage FOLDER APPLICATION position TOPIC BY   all positions on the topic move by so many
  * records
  *
@@ -63,16 +64,27 @@ static bool alter_state(struct folder *folder, const char *what, int at)
     return put.key.ptr != NULL;
 }
 
-/* The entry again without row `row`; its place and span stay, as compaction leaves them. */
-static void drop_row(struct folder *folder, const struct tn_topic *topic, int32_t partition,
-                     struct tn_records *records, uint32_t row, struct tni_entry *old)
+/* The entry again without row `row`, or with one bit of its value turned; its place and span stay,
+ * as compaction leaves them. */
+static void alter_row(struct folder *folder, const struct tn_topic *topic, int32_t partition,
+                      struct tn_records *records, uint32_t row, struct tni_entry *old, bool is_lost)
 {
     struct tn_err err = TN_ERR_INIT;
     struct tni_log *log = (struct tni_log *)(void *)folder->log;
     struct tni_part *part = tni_log_part(log, topic, partition);
     struct tni_span spans[2] = {{records, 0, row}, {records, row + 1, records->count}};
-    struct tni_entry *entry = tni_log_entry_build(
-        spans + (row == 0), row == 0 || row + 1 == records->count ? 1 : 2, true, old->base);
+    uint32_t from = row == 0, count = row == 0 || row + 1 == records->count ? 1 : 2;
+    if (!is_lost) {
+        struct tn_str value = records->values[row];
+        char *altered = tn_strndup(value.ptr, value.len);
+        altered[value.len - 3] ^= 1; /* before the quote and the brace */
+        printf("%.*s is now %s\n", TN_STR_FMT(value), altered);
+        records->values[row].ptr = altered; /* stays until the program ends */
+        spans[0] = (struct tni_span){records, 0, records->count};
+        from = 0;
+        count = 1;
+    }
+    struct tni_entry *entry = tni_log_entry_build(spans + from, count, true, old->base);
     tni_log_entry_seal(entry, topic->id, (uint32_t)partition, old->base, old->span);
     char key[TNI_ENTRY_KEY_BYTES];
     tni_log_entry_key(key, part, old->base);
@@ -84,8 +96,8 @@ static void drop_row(struct folder *folder, const struct tn_topic *topic, int32_
     tni_log_entry_unref(entry);
 }
 
-static bool lose_in(struct folder *folder, const struct tn_topic *topic, int32_t partition,
-                    const char *what)
+static bool alter_in(struct folder *folder, const struct tn_topic *topic, int32_t partition,
+                     const char *what, bool is_lost)
 {
     struct tn_err err = TN_ERR_INIT;
     struct tni_log *log = (struct tni_log *)(void *)folder->log;
@@ -111,10 +123,10 @@ static bool lose_in(struct folder *folder, const struct tn_topic *topic, int32_t
         struct tni_piece piece = {tni_log_entry_ref(entry), 0, entry->count};
         struct tn_records *records = tni_pieces_records(&piece, 1);
         for (uint32_t row = records->count; row-- > 0 && !is_done;)
-            if (holds(records->keys[row], what) && records->count > 1) {
+            if (holds(records->keys[row], what) && (records->count > 1 || !is_lost)) {
                 printf("record %lld of '%s' partition %d\n", (long long)records->offsets[row],
                        topic->name, partition);
-                drop_row(folder, topic, partition, records, row, entry);
+                alter_row(folder, topic, partition, records, row, entry, is_lost);
                 is_done = true;
             }
         tn_records_unref(records);
@@ -124,14 +136,14 @@ static bool lose_in(struct folder *folder, const struct tn_topic *topic, int32_t
     return is_done;
 }
 
-static bool lose_record(struct folder *folder, const char *name, const char *what)
+static bool alter_record(struct folder *folder, const char *name, const char *what, bool is_lost)
 {
     struct tn_err err = TN_ERR_INIT;
     struct tn_topic topic;
     if (folder->log->type->topic_find(folder->log, name, &topic, &err) != TN_OK)
         return false;
     for (int32_t p = 0; p < topic.partitions_count; p++)
-        if (lose_in(folder, &topic, p, what))
+        if (alter_in(folder, &topic, p, what, is_lost))
             return true;
     return false;
 }
@@ -189,7 +201,7 @@ int main(int argc, char **argv)
     struct tn_store_config config;
     static struct tn_clock clock = {wall_ms, wall_ms};
     if (argc != 6) {
-        fputs("usage: damage FOLDER APPLICATION state|record|position WHAT WHICH\n", stderr);
+        fputs("usage: damage FOLDER APPLICATION state|record|value|position WHAT WHICH\n", stderr);
         return 2;
     }
     tn_store_config_init(&config);
@@ -202,8 +214,8 @@ int main(int argc, char **argv)
     bool is_done = false;
     if (strcmp(argv[3], "state") == 0)
         is_done = alter_state(&folder, argv[4], atoi(argv[5]));
-    else if (strcmp(argv[3], "record") == 0)
-        is_done = lose_record(&folder, argv[4], argv[5]);
+    else if (strcmp(argv[3], "record") == 0 || strcmp(argv[3], "value") == 0)
+        is_done = alter_record(&folder, argv[4], argv[5], strcmp(argv[3], "record") == 0);
     else if (strcmp(argv[3], "position") == 0)
         is_done = move_positions(&folder, argv[2], argv[4], atoi(argv[5]));
     folder.log->type->close(folder.log);
