@@ -3,7 +3,10 @@
 
 #include "connectors/format_json.h"
 #include "stream/base/base64.h"
+#include "stream/base/decimal.h"
 #include "stream/base/time.h"
+
+#define HIVE_NULL "__HIVE_DEFAULT_PARTITION__"
 
 /* Digits of the fraction that the instant needs: 0, 3 or 6. */
 static int precision_of(int64_t us)
@@ -119,4 +122,61 @@ void tn_file_write_rows(const struct tn_file_layout *layout, const struct tn_col
         }
         tn_buf_add_byte(buf, '\n');
     }
+}
+
+/* ---- partitions ---- */
+
+bool tn_file_part_is_kind(enum tn_kind kind)
+{
+    return kind == TN_K_VARCHAR || kind == TN_K_BOOLEAN || kind == TN_K_INTEGER ||
+           kind == TN_K_BIGINT || kind == TN_K_DECIMAL || kind == TN_K_DATE ||
+           kind == TN_K_TIMESTAMP;
+}
+
+struct tn_str tn_file_part_text(const struct tn_column *col, uint32_t row, struct tn_arena *arena)
+{
+    char text[TN_TIME_TEXT_MAX];
+    if (tn_column_is_null(col, row))
+        return (struct tn_str){NULL, 0};
+    switch (col->type->kind) {
+    case TN_K_VARCHAR: return tn_column_str(col, row);
+    case TN_K_BOOLEAN: return tn_column_bool(col, row) ? TN_STR("true") : TN_STR("false");
+    case TN_K_INTEGER: return tn_str_of(tn_arena_printf(arena, "%d", tn_column_i32(col, row)));
+    case TN_K_DATE: {
+        size_t len = tn_date_text(tn_column_i32(col, row), text);
+        return tn_arena_str(arena, (struct tn_str){text, len});
+    }
+    case TN_K_TIMESTAMP: {
+        int64_t us = tn_column_i64(col, row);
+        size_t len = tn_timestamp_text(us, us % TN_US_PER_MS ? 6 : 3, ' ', text);
+        return tn_arena_str(arena, (struct tn_str){text, len});
+    }
+    case TN_K_DECIMAL: {
+        struct tn_buf buf;
+        tn_buf_init(&buf, 256);
+        struct tn_value value = tn_column_value(col, row, arena);
+        tn_decimal_print(value.dec, col->type->scale, &buf);
+        struct tn_str out = tn_arena_str(arena, tn_buf_str(&buf));
+        tn_buf_release(&buf);
+        return out;
+    }
+    default: return tn_str_of(tn_arena_printf(arena, "%lld", (long long)tn_column_i64(col, row)));
+    }
+}
+
+void tn_file_part_escape(struct tn_str value, struct tn_buf *buf)
+{
+    if (!value.ptr || value.len == 0) {
+        tn_buf_add_text(buf, HIVE_NULL);
+        return;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if (c <= 0x20 || c >= 0x7f || strchr("\"#%'*/:=?\\{[]^", c))
+            tn_buf_printf(buf, "%%%02X", c);
+        else
+            tn_buf_add_byte(buf, (char)c);
+    }
+    if (value.len == 1 && value.ptr[0] == '.') /* no folder may be called "." */
+        buf->len--, tn_buf_add_text(buf, "%2E");
 }

@@ -3,6 +3,7 @@
  * handed its records over. Contract: connectors/sink_int.h. */
 #include "connectors/sink_int.h"
 
+#include "connectors/file_write.h"
 #include "connectors/formats.h"
 #include "connectors/json_scan.h"
 #include "stream/base/base64.h"
@@ -167,37 +168,6 @@ static void time_text(const struct tn_time_pattern *pattern, int64_t us, struct 
     tn_time_pattern_print(pattern, us, NULL, buf);
 }
 
-/* Text of a folder column's value, as it stands in JSON without quotes. */
-static struct tn_str cell_text(const struct tn_column *col, uint32_t row, struct tn_arena *arena)
-{
-    char text[TN_TIME_TEXT_MAX];
-    if (tn_column_is_null(col, row))
-        return (struct tn_str){NULL, 0};
-    switch (col->type->kind) {
-    case TN_K_VARCHAR: return tn_column_str(col, row);
-    case TN_K_BOOLEAN: return tn_column_bool(col, row) ? TN_STR("true") : TN_STR("false");
-    case TN_K_INTEGER: return tn_str_of(tn_arena_printf(arena, "%d", tn_column_i32(col, row)));
-    case TN_K_DATE: {
-        size_t len = tn_date_text(tn_column_i32(col, row), text);
-        return tn_arena_str(arena, (struct tn_str){text, len});
-    }
-    case TN_K_TIMESTAMP: {
-        size_t len = tn_timestamp_text(tn_column_i64(col, row), 3, ' ', text);
-        return tn_arena_str(arena, (struct tn_str){text, len});
-    }
-    case TN_K_DECIMAL: {
-        struct tn_buf buf;
-        tn_buf_init(&buf, 256);
-        struct tn_value value = tn_column_value(col, row, arena);
-        tn_decimal_print(value.dec, col->type->scale, &buf);
-        struct tn_str out = tn_arena_str(arena, tn_buf_str(&buf));
-        tn_buf_release(&buf);
-        return out;
-    }
-    default: return tn_str_of(tn_arena_printf(arena, "%lld", (long long)tn_column_i64(col, row)));
-    }
-}
-
 static const struct tn_column *column_of(const struct run *run, int column)
 {
     uint32_t keys = run->encoder->spec->decl.keys_count;
@@ -225,7 +195,8 @@ static void make_folder(struct run *run, uint32_t row, struct tn_buf *buf)
         else if (item->kind == TNI_FOLDER_PARTITION)
             tn_buf_printf(buf, "%d", run->part->partition);
         else
-            tni_sink_escape(cell_text(column_of(run, item->column), row, &run->encoder->rows), buf);
+            tn_file_part_escape(
+                tn_file_part_text(column_of(run, item->column), row, &run->encoder->rows), buf);
     }
 }
 
@@ -245,7 +216,7 @@ static void make_parts(struct run *run, uint32_t row, struct tni_sink_file *file
         else if (item->kind == TNI_FOLDER_PARTITION)
             tn_buf_printf(&file->part_text, "%d", run->part->partition);
         else
-            text = cell_text(column_of(run, item->column), row, &run->encoder->rows);
+            text = tn_file_part_text(column_of(run, item->column), row, &run->encoder->rows);
         tn_buf_add_str(&file->part_text, text);
         bool is_null = item->kind == TNI_FOLDER_COLUMN && (!text.ptr || !text.len);
         file->parts[i].value =

@@ -62,8 +62,6 @@ void tni_sink_exchange(const struct tn_sink_spec *spec, const uint8_t log_id[16]
 void tni_sink_object_key(const struct tni_sink_shape *shape, const struct tn_sink_spec *spec,
                          const char exchange[16], int32_t partition, int64_t offset,
                          int64_t timestamp_ms, struct tn_buf *buf);
-/* Hive's escaping of a folder value. */
-void tni_sink_escape(struct tn_str value, struct tn_buf *buf);
 
 /* ---- sink_encode.c: records → open files ---- */
 

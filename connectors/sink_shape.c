@@ -10,8 +10,6 @@
 #include "stream/base/mem.h"
 #include "stream/base/time.h"
 
-#define HIVE_NULL "__HIVE_DEFAULT_PARTITION__"
-
 struct tn_sink_spec *tn_sink_spec_new(void)
 {
     struct tn_sink_spec *spec = tn_alloc(sizeof *spec);
@@ -346,23 +344,6 @@ const struct tn_schema *tn_sink_schema(struct tn_sink_spec *spec, uint32_t *ret_
 }
 
 /* ---- names ---- */
-
-void tni_sink_escape(struct tn_str value, struct tn_buf *buf)
-{
-    if (!value.ptr || value.len == 0) {
-        tn_buf_add_text(buf, HIVE_NULL);
-        return;
-    }
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if (c <= 0x20 || c >= 0x7f || strchr("\"#%'*/:=?\\{[]^", c))
-            tn_buf_printf(buf, "%%%02X", c);
-        else
-            tn_buf_add_byte(buf, (char)c);
-    }
-    if (value.len == 1 && value.ptr[0] == '.') /* no folder may be called "." */
-        buf->len--, tn_buf_add_text(buf, "%2E");
-}
 
 static void add_plain(struct tn_str name, struct tn_buf *buf)
 {

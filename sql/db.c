@@ -287,6 +287,8 @@ static enum tn_status run_ddl(struct running *run, struct tn_err *err)
 {
     struct tn_db *db = run->db;
     struct tni_change change;
+    const char *location =
+        tni_zone_drop_location(run->catalog, run->session, run->stmt, &run->arena);
     pthread_mutex_lock(&db->ddl_lock);
     enum tn_status st =
         tni_change_begin(db, db->catalog, run->session, &run->arena, run->stmt->text, &change, err);
@@ -299,6 +301,8 @@ static enum tn_status run_ddl(struct running *run, struct tn_err *err)
     pthread_mutex_unlock(&db->ddl_lock);
     const char *message = change.is_noop ? "nothing to do" : change.message;
     tni_change_release(&change);
+    if (!tn_failed(st) && location)
+        st = tni_zone_drop_files(db, location, run->budget, err);
     if (tn_failed(st))
         return st;
     return tni_message(run->rows, &run->arena, message, err);

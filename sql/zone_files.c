@@ -368,6 +368,18 @@ enum tn_status tni_zone_files(struct tni_exec_ctx *ctx, const struct tn_zone_tab
     return TN_OK;
 }
 
+void tni_zones_forget(struct tni_zones *zones, const char *url)
+{
+    struct tni_location *location = zones ? location_of(zones, url) : NULL;
+    if (!location)
+        return;
+    pthread_mutex_lock(&location->lock);
+    location_shut(zones, location);
+    tni_snapshot_unref(zones, location->snapshot);
+    location->snapshot = NULL;
+    pthread_mutex_unlock(&location->lock);
+}
+
 void tni_zone_release(struct tni_exec_ctx *ctx)
 {
     for (struct tni_zone_pin *pin = ctx->zone_pins; pin; pin = pin->next)

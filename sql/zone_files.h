@@ -70,6 +70,8 @@ void tni_zones_free(struct tni_zones *zones); /* NULL is a no-op */
 enum tn_status tni_zone_files(struct tni_exec_ctx *ctx, const struct tn_zone_table *zone,
                               struct tni_zone_files **ret_files, struct tn_err *err);
 void tni_zone_release(struct tni_exec_ctx *ctx);
+/* Nothing seen of a location counts any more; snapshots in use stay. zones may be NULL. */
+void tni_zones_forget(struct tni_zones *zones, const char *url);
 
 /* ---- columns that are remembered ---- */
 

@@ -1,33 +1,20 @@
 /* Writing zone tables by statement. Contract: sql/zone_write.h. */
 #include "sql/zone_write.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-#include "connectors/file_write.h"
 #include "connectors/table_log.h"
 #include "sql/parse.h"
 #include "sql/zone_ddl.h"
 #include "sql/zone_files.h"
-#include "stream/base/digest.h"
+#include "sql/zone_out.h"
 #include "stream/base/mem.h"
-#include "stream/base/random.h"
 #include "stream/base/utf8.h"
 
-#define FILE_BYTES  ((size_t)32 << 20)
-#define FILES_MAX   100000
 #define COMMITS_MAX 100 /* other writers that may be faster */
 
 struct writer {
     struct tn_rows base; /* first */
     const struct tni_zone_writing *writing;
-    const struct tn_zone_table *zone;
-    struct tn_object_store *store;
-    char id[40]; /* of the statement: names of its files, commit id */
-    struct tn_buf buf;
-    int64_t file_rows, rows_count;
-    struct tn_table_file *files;
-    uint32_t files_count, files_cap;
+    struct tni_zone_out out;
 };
 
 bool tni_zone_is_write(const struct tn_catalog *catalog, const struct tn_session *session,
@@ -54,32 +41,6 @@ bool tni_zone_is_write(const struct tn_catalog *catalog, const struct tn_session
 
 /* ---- files ---- */
 
-static enum tn_status flush(struct writer *writer, struct tn_err *err)
-{
-    if (!writer->buf.len)
-        return TN_OK;
-    if (writer->files_count == FILES_MAX)
-        return tn_err_set(err, TN_E_LIMIT, "the statement writes more than %d files", FILES_MAX);
-    if (writer->files_count == writer->files_cap) {
-        writer->files_cap = writer->files_cap ? writer->files_cap * 2 : 16;
-        writer->files = tn_realloc(writer->files, writer->files_cap * sizeof *writer->files);
-    }
-    const char *suffix = writer->zone->layout.format == TN_FILE_CSV ? "csv" : "json";
-    char *key = tn_arena_printf(writer->writing->arena, "%s-%05u.%s", writer->id,
-                                writer->files_count, suffix);
-    struct tn_str body = tn_buf_str(&writer->buf);
-    TN_TRY(tn_object_put(writer->store, key, body, false, 0, err));
-    writer->files[writer->files_count++] =
-        (struct tn_table_file){.path = tn_str_of(key),
-                               .bytes = (int64_t)body.len,
-                               .rows = writer->file_rows,
-                               .crc32 = tn_crc32(body),
-                               .modified_ms = tn_wall_ms(writer->writing->db->config.clock)};
-    tn_buf_reset(&writer->buf);
-    writer->file_rows = 0;
-    return TN_OK;
-}
-
 static enum tn_status write_columns(struct tn_rows *rows, const struct tn_schema *schema,
                                     struct tn_err *err)
 {
@@ -93,41 +54,17 @@ static enum tn_status write_batch(struct tn_rows *rows, const struct tn_batch *b
                                   struct tn_err *err)
 {
     struct writer *writer = (struct writer *)rows;
-    for (uint32_t from = 0; from < batch->rows_count;) {
-        uint32_t count = batch->rows_count - from < 256 ? batch->rows_count - from : 256;
-        tn_file_write_rows(&writer->zone->layout, batch->columns, from, count, &writer->buf);
-        if (tn_buf_over(&writer->buf))
-            return tn_err_set(err, TN_E_LIMIT, "the rows are too long for one file");
-        writer->file_rows += count;
-        writer->rows_count += count;
-        from += count;
-        if (writer->buf.len >= FILE_BYTES)
-            TN_TRY(flush(writer, err));
-    }
-    return TN_OK;
+    return tni_zone_out_rows(&writer->out, batch->columns, batch->rows_count, err);
 }
 
 static enum tn_status writer_open(struct writer *writer, const struct tni_zone_writing *writing,
-                                  const struct tn_zone_table *zone, struct tn_err *err)
+                                  const struct tn_object *object, struct tn_err *err)
 {
-    *writer =
-        (struct writer){.base = {write_columns, write_batch}, .writing = writing, .zone = zone};
-    if (!writing->db->config.stores)
-        return tn_err_set(err, TN_E_UNSUPPORTED, "zone tables cannot be written here");
-    tn_buf_init(&writer->buf, 4 * FILE_BYTES);
-    snprintf(writer->id, sizeof writer->id, "%013" PRId64 "-%016" PRIx64,
-             tn_wall_ms(writing->db->config.clock), tn_random_next());
-    return tn_object_store_open(writing->db->config.stores, zone->location, NULL, &writer->store,
-                                err);
-}
-
-static void writer_close(struct writer *writer, bool is_committed)
-{
-    for (uint32_t i = 0; !is_committed && i < writer->files_count; i++)
-        (void)!tn_object_remove(writer->store, writer->files[i].path.ptr, 0, NULL);
-    tn_object_store_close(writer->store);
-    tn_buf_release(&writer->buf);
-    tn_free(writer->files);
+    struct tn_db *db = writing->db;
+    writer->base = (struct tn_rows){write_columns, write_batch};
+    writer->writing = writing;
+    return tni_zone_out_open(&writer->out, db->config.stores, object->zone, object->schema,
+                             db->config.clock, writing->arena, err);
 }
 
 /* ---- the table log ---- */
@@ -136,11 +73,16 @@ static const struct tn_table_meta *make_meta(struct writer *writer, const struct
 {
     struct tn_arena *arena = writer->writing->arena;
     struct tn_table_meta *meta = TN_ARENA_NEW(arena, struct tn_table_meta);
-    meta->format = writer->zone->layout.format == TN_FILE_CSV ? TN_STR("csv") : TN_STR("json");
+    meta->format = writer->out.zone->layout.format == TN_FILE_CSV ? TN_STR("csv") : TN_STR("json");
     meta->compression = TN_STR("none");
     meta->layout = TN_STR("value");
     meta->columns_count = schema->fields_count;
     meta->columns = TN_ARENA_ARRAY(arena, struct tn_table_column, schema->fields_count + 1);
+    meta->partitions_count = writer->out.zone->partitions_count;
+    meta->partitions = TN_ARENA_ARRAY(arena, struct tn_str, meta->partitions_count + 1);
+    for (uint32_t i = 0; i < meta->partitions_count; i++)
+        meta->partitions[i] =
+            schema->fields[schema->fields_count - meta->partitions_count + i].name;
     for (uint32_t i = 0; i < schema->fields_count; i++) {
         struct tn_buf type;
         tn_buf_init(&type, 1u << 16);
@@ -172,15 +114,15 @@ static enum tn_status check_writable(struct writer *writer, const struct tn_obje
                                      int64_t *ret_next, struct tn_err *err)
 {
     bool has_files = false;
-    TN_TRY(tn_table_log_read(writer->store, TN_STR(""), 0, writer->writing->arena, skip_entry, NULL,
-                             ret_next, 0, err));
+    TN_TRY(tn_table_log_read(writer->out.store, TN_STR(""), 0, writer->writing->arena, skip_entry,
+                             NULL, ret_next, 0, err));
     if (*ret_next == 0)
-        TN_TRY(tn_object_list(writer->store, "", "", any_object, &has_files, 0, err));
-    if (has_files || (*ret_next == 0 && writer->zone->is_external && object))
+        TN_TRY(tn_object_list(writer->out.store, "", "", any_object, &has_files, 0, err));
+    if (has_files || (*ret_next == 0 && writer->out.zone->is_external && object))
         return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", writer->writing->stmt->line,
                          writer->writing->stmt->col,
                          "cannot write to '%s': its files are not tarn's (it has no table log)",
-                         writer->zone->location);
+                         writer->out.zone->location);
     return TN_OK;
 }
 
@@ -190,16 +132,16 @@ static enum tn_status commit(struct writer *writer, const struct tn_schema *sche
     const struct tni_zone_writing *writing = writer->writing;
     struct tn_table_entry entry = {.version = version,
                                    .timestamp_ms = tn_wall_ms(writing->db->config.clock),
-                                   .commit_id = tn_str_of(writer->id),
+                                   .commit_id = tn_str_of(writer->out.id),
                                    .operation = version ? TN_STR("APPEND") : TN_STR("CREATE"),
                                    .sink = TN_STR(""),
-                                   .files_count = writer->files_count,
-                                   .files = writer->files};
+                                   .files_count = writer->out.files_count,
+                                   .files = writer->out.files};
     for (int tries = 0; tries < COMMITS_MAX; tries++) {
         struct tn_err why = TN_ERR_INIT;
         struct tn_table_entry other;
         entry.meta = entry.version ? NULL : make_meta(writer, schema);
-        enum tn_status st = tn_table_log_append(writer->store, TN_STR(""), &entry, 0, &why);
+        enum tn_status st = tn_table_log_append(writer->out.store, TN_STR(""), &entry, 0, &why);
         if (st == TN_OK)
             return TN_OK;
         if (st != TN_E_EXISTS && st != TN_E_INDEFINITE) {
@@ -207,8 +149,8 @@ static enum tn_status commit(struct writer *writer, const struct tn_schema *sche
                 *err = why;
             return st;
         }
-        st = tn_table_log_get(writer->store, TN_STR(""), entry.version, writing->arena, &other, 0,
-                              err);
+        st = tn_table_log_get(writer->out.store, TN_STR(""), entry.version, writing->arena, &other,
+                              0, err);
         if (tn_failed(st))
             return st;
         if (st == TN_OK && tn_str_eq(other.commit_id, entry.commit_id))
@@ -216,7 +158,7 @@ static enum tn_status commit(struct writer *writer, const struct tn_schema *sche
         entry.version += st == TN_OK;
     }
     return tn_err_set(err, TN_E_BUSY, "other writers of '%s' were always faster",
-                      writer->zone->location);
+                      writer->out.zone->location);
 }
 
 /* ---- the query ---- */
@@ -239,7 +181,7 @@ static enum tn_status run_query(struct writer *writer, const struct tn_query *qu
     tni_exec_init(writing->db, writing->catalog, writing->budget, writing->arena, &ctx);
     enum tn_status st = tni_exec_query(&ctx, query, &writer->base, err);
     tni_exec_release(&ctx);
-    return tn_failed(st) ? st : flush(writer, err);
+    return tn_failed(st) ? st : tni_zone_out_flush(&writer->out, err);
 }
 
 static int number_rank(enum tn_kind kind)
@@ -383,8 +325,8 @@ static enum tn_status insert_rows(const struct tni_zone_writing *writing,
     tni_exec_release(&ctx);
     tn_arena_release(&mapped.arena);
     if (!tn_failed(st))
-        st = flush(writer, err);
-    if (!tn_failed(st) && writer->files_count)
+        st = tni_zone_out_flush(&writer->out, err);
+    if (!tn_failed(st) && writer->out.files_count)
         st = commit(writer, object->schema, next, err);
     return st;
 }
@@ -398,16 +340,12 @@ static enum tn_status zone_insert(const struct tni_zone_writing *writing, int64_
     struct writer writer;
     tni_bind_init(&bind, writing->arena, TN_RULES_QUERY, writing->catalog, writing->session, 0);
     TN_TRY(tni_bind_object(&bind, writing->stmt->insert->name, &object, err));
-    if (object->zone->partitions_count)
-        return tni_not_supported(err, writing->stmt->line, writing->stmt->col,
-                                 "INSERT into a partitioned zone table is not supported; a sink "
-                                 "writes such tables");
     TN_TRY(bind_query(writing, writing->stmt->insert->query, &query, err));
-    enum tn_status st = writer_open(&writer, writing, object->zone, err);
+    enum tn_status st = writer_open(&writer, writing, object, err);
     if (!tn_failed(st))
         st = insert_rows(writing, object, query, &writer, err);
-    *ret_rows = writer.rows_count;
-    writer_close(&writer, !tn_failed(st));
+    *ret_rows = writer.out.rows_count;
+    tni_zone_out_close(&writer.out, !tn_failed(st));
     return st;
 }
 
@@ -464,6 +402,8 @@ static enum tn_status create_text(const struct tni_zone_writing *writing,
             tn_buf_add_byte(&buf, '\'');
         } else if (prop->value && prop->value->kind == TN_AX_INTEGER) {
             tn_buf_add_str(&buf, prop->value->text);
+        } else if (prop->value && prop->value->kind == TN_AX_ARRAY) {
+            tn_ast_print_expr(prop->value, &buf);
         } else {
             tn_buf_release(&buf);
             return tni_not_supported(err, prop->name.line, prop->name.col,
@@ -550,11 +490,11 @@ static enum tn_status zone_create(const struct tni_zone_writing *writing, int64_
     const struct tn_object *object =
         tn_failed(st) ? NULL : tn_catalog_find(change.catalog, schema_name, name);
     if (object) {
-        st = writer_open(&writer, writing, object->zone, err);
+        st = writer_open(&writer, writing, object, err);
         if (!tn_failed(st))
             st = create_rows(writing, object->zone, query, text, &writer, err);
-        *ret_rows = writer.rows_count;
-        writer_close(&writer, !tn_failed(st));
+        *ret_rows = writer.out.rows_count;
+        tni_zone_out_close(&writer.out, !tn_failed(st));
     }
     tni_change_release(&change);
     return st;

@@ -24,4 +24,13 @@ bool tni_zone_is_write(const struct tn_catalog *catalog, const struct tn_session
                        const struct tn_ast_stmt *stmt);
 enum tn_status tni_zone_write(const struct tni_zone_writing *writing, struct tn_err *err);
 
+/* zone_drop.c: location whose files DROP TABLE removes: of a zone table without external_location,
+ * when no other table lies there too; NULL: none. */
+const char *tni_zone_drop_location(const struct tn_catalog *catalog,
+                                   const struct tn_session *session, const struct tn_ast_stmt *stmt,
+                                   struct tn_arena *arena);
+/* Removes the table log below location and the files it names; after the table is dropped. */
+enum tn_status tni_zone_drop_files(struct tn_db *db, const char *location, struct tn_budget *budget,
+                                   struct tn_err *err);
+
 #endif

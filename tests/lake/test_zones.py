@@ -240,6 +240,49 @@ def writing(t):
     check("TABLE_NOT_FOUND" in t.error("SELECT * FROM gold.none"), True, "a failed CREATE leaves no table")
 
 
+def writing_partitions(t):
+    """INSERT and CREATE TABLE AS into key=value folders; DROP TABLE takes tarn's own files along, and only those."""
+    t.sql("CREATE TABLE gold.plays (song varchar, n bigint, dt date, country varchar) "
+          "WITH (partitioned_by = ARRAY['dt', 'country'])")
+    check(t.sql("INSERT INTO gold.plays VALUES ('a', 1, DATE '2026-01-01', 'PL'), ('b', 2, DATE '2026-01-01', 'a/b c'), "
+                "('c', 3, DATE '2026-01-02', NULL), ('d', 4, NULL, 'PL'), ('e', 5, DATE '2026-01-01', 'PL')"), [[5]], "INSERT")
+    check(t.sql("INSERT INTO gold.plays (dt, song, country) SELECT DATE '2026-01-02', 'f', 'ü'"), [[1]], "INSERT by name")
+    check(t.sql("SELECT song, n, CAST(dt AS varchar), country FROM gold.plays ORDER BY song"),
+          [["a", 1, "2026-01-01", "PL"], ["b", 2, "2026-01-01", "a/b c"], ["c", 3, "2026-01-02", None], ["d", 4, None, "PL"],
+           ["e", 5, "2026-01-01", "PL"], ["f", None, "2026-01-02", "ü"]], "partitions written")
+    check(t.sql("SELECT song FROM gold.plays WHERE dt = DATE '2026-01-01' AND country = 'PL' ORDER BY 1"), [["a"], ["e"]], "pruned")
+    path = t.sql('SELECT "$path" FROM gold.plays LIMIT 1')[0][0]
+    folder = pathlib.Path(path.removeprefix("file://").split("/dt=")[0])
+    names = sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("*.json"))
+    check(names, ["dt=2026-01-01/country=PL", "dt=2026-01-01/country=a%2Fb%20c",
+                  "dt=2026-01-02/country=%C3%BC", "dt=2026-01-02/country=__HIVE_DEFAULT_PARTITION__",
+                  "dt=__HIVE_DEFAULT_PARTITION__/country=PL"], "folders")
+    check(t.sql("CREATE TABLE gold.byday WITH (partitioned_by = ARRAY['dt']) AS SELECT song, n, dt FROM gold.plays"),
+          [[6]], "CREATE TABLE AS")
+    check(t.sql('SELECT dt, count(*) FROM gold.byday GROUP BY dt ORDER BY 2, 1'),
+          [[None, 1], ["2026-01-02", 2], ["2026-01-01", 3]], "its partitions")
+    check("must be column" in t.error("CREATE TABLE gold.wrong WITH (partitioned_by = ARRAY['song']) AS SELECT song, n FROM gold.plays"),
+          True, "partition columns come last")
+    check("HIVE_TOO_MANY_OPEN_PARTITIONS" in t.error(
+        "INSERT INTO gold.plays SELECT 'x', 1, NULL, CAST(a.n * 10 + b.n AS varchar) FROM (VALUES 1,2,3,4,5,6,7,8,9,10,11) a(n) "
+        "CROSS JOIN (VALUES 1,2,3,4,5,6,7,8,9,10) b(n)"), True, "at most 100 partitions")
+    check(t.sql("SELECT count(*) FROM gold.plays"), [[6]], "a failed INSERT leaves nothing")
+    check(len(list(folder.rglob("*.json"))), 5, "and no files")
+    t.sql("CREATE TABLE gold.bydouble (a int, d double) WITH (partitioned_by = ARRAY['d'])")
+    check("NOT_SUPPORTED" in t.error("INSERT INTO gold.bydouble VALUES (1, 1e0)"), True, "partition of type double")
+    (folder / "mine.txt").write_text("not tarn's")
+    t.sql("DROP TABLE gold.plays")
+    check([p.name for p in folder.rglob("*") if p.is_file()], ["mine.txt"], "DROP TABLE removes tarn's files and no others")
+    (folder / "mine.txt").unlink()
+    check(t.sql("CREATE TABLE gold.plays AS SELECT 'again' AS song"), [[1]], "the name is free again")
+    check(t.sql("SELECT * FROM gold.plays"), [["again"]], "and holds the new rows only")
+    other = t.folder("foreign")
+    (other / "a.json").write_text('{"a":1}\n')
+    t.sql(f"CREATE TABLE lake.foreign (a int) WITH (external_location = '{other}')")
+    t.sql("DROP TABLE lake.foreign")
+    check((other / "a.json").exists(), True, "external files stay")
+
+
 def types(t):
     """A type is kept as declared, or refused by name: never another one in silence."""
     folder = t.folder("types")
@@ -325,7 +368,7 @@ def main():
             tarn.request("POST", "/streams/plays", b'{"song":"b"}\n')
             tarn.sql("SELECT * FROM plays_by_song")
             t = Case(tarn, root)
-            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, types, joins, bad_input, latest]:
+            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, writing_partitions, types, joins, bad_input, latest]:
                 part(t)
         with Server(root / "pipeline.sql", root / "state") as tarn:
             restarted(Case(tarn, root))
