@@ -24,7 +24,7 @@ def check(got, want, what):
 
 
 def run(command, text="", env=None):
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
     return (done.stdout + done.stderr).strip()
 
 
@@ -83,12 +83,16 @@ def python(root):
     db.close()
 
 
-def odbc(root):
+def isql(root, database, statement):
     driver = run(["find", "/usr/lib", "-name", "libsqlite3odbc.so"]).splitlines()
     check(len(driver) > 0, True, "libsqliteodbc is installed")
-    (root / "odbc.ini").write_text(f"[tarn]\nDriver={driver[0]}\nDatabase={root}/shell.db\nLoadExt={LIBRARY}\nBigInt=1\n")
-    out = run(["isql", "-b", "-d|", "tarn"], "SELECT id, song, ts FROM songs WHERE ok = 1\n",
-              {"ODBCINI": str(root / "odbc.ini"), "ODBCSYSINI": str(root)})
+    (root / "odbc.ini").write_text(f"[tarn]\nDriver={driver[0]}\nDatabase={database}\nLoadExt={LIBRARY}\nBigInt=1\n")
+    return run(["isql", "-b", "-d|", "tarn"], statement + "\n",
+               {"ODBCINI": str(root / "odbc.ini"), "ODBCSYSINI": str(root)})
+
+
+def odbc(root):
+    out = isql(root, root / "shell.db", "SELECT id, song, ts FROM songs WHERE ok = 1")
     check("1|Believe|2026-01-01 10:00:00.000" in out, True, f"isql: {out}")
 
 
@@ -108,6 +112,11 @@ def live(root):
         check(db.execute("SELECT count(*) FROM chart WHERE n > 1").fetchall(), [(1,)], "range")
         check(db.execute(f"SELECT tarn_attach('{root}/state')").fetchall(), [(2,)], "tarn_attach")
         check(db.execute("SELECT n FROM plays_by_song WHERE song = 'b'").fetchall(), [(2,)], "an attached table")
+        db.commit()
+        out = run(["sqlite3", str(root / "live.db")], f".load {LIBRARY}\nSELECT song, n FROM chart ORDER BY song;\n")
+        check(out.splitlines(), ["It's|1", "b|2"], "KTable in the sqlite3 shell")
+        out = isql(root, root / "live.db", "SELECT song, n, ms FROM chart WHERE n = 2")
+        check("b|2|7" in out, True, f"KTable in isql: {out}")
     try:
         db.execute("SELECT * FROM chart").fetchall()
         check("answered", "an error", "server gone")
