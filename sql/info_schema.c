@@ -124,34 +124,23 @@ static enum tn_status fill_views(struct tni_exec_ctx *ctx, const struct tn_syste
     return TN_OK;
 }
 
-/* There are no roles and no grants. */
-static enum tn_status fill_nothing(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                   struct tni_fill *fill, struct tn_err *err)
-{
-    (void)ctx;
-    (void)table;
-    (void)fill;
-    (void)err;
-    return TN_OK;
-}
-
 #define TEXT TN_K_VARCHAR
 #define LONG TN_K_BIGINT
 #define HERE "information_schema"
 
 /* clang-format off */
 const struct tni_table_desc tni_info_schema_tables[] = {
-    {HERE, "applicable_roles", "none", fill_nothing, NULL,
+    {HERE, "applicable_roles", "none", tni_fill_nothing, NULL,
      {{"grantee", TEXT}, {"grantee_type", TEXT}, {"role_name", TEXT}, {"is_grantable", TEXT}}},
     {HERE, "columns", "columns of all tables and views", fill_columns, NULL,
      {{"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT}, {"column_name", TEXT},
       {"ordinal_position", LONG}, {"column_default", TEXT}, {"is_nullable", TEXT},
       {"data_type", TEXT}, {"comment", TEXT}, {"extra_info", TEXT}, {"column_comment", TEXT}}},
-    {HERE, "enabled_roles", "none", fill_nothing, NULL, {{"role_name", TEXT}}},
-    {HERE, "roles", "none", fill_nothing, NULL, {{"role_name", TEXT}}},
+    {HERE, "enabled_roles", "none", tni_fill_nothing, NULL, {{"role_name", TEXT}}},
+    {HERE, "roles", "none", tni_fill_nothing, NULL, {{"role_name", TEXT}}},
     {HERE, "schemata", "schemas", fill_schemata, NULL,
      {{"catalog_name", TEXT}, {"schema_name", TEXT}}},
-    {HERE, "table_privileges", "none", fill_nothing, NULL,
+    {HERE, "table_privileges", "none", tni_fill_nothing, NULL,
      {{"grantor", TEXT}, {"grantor_type", TEXT}, {"grantee", TEXT}, {"grantee_type", TEXT},
       {"table_catalog", TEXT}, {"table_schema", TEXT}, {"table_name", TEXT},
       {"privilege_type", TEXT}, {"is_grantable", TEXT}, {"with_hierarchy", TEXT}}},

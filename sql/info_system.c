@@ -7,16 +7,6 @@
 static const char *const catalogs[] = {"hive", "system", "tarn"};
 #define CATALOGS_COUNT (sizeof catalogs / sizeof *catalogs)
 
-static enum tn_status fill_nothing(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
-                                   struct tni_fill *fill, struct tn_err *err)
-{
-    (void)ctx;
-    (void)table;
-    (void)fill;
-    (void)err;
-    return TN_OK;
-}
-
 static void fill_nulls(struct tni_fill *fill, int count)
 {
     for (int i = 0; i < count; i++)
@@ -336,7 +326,7 @@ static enum tn_status fill_queries(struct tni_exec_ctx *ctx, const struct tn_sys
 
 /* clang-format off */
 const struct tni_table_desc tni_info_system_tables[] = {
-    {JDBC, "attributes", "none", fill_nothing, NULL,
+    {JDBC, "attributes", "none", tni_fill_nothing, NULL,
      {{"type_cat", TEXT}, {"type_schem", TEXT}, {"type_name", TEXT}, {"attr_name", TEXT},
       {"data_type", LONG}, {"attr_type_name", TEXT}, {"attr_size", LONG}, {"decimal_digits", LONG},
       {"num_prec_radix", LONG}, {"nullable", LONG}, {"remarks", TEXT}, {"attr_def", TEXT},
@@ -352,27 +342,27 @@ const struct tni_table_desc tni_info_system_tables[] = {
       {"char_octet_length", LONG}, {"ordinal_position", LONG}, {"is_nullable", TEXT},
       {"scope_catalog", TEXT}, {"scope_schema", TEXT}, {"scope_table", TEXT},
       {"source_data_type", LONG}, {"is_autoincrement", TEXT}, {"is_generatedcolumn", TEXT}}},
-    {JDBC, "procedure_columns", "none", fill_nothing, NULL,
+    {JDBC, "procedure_columns", "none", tni_fill_nothing, NULL,
      {{"procedure_cat", TEXT}, {"procedure_schem", TEXT}, {"procedure_name", TEXT},
       {"column_name", TEXT}, {"column_type", LONG}, {"data_type", LONG}, {"type_name", TEXT},
       {"precision", LONG}, {"length", LONG}, {"scale", LONG}, {"radix", LONG}, {"nullable", LONG},
       {"remarks", TEXT}, {"column_def", TEXT}, {"sql_data_type", LONG},
       {"sql_datetime_sub", LONG}, {"char_octet_length", LONG}, {"ordinal_position", LONG},
       {"is_nullable", TEXT}, {"specific_name", TEXT}}},
-    {JDBC, "procedures", "none", fill_nothing, NULL,
+    {JDBC, "procedures", "none", tni_fill_nothing, NULL,
      {{"procedure_cat", TEXT}, {"procedure_schem", TEXT}, {"procedure_name", TEXT},
       {"remarks", TEXT}, {"procedure_type", LONG}, {"specific_name", TEXT}}},
-    {JDBC, "pseudo_columns", "none", fill_nothing, NULL,
+    {JDBC, "pseudo_columns", "none", tni_fill_nothing, NULL,
      {{"table_cat", TEXT}, {"table_schem", TEXT}, {"table_name", TEXT}, {"column_name", TEXT},
       {"data_type", LONG}, {"column_size", LONG}, {"decimal_digits", LONG},
       {"num_prec_radix", LONG}, {"column_usage", TEXT}, {"remarks", TEXT},
       {"char_octet_length", LONG}, {"is_nullable", LONG}}},
     {JDBC, "schemas", "schemas of all catalogs", fill_schemas, NULL,
      {{"table_schem", TEXT}, {"table_catalog", TEXT}}},
-    {JDBC, "super_tables", "none", fill_nothing, NULL,
+    {JDBC, "super_tables", "none", tni_fill_nothing, NULL,
      {{"table_cat", TEXT}, {"table_schem", TEXT}, {"table_name", TEXT},
       {"supertable_name", TEXT}}},
-    {JDBC, "super_types", "none", fill_nothing, NULL,
+    {JDBC, "super_types", "none", tni_fill_nothing, NULL,
      {{"type_cat", TEXT}, {"type_schem", TEXT}, {"type_name", TEXT}, {"supertype_cat", TEXT},
       {"supertype_schem", TEXT}, {"supertype_name", TEXT}}},
     {JDBC, "table_types", "TABLE and VIEW", fill_table_types, NULL, {{"table_type", TEXT}}},
@@ -387,12 +377,12 @@ const struct tni_table_desc tni_info_system_tables[] = {
       {"fixed_prec_scale", FLAG}, {"auto_increment", FLAG}, {"local_type_name", TEXT},
       {"minimum_scale", LONG}, {"maximum_scale", LONG}, {"sql_data_type", LONG},
       {"sql_datetime_sub", LONG}, {"num_prec_radix", LONG}}},
-    {JDBC, "udts", "none", fill_nothing, NULL,
+    {JDBC, "udts", "none", tni_fill_nothing, NULL,
      {{"type_cat", TEXT}, {"type_schem", TEXT}, {"type_name", TEXT}, {"class_name", TEXT},
       {"data_type", TEXT}, {"remarks", TEXT}, {"base_type", TEXT}}},
     {META, "catalogs", "catalogs", fill_catalogs, NULL,
      {{"catalog_name", TEXT}, {"connector_id", TEXT}, {"connector_name", TEXT}}},
-    {META, "materialized_views", "none", fill_nothing, NULL,
+    {META, "materialized_views", "none", tni_fill_nothing, NULL,
      {{"catalog_name", TEXT}, {"schema_name", TEXT}, {"name", TEXT}, {"storage_catalog", TEXT},
       {"storage_schema", TEXT}, {"storage_table", TEXT}, {"freshness", TEXT},
       {"last_fresh_time", STAMP}, {"comment", TEXT}, {"definition", TEXT}}},

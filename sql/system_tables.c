@@ -32,6 +32,16 @@ static void fill_ms(struct tni_fill *fill, int64_t ms)
         tni_fill_int(fill, ms * 1000);
 }
 
+enum tn_status tni_fill_nothing(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
+                                struct tni_fill *fill, struct tn_err *err)
+{
+    (void)ctx;
+    (void)table;
+    (void)fill;
+    (void)err;
+    return TN_OK;
+}
+
 void tni_fill_lower(struct tni_exec_ctx *ctx, struct tni_fill *fill, struct tn_str text)
 {
     struct tn_str lower = tn_arena_str(ctx->arena, text);

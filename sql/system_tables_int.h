@@ -39,5 +39,8 @@ struct tni_walk {
 };
 
 void tni_fill_lower(struct tni_exec_ctx *ctx, struct tni_fill *fill, struct tn_str text);
+/* No rows: what clients ask for and tarn has not (roles, grants, procedures …). */
+enum tn_status tni_fill_nothing(struct tni_exec_ctx *ctx, const struct tn_system_table *table,
+                                struct tni_fill *fill, struct tn_err *err);
 
 #endif

@@ -23,9 +23,8 @@
  * Row numbers are stable for stored tables; a table under a RIGHT or FULL JOIN is always stored.
  *
  * Ownership: slot state belongs to the statement, cursors to SQLite. @thread the statement's */
-#include "sql/exec_sqlite_int.h"
+#include "sql/vtab_int.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,56 +32,6 @@
 
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
-
-#define CHUNK_SHIFT 12
-#define EQUALS_MAX  8    /* columns of one hash index */
-#define TESTS_MAX   32   /* constraints of one plan */
-#define INDEXES_MAX 8    /* hash indexes of one slot */
-#define LOOKUPS_MAX 1000 /* engine look-ups of one slot before it is stored */
-#define NO_ENTRY    UINT32_MAX
-
-static_assert(1u << CHUNK_SHIFT == TN_BATCH_ROWS_MAX, "a place is chunk and row of one batch");
-
-struct hash_entry {
-    uint64_t hash;
-    uint32_t place, next;
-};
-
-struct hash_index {
-    uint32_t columns_count;
-    uint32_t columns[EQUALS_MAX]; /* kept columns, ascending */
-    uint32_t *heads, mask;
-    struct hash_entry *entries;
-    uint32_t count, cap;
-};
-
-struct tni_vslot {
-    struct tni_statement *stmt;
-    const struct tni_slot *slot;
-    uint32_t kept_count;
-    int *kept_of; /* slot column → column of the batches, −1 = nobody reads it */
-    struct tn_schema kept;
-    struct tn_expr **exprs;
-    uint32_t keys_count;    /* key columns of a KTable that can be looked up; 0 = none */
-    int *key_columns;       /* slot columns */
-    struct tni_pred *preds; /* of the slot's own filter */
-    uint32_t preds_count;
-    uint32_t passes, lookups;
-    /* stored rows */
-    bool is_stored;
-    struct tn_arena arena;
-    struct tn_batch **chunks;
-    uint32_t chunks_count, chunks_cap;
-    struct hash_index indexes[INDEXES_MAX];
-    uint32_t indexes_count;
-    int64_t rows_count, charged;
-};
-
-struct table {
-    sqlite3_vtab base; /* first */
-    struct tni_conn *conn;
-    uint32_t slot;
-};
 
 struct test {
     char op;         /* of idxStr */
@@ -107,292 +56,16 @@ struct cursor {
     uint32_t tests_count;
     struct test tests[TESTS_MAX];
     /* HASH: current combination of the equalities' values and the chain it led to */
-    const struct hash_index *index;
+    const struct tni_vindex *index;
     const struct test *equals[EQUALS_MAX]; /* by index column */
     uint32_t at[EQUALS_MAX];
     uint32_t entry;
     uint64_t hash;
 };
 
-static struct tni_vslot *slot_of(const struct table *table)
-{
-    struct tni_statement *stmt = table->conn->stmt;
-    TN_ASSERT(stmt && table->slot < stmt->gen.slots_count);
-    return &stmt->slots[table->slot];
-}
-
 static int fail(struct tni_vslot *vs, enum tn_status st, const struct tn_err *err)
 {
     return tni_statement_fail(vs->stmt, st, err);
-}
-
-/* ---- sources ---- */
-
-/* Rows of the slot with its filter applied; `equals` are looked up in the KTable (is_lookup). */
-static enum tn_status open_source(struct tni_vslot *vs, const struct tni_pred *equals,
-                                  uint32_t equals_count, struct tni_op **ret_op, struct tn_err *err)
-{
-    struct tni_exec_ctx *ctx = vs->stmt->ctx;
-    const struct tni_slot *slot = vs->slot;
-    struct tni_op *op;
-    if (slot->query) {
-        const char *why;
-        TN_TRY(tni_native_plan(ctx, slot->query, &op, &why, err));
-    } else {
-        struct tni_tscan_spec *spec = TN_ARENA_NEW(ctx->arena, struct tni_tscan_spec);
-        bool *needed = TN_ARENA_ARRAY(ctx->arena, bool, slot->schema->fields_count);
-        memcpy(needed, slot->used, slot->schema->fields_count * sizeof *needed);
-        if (slot->filter)
-            tn_expr_columns(slot->filter, 0, needed);
-        struct tni_pred *preds =
-            TN_ARENA_ARRAY(ctx->arena, struct tni_pred, (size_t)vs->preds_count + equals_count + 1);
-        if (vs->preds_count)
-            memcpy(preds, vs->preds, vs->preds_count * sizeof *preds);
-        if (equals_count)
-            memcpy(preds + vs->preds_count, equals, equals_count * sizeof *preds);
-        *spec =
-            (struct tni_tscan_spec){slot->object, needed, vs->preds_count + equals_count, preds};
-        op = tni_op_scan(ctx, spec);
-    }
-    return tni_op_compute(op, slot->filter, &vs->kept, vs->exprs, ret_op, err);
-}
-
-/* ---- stored rows ---- */
-
-static enum tn_status charge_store(struct tni_vslot *vs, struct tn_err *err)
-{
-    size_t bytes = vs->arena.bytes_total;
-    for (uint32_t i = 0; i < vs->indexes_count; i++)
-        bytes += vs->indexes[i].cap * sizeof(struct hash_entry) +
-                 ((size_t)vs->indexes[i].mask + 1) * sizeof(uint32_t);
-    int64_t delta = (int64_t)bytes - vs->charged;
-    vs->charged = (int64_t)bytes;
-    return delta ? tn_budget_charge(vs->stmt->ctx->budget, delta, err) : TN_OK;
-}
-
-static enum tn_status store_batch(struct tni_vslot *vs, const struct tn_batch *batch,
-                                  struct tn_err *err)
-{
-    uint32_t rows[TN_BATCH_ROWS_MAX];
-    for (uint32_t i = 0; i < batch->rows_count; i++)
-        rows[i] = i;
-    if (vs->chunks_count == vs->chunks_cap) {
-        vs->chunks_cap = vs->chunks_cap ? vs->chunks_cap * 2 : 8;
-        vs->chunks = tn_realloc(vs->chunks, vs->chunks_cap * sizeof(struct tn_batch *));
-    }
-    TN_ASSERT(vs->chunks_count < UINT32_MAX >> CHUNK_SHIFT);
-    vs->chunks[vs->chunks_count++] = tn_batch_gather(batch, rows, batch->rows_count, &vs->arena);
-    vs->rows_count += batch->rows_count;
-    return charge_store(vs, err);
-}
-
-static enum tn_status store(struct tni_vslot *vs, struct tn_err *err)
-{
-    struct tni_op *op;
-    struct tn_batch *batch;
-    if (vs->is_stored)
-        return TN_OK;
-    TN_TRY(open_source(vs, NULL, 0, &op, err));
-    enum tn_status st;
-    while ((st = tni_op_next(op, &batch, err)) == TN_OK) {
-        st = store_batch(vs, batch, err);
-        if (tn_failed(st))
-            break;
-    }
-    tni_op_close(op);
-    vs->is_stored = st == TN_END;
-    return st == TN_END ? TN_OK : st;
-}
-
-/* Same hash for what the column's type calls equal. */
-static uint64_t hash_value(const struct tn_value *value, uint64_t seed)
-{
-    uint64_t bits = 0;
-    switch (value->type->kind) {
-    case TN_K_BOOLEAN: bits = value->b; break;
-    case TN_K_DOUBLE: {
-        double d = isnan(value->d) ? (double)NAN : value->d == 0 ? 0 : value->d;
-        memcpy(&bits, &d, sizeof bits);
-        break;
-    }
-    case TN_K_DECIMAL: bits = (uint64_t)value->dec ^ (uint64_t)(value->dec >> 64); break;
-    case TN_K_VARCHAR:
-    case TN_K_BYTES:
-    case TN_K_JSON: bits = tn_hash64(value->s.ptr, value->s.len); break;
-    default: bits = (uint64_t)value->i; break;
-    }
-    return tn_mix64(bits, seed);
-}
-
-/* False when a column is NULL: equality never holds. */
-static bool hash_row(const struct hash_index *index, const struct tn_batch *batch, uint32_t row,
-                     uint64_t *ret_hash)
-{
-    uint64_t hash = 1;
-    for (uint32_t i = 0; i < index->columns_count; i++) {
-        const struct tn_column *col = &batch->columns[index->columns[i]];
-        if (tn_column_is_null(col, row))
-            return false;
-        struct tn_value value = tn_column_value(col, row, NULL);
-        hash = hash_value(&value, hash);
-    }
-    *ret_hash = hash;
-    return true;
-}
-
-static void build_index(struct tni_vslot *vs, struct hash_index *index)
-{
-    uint32_t slots = 16;
-    while (slots < vs->rows_count * 2 && slots < 1u << 30)
-        slots *= 2;
-    index->mask = slots - 1;
-    index->heads = tn_alloc_raw(slots * sizeof *index->heads);
-    memset(index->heads, 0xff, slots * sizeof *index->heads);
-    index->cap = (uint32_t)vs->rows_count;
-    index->entries = tn_alloc_array((size_t)index->cap + 1, sizeof *index->entries);
-    /* From the last row to the first: chains then run in order of arrival. */
-    for (uint32_t c = vs->chunks_count; c-- > 0;) {
-        for (uint32_t row = vs->chunks[c]->rows_count; row-- > 0;) {
-            uint64_t hash;
-            if (!hash_row(index, vs->chunks[c], row, &hash))
-                continue;
-            uint32_t *head = &index->heads[hash & index->mask];
-            index->entries[index->count] = (struct hash_entry){hash, c << CHUNK_SHIFT | row, *head};
-            *head = index->count++;
-        }
-    }
-}
-
-static enum tn_status find_index(struct tni_vslot *vs, const uint32_t *columns,
-                                 uint32_t columns_count, const struct hash_index **ret_index,
-                                 struct tn_err *err)
-{
-    TN_TRY(store(vs, err));
-    for (uint32_t i = 0; i < vs->indexes_count; i++) {
-        *ret_index = &vs->indexes[i];
-        if (vs->indexes[i].columns_count == columns_count &&
-            memcmp(vs->indexes[i].columns, columns, columns_count * sizeof *columns) == 0)
-            return TN_OK;
-    }
-    *ret_index = NULL;
-    if (vs->indexes_count == INDEXES_MAX)
-        return TN_OK; /* scan instead */
-    struct hash_index *index = &vs->indexes[vs->indexes_count++];
-    *index = (struct hash_index){.columns_count = columns_count};
-    memcpy(index->columns, columns, columns_count * sizeof *columns);
-    build_index(vs, index);
-    *ret_index = index;
-    return charge_store(vs, err);
-}
-
-/* ---- planning ---- */
-
-struct plan {
-    char text[TESTS_MAX * 8];
-    size_t len;
-    int args_count;
-    uint32_t equals_count;
-    int equals[EQUALS_MAX]; /* slot columns */
-    uint32_t ranges_count;
-    bool has_in;
-};
-
-static char plan_op(unsigned char op)
-{
-    switch (op) {
-    case SQLITE_INDEX_CONSTRAINT_EQ: return '=';
-    case SQLITE_INDEX_CONSTRAINT_LT: return '<';
-    case SQLITE_INDEX_CONSTRAINT_LE: return 'l';
-    case SQLITE_INDEX_CONSTRAINT_GT: return '>';
-    case SQLITE_INDEX_CONSTRAINT_GE: return 'g';
-    default: return 0;
-    }
-}
-
-static bool is_comparable(const struct tn_type *type)
-{
-    return !tn_kind_is_nested(type->kind) && type->kind != TN_K_NULL && type->kind != TN_K_JSON;
-}
-
-static bool has_equal(const struct plan *plan, int column)
-{
-    for (uint32_t i = 0; i < plan->equals_count; i++)
-        if (plan->equals[i] == column)
-            return true;
-    return false;
-}
-
-static void plan_constraint(const struct tni_vslot *vs, sqlite3_index_info *info, int i,
-                            struct plan *plan)
-{
-    const struct sqlite3_index_constraint *constraint = &info->aConstraint[i];
-    int column = constraint->iColumn;
-    char op = plan_op(constraint->op);
-    if (!constraint->usable || !op || column < 0 || plan->args_count == TESTS_MAX ||
-        (uint32_t)column >= vs->slot->schema->fields_count || vs->kept_of[column] < 0 ||
-        !is_comparable(vs->slot->schema->fields[column].type) ||
-        strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
-        return;
-    if (op == '=' && (has_equal(plan, column) || plan->equals_count == EQUALS_MAX))
-        return; /* SQLite checks it */
-    if (op == '=') {
-        plan->equals[plan->equals_count++] = column;
-        if (sqlite3_vtab_in(info, i, -1) && sqlite3_vtab_in(info, i, 1)) {
-            op = '@';
-            plan->has_in = true;
-        }
-    } else {
-        plan->ranges_count++;
-    }
-    plan->len += (size_t)snprintf(plan->text + plan->len, sizeof plan->text - plan->len, "%c%d,",
-                                  op, column);
-    info->aConstraintUsage[i].argvIndex = ++plan->args_count;
-    info->aConstraintUsage[i].omit = 1;
-}
-
-static bool covers_key(const struct tni_vslot *vs, const struct plan *plan)
-{
-    for (uint32_t i = 0; i < vs->keys_count; i++)
-        if (!has_equal(plan, vs->key_columns[i]))
-            return false;
-    return vs->keys_count > 0;
-}
-
-static void plan_cost(const struct tni_vslot *vs, const struct plan *plan, sqlite3_index_info *info)
-{
-    double rows = vs->slot->rows_estimate > 1 ? (double)vs->slot->rows_estimate : 1;
-    if (plan->equals_count) {
-        double found = plan->equals_count > 1 ? rows / 1000 : rows / 50;
-        bool is_unique = covers_key(vs, plan) && !plan->has_in &&
-                         vs->slot->object->decl.window == TN_WINDOW_NONE;
-        if (is_unique) {
-            info->idxFlags |= SQLITE_INDEX_SCAN_UNIQUE;
-            found = 1;
-        } else if (plan->has_in) {
-            found *= 10;
-        }
-        info->estimatedRows = (sqlite3_int64)found + 1;
-        info->estimatedCost = 2 + found;
-        return;
-    }
-    double found = rows;
-    for (uint32_t i = 0; i < plan->ranges_count; i++)
-        found /= 3;
-    info->estimatedRows = (sqlite3_int64)found + 1;
-    info->estimatedCost = 10 + rows;
-}
-
-static int table_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
-{
-    const struct tni_vslot *vs = slot_of((struct table *)base);
-    struct plan plan = {.len = 0};
-    for (int i = 0; i < info->nConstraint; i++)
-        plan_constraint(vs, info, i, &plan);
-    plan_cost(vs, &plan, info);
-    info->idxNum = plan.equals_count > 0;
-    info->idxStr = sqlite3_mprintf("%s", plan.len ? plan.text : "");
-    info->needToFreeIdxStr = 1;
-    return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* ---- tests ---- */
@@ -538,7 +211,7 @@ static void enter_chain(struct cursor *cur)
 {
     uint64_t hash = 1;
     for (uint32_t i = 0; i < cur->index->columns_count; i++)
-        hash = hash_value(&cur->equals[i]->values[cur->at[i]], hash);
+        hash = tni_vslot_hash(&cur->equals[i]->values[cur->at[i]], hash);
     cur->hash = hash;
     cur->entry = cur->index->heads[hash & cur->index->mask];
 }
@@ -572,7 +245,7 @@ static enum tn_status step_hash(struct cursor *cur)
                 return TN_END;
             enter_chain(cur);
         }
-        const struct hash_entry *entry = &cur->index->entries[cur->entry];
+        const struct tni_ventry *entry = &cur->index->entries[cur->entry];
         cur->entry = entry->next;
         struct tn_batch *batch = cur->vs->chunks[entry->place >> CHUNK_SHIFT];
         uint32_t row = entry->place & (TN_BATCH_ROWS_MAX - 1);
@@ -638,7 +311,7 @@ static enum tn_status open_lookup(struct cursor *cur, struct tn_err *err)
     }
     vs->lookups++;
     cur->mode = MODE_BATCHES;
-    return open_source(vs, preds, vs->keys_count, &cur->op, err);
+    return tni_vslot_source(vs, preds, vs->keys_count, &cur->op, err);
 }
 
 static enum tn_status open_hash(struct cursor *cur, bool *ret_is_open, struct tn_err *err)
@@ -656,7 +329,7 @@ static enum tn_status open_hash(struct cursor *cur, bool *ret_is_open, struct tn
             break;
         }
     }
-    TN_TRY(find_index(vs, columns, count, &cur->index, err));
+    TN_TRY(tni_vslot_index(vs, columns, count, &cur->index, err));
     *ret_is_open = cur->index != NULL;
     if (cur->index) {
         cur->mode = MODE_HASH;
@@ -678,10 +351,10 @@ static enum tn_status open_rows(struct cursor *cur, bool has_equals, struct tn_e
     bool is_first = vs->passes++ == 0;
     if (is_first && !vs->slot->is_stable && !vs->is_stored) {
         cur->mode = MODE_BATCHES;
-        return open_source(vs, NULL, 0, &cur->op, err);
+        return tni_vslot_source(vs, NULL, 0, &cur->op, err);
     }
     cur->mode = MODE_STORED;
-    return store(vs, err);
+    return tni_vslot_store(vs, err);
 }
 
 static int cursor_filter(sqlite3_vtab_cursor *base, int plan_num, const char *plan, int argc,
@@ -711,7 +384,7 @@ static int cursor_filter(sqlite3_vtab_cursor *base, int plan_num, const char *pl
 static int cursor_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
 {
     struct cursor *cur = tn_alloc(sizeof *cur);
-    cur->vs = slot_of((struct table *)base);
+    cur->vs = tni_vtable_slot((struct tni_vtable *)base);
     tn_arena_init(&cur->arena, 0);
     *ret_cursor = &cur->base;
     return SQLITE_OK;
@@ -767,7 +440,7 @@ static int table_connect(sqlite3 *db, void *aux, int argc, const char *const *ar
     rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
     if (rc != SQLITE_OK)
         return rc;
-    struct table *table = tn_alloc(sizeof *table);
+    struct tni_vtable *table = tn_alloc(sizeof *table);
     table->conn = aux;
     table->slot = (uint32_t)atoi(argv[3]);
     *ret_table = &table->base;
@@ -784,7 +457,7 @@ static const sqlite3_module module = {
     .iVersion = 1,
     .xCreate = table_connect,
     .xConnect = table_connect,
-    .xBestIndex = table_best_index,
+    .xBestIndex = tni_vtable_best_index,
     .xDisconnect = table_disconnect,
     .xDestroy = table_disconnect,
     .xOpen = cursor_open,
@@ -913,7 +586,7 @@ void tni_vtab_explain(struct tni_statement *stmt, struct tn_buf *buf)
         struct tni_op *op;
         struct tn_err ignored = TN_ERR_INIT;
         tn_buf_printf(buf, "v%" PRIu32 "_%d:\n", i, tni_slot_width(vs->slot));
-        if (tn_failed(open_source(vs, NULL, 0, &op, &ignored)))
+        if (tn_failed(tni_vslot_source(vs, NULL, 0, &op, &ignored)))
             continue;
         tni_op_explain(op, 1, buf);
         tni_op_close(op);
