@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Benchmark `lake`, rows zone and refresh: queries over files beside DuckDB, Polars and DataFusion in the same run.
+"""Benchmark `lake`, row zone: queries over files beside DuckDB, Polars and DataFusion in the same run.
 
 zone: A = plays by song, the ten first · B = filter, then country by day with count and average · C = count of one song;
 2 M rows as NDJSON, gzip NDJSON and CSV; one thread, CPU seconds, median of three, nothing remembered between queries
-(sql.cache.bytes=0). All results are compared. refresh: the music chart's query over 10,000 files of one row, for the
-second time and with one new file; wall milliseconds, median of nine, beside a bare listing of the folder.
+(sql.cache.bytes=0). All results are compared.
 
 Usage: lake_zone.py [ROWS] ; called by bin/bench with the Python of build/bench-venv.
 """
@@ -144,80 +143,15 @@ def zone(folder, rows):
     server.stop()
 
 
-# ---- refresh ----
-
-CHART = ('SELECT "songname" AS "songname", count(*) AS "count" FROM (SELECT * FROM {t}) AS "expr_qry" '
-         'GROUP BY "songname" ORDER BY "count" DESC LIMIT 1000')
-
-
-def bare_list(path):
-    before = time.monotonic()
-    names = sorted((e.name, e.stat().st_size) for e in os.scandir(path))
-    return (time.monotonic() - before) * 1000, len(names)
-
-
-def timed(server, sql):
-    before = time.monotonic()
-    rows = server.sql(sql, fresh=False)
-    return (time.monotonic() - before) * 1000, sum(r[1] for r in rows)
-
-
-def put_own(table, version, name, row):
-    """One file and its log entry, as a sink leaves them."""
-    (table / name).write_text(row)
-    meta = '{"meta":{"format":"json","columns":[{"name":"count","type":"INTEGER"},{"name":"songName","type":"STRING"}]}}\n'
-    entry = ('{"commit":{"id":"%d","timestamp":1767312000000,"operation":"%s"}}\n%s{"add":{"path":"%s","size":%d,"rows":1,'
-             '"modificationTime":1767312000000}}\n' % (version, "APPEND" if version else "CREATE", "" if version else meta,
-                                                      name, len(row)))
-    path = table / "_log" / f"{version:020d}.commit"
-    path.with_suffix(".tmp").write_text(entry)
-    path.with_suffix(".tmp").rename(path)
-
-
-def refresh(folder, count=10000):
-    foreign, own = folder / "foreign", folder / "own"
-    foreign.mkdir()
-    (own / "_log").mkdir(parents=True)
-    row = '{"count":%d,"songName":"Song number %d"}\n'
-    for i in range(count):
-        (foreign / f"20210203-{i:09d}").write_text(row % (i, i % 8))
-        put_own(own, i, f"20210203-{i:09d}", row % (i, i % 8))
-    ddl = "CREATE SCHEMA z;\n" + "".join(
-        f"CREATE TABLE z.{t} (count int, songName varchar) WITH (format = 'json', external_location = '{folder}/{t}');\n"
-        for t in ["foreign", "own"])
-    (folder / "r").mkdir()
-    server = start(folder / "r", ddl)
-    for name, path in [("own table", own), ("foreign folder", foreign)]:
-        sql = CHART.format(t=f"z.{path.name}")
-        _, total = timed(server, sql)
-        assert total == count, (name, total)
-        times, lists = [], []
-        for i in range(9):
-            if path is own:
-                put_own(own, count + i, f"new-{i}", row % (i, 9))
-            else:
-                (foreign / f"new-{i}").write_text(row % (i, 9))
-            ms, total = timed(server, sql)
-            assert total == count + i + 1, (name, total)
-            times.append(ms)
-            lists.append(bare_list(path)[0])
-        report("refresh", f"{name}, {count} files", "ms", statistics.median(times), statistics.median(lists),
-               "a bare listing (Python)")
-    server.stop()
-
-
 def main():
     if sys.argv[1:2] == ["--peer"]:
         peer(*sys.argv[2:])
         return
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
     with tempfile.TemporaryDirectory() as temp:
-        for part in ["zone", "refresh"]:
-            (pathlib.Path(temp) / part).mkdir()
+        (pathlib.Path(temp) / "zone").mkdir()
         print(f"zone: {rows} rows, one thread")
         zone(pathlib.Path(temp) / "zone", rows)
-        print("refresh: the chart query again, one new file")
-        refresh(pathlib.Path(temp) / "refresh")
 
 
 if __name__ == "__main__":
