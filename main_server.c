@@ -135,6 +135,11 @@ static enum tn_status open_lake(void *ctx, const char *location, struct tn_objec
     return tn_object_store_open(server->stores, location, NULL, ret_store, err);
 }
 
+static bool is_our_sink(void *ctx, const char *name)
+{
+    return tn_engine_owns_name(((struct tni_server *)ctx)->engine, name);
+}
+
 static enum tn_status open_sinks(struct tni_server *server, struct tn_err *err)
 {
     TN_TRY(tn_rocks_sinks_open(server->store, &server->sink_store, err));
@@ -145,7 +150,9 @@ static enum tn_status open_sinks(struct tni_server *server, struct tn_err *err)
                                      .formats = tn_formats_builtin(),
                                      .application_id = server->settings.application_id,
                                      .store_open = open_lake,
-                                     .store_ctx = server};
+                                     .store_ctx = server,
+                                     .is_ours = server->settings.kafka ? is_our_sink : NULL,
+                                     .ours_ctx = server};
     return tn_sinks_open(&config, &server->sinks, err);
 }
 

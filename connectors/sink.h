@@ -16,6 +16,10 @@
  * folder) the log is read from its start and the epoch goes up, so a forgotten writer can neither
  * replace a file nor commit.
  *
+ * Of several processes one writes a sink: who owns the task of its name. It stops between two
+ * steps when that goes; the next owner takes over by the table log, as from a new state folder. A
+ * writer that does not know yet is fenced by the epoch, and asks again after a while.
+ *
  * While the store is away the sink waits and reads nothing: what it holds is at most one cut; the
  * rest stays in the log, which keeps it (hold).
  *
@@ -71,6 +75,10 @@ struct tn_sinks_config {
                                  struct tn_object_store **ret_store,
                                  char ret_root[TN_OBJECT_KEY_MAX + 1], struct tn_err *err);
     void *store_ctx;
+    /* Several processes with one application id: is this sink's work ours? Asked often, must be
+     * cheap. NULL = always. */
+    bool (*is_ours)(void *ctx, const char *name);
+    void *ours_ctx;
 };
 
 enum tn_status tn_sinks_open(const struct tn_sinks_config *config, struct tn_sinks **ret_sinks,
@@ -89,6 +97,7 @@ enum tn_sink_state {
     TN_SINK_STARTING,
     TN_SINK_RUNNING,
     TN_SINK_PAUSED,
+    TN_SINK_ELSEWHERE, /* another process of the application writes it */
     TN_SINK_RETRYING, /* the store, a webhook or the log is away; goes on by itself */
     TN_SINK_FAILED    /* needs somebody: a record that does not fit, another writer */
 };

@@ -235,6 +235,9 @@ void *tni_sink_main(void *arg);
 /* sink_open.c: topic, store, record, table log → positions, epoch, the cut that was under way. */
 enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err);
 void tni_sink_release(struct tni_sink *sink);
+/* sink_sweep.c: removes unfinished uploads and, after a FENCE of ours, files of lower epochs that no
+ * entry will name. Positions are those of the log. */
+enum tn_status tni_sink_sweep(struct tni_sink *sink, bool is_take_over, struct tn_err *err);
 /* sink_commit.c: begins a cut of the parts marked in is_cut; goes on with it. TN_AGAIN never. */
 enum tn_status tni_sink_cut_begin(struct tni_sink *sink, struct tn_err *err);
 enum tn_status tni_sink_cut_step(struct tni_sink *sink, struct tn_err *err);

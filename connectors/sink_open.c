@@ -251,9 +251,12 @@ enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err)
     TN_TRY(read_log(sink, err));
     bool is_take_over = (!has_record && (sink->epoch == 0 || !sink->spec->options.object_key)) ||
                         (has_record && sink->epoch > own_epoch);
+    if (is_take_over && sink->stage < TNI_CUT_COMMITTED)
+        sink->stage = TNI_CUT_NONE; /* the cut is of an epoch that must not write any more */
     if (is_take_over || sink->meta_version < 0)
         TN_TRY(announce(sink, is_take_over, err));
     TN_TRY(first_positions(sink, err));
+    TN_TRY(tni_sink_sweep(sink, is_take_over, err));
     sink->encoder.epoch = sink->epoch;
     tni_sink_exchange(sink->spec, sink->topic.log_id, sink->epoch, sink->encoder.exchange);
     TN_TRY(tni_sink_save(sink, err));

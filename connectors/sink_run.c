@@ -15,6 +15,8 @@
 #define HELD_BYTES_MAX  ((int64_t)128 << 20) /* of one sink's open files */
 #define DURABLE_WAIT_MS 20
 #define IDLE_WAIT_MS    1000
+#define OURS_WAIT_MS    200
+#define FENCED_WAIT_MS  5000 /* until the group has told whose it is */
 
 static int64_t now_ns(const struct tni_sink *sink)
 {
@@ -64,8 +66,10 @@ static void show(struct tni_sink *sink, enum tn_sink_state state, const char *er
         rows += part->rows;
         for (uint32_t f = 0; f < part->files_count; f++)
             bytes += (int64_t)(part->files[f].raw.len + part->files[f].out.len);
-        if (part->end_durable > part->committed)
-            lag += part->end_durable - part->committed;
+        /* offsets without records (ends of transactions) are passed, not committed */
+        int64_t from = part->rows ? part->committed : part->next;
+        if (part->end_durable > from)
+            lag += part->end_durable - from;
         if (part->rows && (!opened || part->opened_ns < opened))
             opened = part->opened_ns;
     }
@@ -404,8 +408,22 @@ static void failed(struct tni_sink *sink, enum tn_status st, const struct tn_err
     if (st == TN_E_INVALID || st == TN_E_CORRUPT || st == TN_E_FENCED)
         tni_sink_release(sink); /* what was read is read again */
     if (st == TN_E_FENCED)
-        wait = INT64_MAX / 2000000;
+        wait = sink->sinks->config.is_ours ? FENCED_WAIT_MS : INT64_MAX / 2000000;
     wait_back_off(sink, wait / 2 + (int64_t)(tn_random_unit() * (double)wait / 2) + 1);
+}
+
+/* False: another process writes it; what was open here is given up. */
+static bool is_ours(struct tni_sink *sink)
+{
+    const struct tn_sinks_config *config = &sink->sinks->config;
+    if (!config->is_ours || config->is_ours(config->ours_ctx, sink->name))
+        return true;
+    if (sink->is_open)
+        tn_logf(TN_LOG_INFO, "sink", "given up to another process, sink=%s", sink->name);
+    tni_sink_release(sink);
+    sink->failures = 0;
+    show(sink, TN_SINK_ELSEWHERE, "");
+    return false;
 }
 
 void *tni_sink_main(void *arg)
@@ -422,6 +440,10 @@ void *tni_sink_main(void *arg)
         if (sink->spec->is_paused && sink->stage == TNI_CUT_NONE) {
             show(sink, TN_SINK_PAUSED, "");
             wait_ms(sink, IDLE_WAIT_MS);
+            continue;
+        }
+        if (!is_ours(sink)) {
+            wait_ms(sink, OURS_WAIT_MS);
             continue;
         }
         enum tn_status st = work(sink, &err);

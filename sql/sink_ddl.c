@@ -172,6 +172,26 @@ static enum tn_status find_target(struct tni_change *change, const struct tn_ast
     return TN_OK;
 }
 
+/* Names of files hold the table, not the sink: two writers would replace each other's files. */
+static enum tn_status check_alone(const struct tn_catalog *catalog, const struct tn_sink_spec *spec,
+                                  struct tn_err *err)
+{
+    const struct tn_catalog_sink *other;
+    if (spec->options.object_key || spec->options.is_confluent)
+        return TN_OK; /* these names hold the sink, or the topic */
+    for (size_t i = 0; (other = tn_catalog_sink_at(catalog, i)) != NULL; i++) {
+        if (!strcmp(other->name, spec->name) || other->spec->options.object_key ||
+            other->spec->options.is_confluent ||
+            strcmp(other->spec->location, spec->location) != 0)
+            continue;
+        tn_err_set(err, TN_E_INVALID, "sink '%s' writes to '%s' already", other->name,
+                   spec->location);
+        tn_err_hint(err, "give each sink a table and a place of its own");
+        return TN_E_INVALID;
+    }
+    return TN_OK;
+}
+
 static enum tn_status make_spec(struct tni_change *change, const struct tn_ast_sink *ast,
                                 const struct tn_object *source, struct tn_str name,
                                 struct tn_str schema_name, struct tn_str table,
@@ -185,6 +205,7 @@ static enum tn_status make_spec(struct tni_change *change, const struct tn_ast_s
     TN_TRY(set_props(change, &ast->props, spec, err));
     TN_TRY(tn_sink_options_check(&spec->options, &spec->arena, err));
     TN_TRY(find_location(change, ast, schema_name, table, old, spec, err));
+    TN_TRY(check_alone(change->catalog, spec, err));
     return tn_sink_spec_check(spec, change->db->config.formats, err);
 }
 

@@ -100,6 +100,11 @@ int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max);
 /* Grows with every change of the assignment, and when state is loaded anew. @thread any */
 int64_t tn_engine_epoch(struct tn_engine *engine);
 
+/* Is this process the one that does what is done once in the application, known by that name? It
+ * goes with the partition of the name's hash, so there may be none, or two for a moment: whoever
+ * asks has a fence. Without membership, or before any query shares its work: true. @thread any */
+bool tn_engine_owns_name(struct tn_engine *engine, const char *name);
+
 /* All queries restored and following their inputs? Otherwise the text names what is missing. */
 bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_reason);
 

@@ -26,6 +26,7 @@
  */
 #include "stream/engine_int.h"
 
+#include "stream/base/hash.h"
 #include "stream/base/logline.h"
 
 #define FENCES_MAX 3
@@ -74,6 +75,18 @@ int64_t tn_engine_epoch(struct tn_engine *engine)
     return atomic_load(&engine->epoch);
 }
 
+bool tn_engine_owns_name(struct tn_engine *engine, const char *name)
+{
+    if (!engine->has_members)
+        return true;
+    pthread_mutex_lock(&engine->lock);
+    int32_t width = engine->member_partitions;
+    bool is_owned =
+        !width || tni_bit_is_set(engine->owned, tn_partition_of(name, strlen(name), width));
+    pthread_mutex_unlock(&engine->lock);
+    return is_owned;
+}
+
 static void set_owned(struct tn_engine *engine, const uint8_t *owned)
 {
     pthread_mutex_lock(&engine->lock);
@@ -95,7 +108,9 @@ enum tn_status tni_member_join(struct tn_engine *engine, int32_t partitions_coun
     tni_member_leave(engine); /* a wider group is another one */
     TN_TRY(engine->log->type->member_open(engine->log, partitions_count, &engine->commit_wake,
                                           &engine->member, err));
+    pthread_mutex_lock(&engine->lock);
     engine->member_partitions = partitions_count;
+    pthread_mutex_unlock(&engine->lock);
     return TN_OK;
 }
 

@@ -4,4 +4,7 @@ cd "$(dirname "$0")" || exit 2
 if [ -n "${TARN_TEST_FULL:-}" ]; then
   exec python3 crash.py --kills 32 --events 140000 "$@"
 fi
-exec python3 crash.py --kills 16 --events 46000 "$@"
+case " $* " in
+*" --kafka "*) exec python3 crash.py --kills 11 --events 40000 "$@" ;; # each start joins a group: seconds
+*) exec python3 crash.py --kills 16 --events 46000 "$@" ;;
+esac

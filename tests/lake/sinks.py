@@ -293,6 +293,43 @@ CREATE SINK k FROM s INTO a.s TO '{lake}/s' WITH (rotate.records=5, rotate.idle=
     case.done()
 
 
+def test_sweep():
+    """What a crash left is removed by the next owner: files of its epoch that no entry names, unfinished uploads. Files
+    that are named, or are not a sink's, stay. Two sinks into one place are refused."""
+    pipeline = """
+CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE SINK k FROM s INTO a.s TO '{lake}' WITH (rotate.records=5, rotate.idle='100ms');
+"""
+    with Radosgw() as gateway:
+        case = Case("sweep", pipeline.replace("{lake}", f"s3://{gateway.bucket('lake')}/s"), env=gateway.env)
+        request = gateway.s3.request
+        for epoch in [1, 2]:
+            with case.server() as tarn:
+                post(tarn, "/streams/s", "\n".join(f'{{"a":{v}}}' for v in range(10)), "application/x-ndjson")
+                wait("all is written", tarn, lambda s: s["k"]["lag_records"] == 0 and s["k"]["epoch"] == epoch)
+                status, body = tarn.request("POST", "/sql", b"CREATE SINK l FROM s INTO a.s")
+                assert status >= 400 and b"sink 'k' writes to" in body, body
+            keys = gateway.s3.keys("lake")
+            if epoch == 2:
+                break
+            left = ["s/s-0-00000000000000000010-1.json", "s/s-0-00000000000000000013-1.json"]
+            kept = ["s/notes.json", "s/s-0-00000000000000000010-9.json", "s/s-7-00000000000000000010-1.json"]
+            for key in left + kept:
+                assert request("PUT", f"/lake/{key}", body=b"x")[0] == 200
+            for key in ["s/s-0-00000000000000000010-1.json", "s/other.json"]:
+                assert request("POST", f"/lake/{key}", [("uploads", "")])[0] == 200
+            shutil.rmtree(case.root / "state")  # somebody else goes on; the topic is gone with it
+            (case.root / "state").mkdir()
+        assert not set(left) & set(keys), keys
+        assert set(kept) <= set(keys), keys
+        table = Table(BucketStore(gateway, "lake"), "s")  # the files of the first topic are in entries, and there
+        assert {f"s/{file['path']}" for file in table.files} <= set(keys), keys
+        assert sum(file["rows"] for file in table.files) == 20
+        _, _, uploads = request("GET", "/lake", [("uploads", "")])
+        assert uploads.count(b"<UploadId>") == 1 and b"s/other.json" in uploads, uploads
+        case.done()
+
+
 def test_click_lake():
     """The example: answer, zones, order of notices; the silver store fails in the middle and recovers."""
     pipeline = (ROOT / "dashboards" / "demo" / "click_lake.sql").read_text()

@@ -30,7 +30,9 @@ class Exchange:
             answer = b""
             while chunk := server.recv(65536):
                 answer += chunk
-        head, _, body = answer.partition(b"\r\n\r\n")
+        head, end, body = answer.partition(b"\r\n\r\n")
+        if not end:
+            raise OSError("the server died")
         lines = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"connection:", b"transfer-enc"))]
         if b"transfer-encoding: chunked" in head.lower():
             body = unchunk(body)
@@ -141,6 +143,7 @@ class FaultProxy:
     def __init__(self, upstream):
         self.upstream, self.rules, self.seen, self.is_over = upstream, [], [], False
         self.lock, self.threads = threading.Lock(), []
+        self.chaos = None  # (random.Random, probability, faults): any request may be spoiled
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -178,6 +181,8 @@ class FaultProxy:
                     if rule[3] == 0:
                         self.rules.remove(rule)
                     return rule[0]
+            if self.chaos and self.chaos[0].random() < self.chaos[1]:
+                return self.chaos[0].choice(self.chaos[2])
         return None
 
     def _accept(self):
