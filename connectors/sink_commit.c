@@ -28,9 +28,7 @@ enum tn_status tni_sink_save(struct tni_sink *sink, struct tn_err *err)
                                      .version = sink->version,
                                      .positions_count = sink->parts_count,
                                      .stage = sink->stage,
-                                     .cut = sink->cut,
-                                     .froms_count = sink->froms_count,
-                                     .froms = sink->froms};
+                                     .cut = sink->cut};
     struct tn_buf buf;
     memcpy(record.log_id, sink->topic.log_id, sizeof record.log_id);
     record.positions = tn_alloc_array(sink->parts_count + 1, sizeof *record.positions);
@@ -44,7 +42,7 @@ enum tn_status tni_sink_save(struct tni_sink *sink, struct tn_err *err)
     return st;
 }
 
-static bool has_notices(const struct tni_sink *sink)
+bool tni_sink_has_notices(const struct tni_sink *sink)
 {
     const struct tn_sink_options *options = &sink->spec->options;
     return options->notify_topic || options->notify_url ||
@@ -53,7 +51,7 @@ static bool has_notices(const struct tni_sink *sink)
 
 static bool is_cut_stored(const struct tni_sink *sink)
 {
-    return !sink->spec->options.object_key || has_notices(sink);
+    return !sink->spec->options.object_key || tni_sink_has_notices(sink);
 }
 
 /* ---- 1: decide ---- */
@@ -80,8 +78,6 @@ enum tn_status tni_sink_cut_begin(struct tni_sink *sink, struct tn_err *err)
         range->next = sink->parts[p].next;
     }
     sink->cut.ranges_count = count;
-    sink->froms = NULL;
-    sink->froms_count = 0;
     TN_TRY(tni_sink_notice_begin(sink, err));
     sink->stage = TNI_CUT_PLANNED;
     tn_crash_point("sink-before-cut");
@@ -558,7 +554,7 @@ static void count_cut(struct tni_sink *sink)
 static enum tn_status step_done(struct tni_sink *sink, struct tn_err *err)
 {
     struct tn_log *log = sink->sinks->config.log;
-    if (has_notices(sink))
+    if (tni_sink_has_notices(sink))
         TN_TRY(tni_sink_notice_run(sink, err));
     tn_crash_point("sink-before-record");
     sink->stage = TNI_CUT_NONE;

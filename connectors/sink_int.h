@@ -129,21 +129,13 @@ void tni_sink_part_clear(struct tni_sink_part *part); /* frees the files */
 
 enum tni_cut_stage { TNI_CUT_NONE, TNI_CUT_PLANNED, TNI_CUT_UPLOADED, TNI_CUT_COMMITTED };
 
-struct tni_notice_from { /* end of a topic before the cut's notices */
-    struct tn_str topic;
-    int32_t partition;
-    int64_t offset;
-};
-
 struct tni_sink_record {
     uint8_t log_id[16];
     int64_t epoch, version; /* next version of the table log */
     uint32_t positions_count;
     int64_t *positions; /* by partition: committed */
     enum tni_cut_stage stage;
-    struct tn_table_entry cut; /* ranges; files once UPLOADED */
-    uint32_t froms_count;
-    struct tni_notice_from *froms;
+    struct tn_table_entry cut; /* ranges, ends of topics; files once UPLOADED */
 };
 void tni_sink_record_print(const struct tni_sink_record *record, struct tn_buf *buf);
 enum tn_status tni_sink_record_parse(struct tn_str text, struct tn_arena *arena,
@@ -213,8 +205,6 @@ struct tni_sink {
     bool is_rebuilding;
     uint32_t uploads_done;
     bool *is_uploaded; /* by file of the cut */
-    struct tni_notice_from *froms;
-    uint32_t froms_count;
     int64_t meta_version; /* the table's meta is ours as of this version; −1 = not yet written */
     int failures;         /* in a row */
     int webhook_failures; /* of this notice */
@@ -238,6 +228,8 @@ void tni_sink_release(struct tni_sink *sink);
 /* sink_sweep.c: removes unfinished uploads and, after a FENCE of ours, files of lower epochs that no
  * entry will name. Positions are those of the log. */
 enum tn_status tni_sink_sweep(struct tni_sink *sink, bool is_take_over, struct tn_err *err);
+/* Does anything follow an entry? */
+bool tni_sink_has_notices(const struct tni_sink *sink);
 /* sink_commit.c: begins a cut of the parts marked in is_cut; goes on with it. TN_AGAIN never. */
 enum tn_status tni_sink_cut_begin(struct tni_sink *sink, struct tn_err *err);
 enum tn_status tni_sink_cut_step(struct tni_sink *sink, struct tn_err *err);

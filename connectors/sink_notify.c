@@ -1,7 +1,8 @@
 /* What follows an entry of the table log: dead letters of the cut, notices on a topic, a webhook.
  * Each record carries a header "tarn-commit" = <commit id>:<source partition>:<offset>, and the
- * ends of the topics before the first of them are stored with the cut: after a crash the tail is
- * read to see what is already there, so each notice is on its topic once. A webhook is called at
+ * ends of the topics before the first of them are stored with the cut and in the entry: after a
+ * crash the tail is read to see what is already there, by this process or the one that takes over,
+ * so each notice is on its topic once. A webhook is called at
  * least once, with the commit id as Idempotency-Key. Contract: connectors/sink_int.h. */
 #include "connectors/sink_int.h"
 
@@ -58,17 +59,18 @@ static enum tn_status note_ends(struct tni_sink *sink, const char *name, int32_t
     struct tn_arena *arena = &sink->cut_arena;
     struct tn_topic topic;
     TN_TRY(topic_get(sink, name, partitions, &topic, err));
-    struct tni_notice_from *froms = TN_ARENA_ARRAY(
-        arena, struct tni_notice_from, sink->froms_count + (uint32_t)topic.partitions_count);
-    if (sink->froms_count)
-        memcpy(froms, sink->froms, sink->froms_count * sizeof *froms);
+    struct tn_table_entry *cut = &sink->cut;
+    struct tn_table_notice *notices = TN_ARENA_ARRAY(
+        arena, struct tn_table_notice, cut->notices_count + (uint32_t)topic.partitions_count);
+    if (cut->notices_count)
+        memcpy(notices, cut->notices, cut->notices_count * sizeof *notices);
     struct tn_str text = tn_str_of(tn_arena_strdup(arena, name));
     for (int32_t p = 0; p < topic.partitions_count; p++) {
         struct tn_offsets offsets;
         TN_TRY(log->type->offsets(log, &topic, p, &offsets, err));
-        froms[sink->froms_count++] = (struct tni_notice_from){text, p, offsets.end_visible};
+        notices[cut->notices_count++] = (struct tn_table_notice){text, p, offsets.end_visible};
     }
-    sink->froms = froms;
+    cut->notices = notices;
     return TN_OK;
 }
 
@@ -170,8 +172,8 @@ static enum tn_status find_there(struct tni_sink *sink, const char *name, int64_
     struct tn_log *log = sink->sinks->config.log;
     struct tn_topic topic;
     TN_TRY(topic_get(sink, name, 1, &topic, err));
-    for (uint32_t i = 0; i < sink->froms_count; i++) {
-        const struct tni_notice_from *from = &sink->froms[i];
+    for (uint32_t i = 0; i < sink->cut.notices_count; i++) {
+        const struct tn_table_notice *from = &sink->cut.notices[i];
         struct tn_offsets offsets;
         struct tn_records *records;
         int64_t at = from->offset;
@@ -216,7 +218,12 @@ static void on_append(void *ctx, enum tn_status st, int64_t base_offset, const s
 static enum tn_status append_wait(struct tni_sink *sink, const struct tn_topic *topic,
                                   int32_t partition, struct tn_records *records, struct tn_err *err)
 {
-    struct tn_log *log = sink->sinks->config.log;
+    const struct tn_sinks_config *config = &sink->sinks->config;
+    struct tn_log *log = config->log;
+    if (config->is_ours && !config->is_ours(config->ours_ctx, sink->name)) {
+        tn_records_unref(records); /* whoever owns it now sees which are missing */
+        return tn_err_set(err, TN_E_CANCELLED, "sink '%s' is another process's now", sink->name);
+    }
     struct append append = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
     uint32_t count = records->count;
     log->type->append(log, topic, partition, records, on_append, &append);

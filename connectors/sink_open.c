@@ -69,11 +69,6 @@ static enum tn_status apply_one(void *ctx, const struct tn_table_entry *entry, s
     return tni_sink_apply(ctx, entry, err);
 }
 
-static struct tn_str copy(struct tn_arena *arena, struct tn_str text)
-{
-    return tn_arena_str(arena, text);
-}
-
 /* Entries parsed into another arena, kept. */
 static void keep_cut(struct tni_sink *sink, const struct tni_sink_record *record)
 {
@@ -87,12 +82,6 @@ static void keep_cut(struct tni_sink *sink, const struct tni_sink_record *record
     TN_ASSERT(st == TN_OK);
     tn_buf_release(&buf);
     sink->stage = record->stage;
-    sink->froms_count = record->froms_count;
-    sink->froms = TN_ARENA_ARRAY(arena, struct tni_notice_from, record->froms_count + 1);
-    for (uint32_t i = 0; i < record->froms_count; i++) {
-        sink->froms[i] = record->froms[i];
-        sink->froms[i].topic = copy(arena, record->froms[i].topic);
-    }
 }
 
 /* *ret_found: the record is of this topic. */
@@ -203,6 +192,30 @@ static enum tn_status announce(struct tni_sink *sink, bool is_new_epoch, struct 
     return st;
 }
 
+/* The last entry of who was there before: its notices may not all have been sent. Those before it
+ * were, since nothing is cut before they are. */
+static enum tn_status adopt_notices(struct tni_sink *sink, int64_t end, struct tn_err *err)
+{
+    tn_arena_reset(&sink->cut_arena);
+    for (int64_t version = end - 1; version >= 0; version--) {
+        struct tn_table_entry entry;
+        enum tn_status st =
+            tn_table_log_get(sink->store, tn_str_of(sink->root), version, &sink->cut_arena, &entry,
+                             sink->spec->options.timeout_ms, err);
+        if (st != TN_OK)
+            return st == TN_NOT_FOUND ? TN_OK : st;
+        if (!entry.ranges_count || !tn_str_eq(entry.sink, tn_str_of(sink->name)))
+            continue; /* a FENCE */
+        for (uint32_t i = 0; i < entry.ranges_count; i++)
+            if (!is_own_range(sink, &entry.ranges[i]))
+                return TN_OK; /* of an earlier topic */
+        sink->cut = entry;
+        sink->stage = TNI_CUT_COMMITTED;
+        return TN_OK;
+    }
+    return TN_OK;
+}
+
 static enum tn_status read_log(struct tni_sink *sink, struct tn_err *err)
 {
     struct tn_arena arena;
@@ -251,14 +264,17 @@ enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err)
     TN_TRY(read_log(sink, err));
     bool is_take_over = (!has_record && (sink->epoch == 0 || !sink->spec->options.object_key)) ||
                         (has_record && sink->epoch > own_epoch);
-    if (is_take_over && sink->stage < TNI_CUT_COMMITTED)
+    if (is_take_over)
         sink->stage = TNI_CUT_NONE; /* the cut is of an epoch that must not write any more */
+    int64_t end = sink->version;
     if (is_take_over || sink->meta_version < 0)
         TN_TRY(announce(sink, is_take_over, err));
     TN_TRY(first_positions(sink, err));
     TN_TRY(tni_sink_sweep(sink, is_take_over, err));
     sink->encoder.epoch = sink->epoch;
     tni_sink_exchange(sink->spec, sink->topic.log_id, sink->epoch, sink->encoder.exchange);
+    if ((is_take_over || !has_record) && tni_sink_has_notices(sink))
+        TN_TRY(adopt_notices(sink, end, err));
     TN_TRY(tni_sink_save(sink, err));
     sink->is_open = true;
     for (uint32_t i = 0; i < sink->cut.ranges_count && sink->stage < TNI_CUT_COMMITTED; i++)
@@ -296,6 +312,4 @@ void tni_sink_release(struct tni_sink *sink)
     tn_arena_reset(&sink->cut_arena);
     sink->stage = TNI_CUT_NONE;
     sink->is_rebuilding = sink->is_open = false;
-    sink->froms = NULL;
-    sink->froms_count = 0;
 }

@@ -1,4 +1,4 @@
-/* A sink's record as text: a line each for state, positions and topic ends, then the cut as an
+/* A sink's record as text: a line each for state and positions, then the cut as an
  * entry of the table log. Contract: connectors/sink_int.h. */
 #include "connectors/sink_int.h"
 
@@ -20,9 +20,6 @@ void tni_sink_record_print(const struct tni_sink_record *record, struct tn_buf *
     for (uint32_t i = 0; i < record->positions_count; i++)
         tn_buf_printf(buf, " %" PRId64, record->positions[i]);
     tn_buf_add_byte(buf, '\n');
-    for (uint32_t i = 0; i < record->froms_count; i++)
-        tn_buf_printf(buf, "from %" PRId64 " %d %.*s\n", record->froms[i].offset,
-                      record->froms[i].partition, TN_STR_FMT(record->froms[i].topic));
     if (record->stage == TNI_CUT_NONE)
         return;
     tn_buf_add_text(buf, "cut\n");
@@ -51,21 +48,6 @@ static void parse_positions(const char *at, struct tn_arena *arena, struct tni_s
     }
 }
 
-static void parse_from(const char *at, struct tn_arena *arena, struct tni_sink_record *record)
-{
-    struct tni_notice_from from = {.partition = 0};
-    char *end;
-    struct tni_notice_from *grown =
-        TN_ARENA_ARRAY(arena, struct tni_notice_from, record->froms_count + 1);
-    if (record->froms_count)
-        memcpy(grown, record->froms, record->froms_count * sizeof *grown);
-    from.offset = strtoll(at, &end, 10);
-    from.partition = (int32_t)strtol(end, &end, 10);
-    from.topic = tn_str_of(*end ? end + 1 : end);
-    grown[record->froms_count++] = from;
-    record->froms = grown;
-}
-
 enum tn_status tni_sink_record_parse(struct tn_str text, struct tn_arena *arena,
                                      struct tni_sink_record *ret_record, struct tn_err *err)
 {
@@ -83,8 +65,6 @@ enum tn_status tni_sink_record_parse(struct tn_str text, struct tn_arena *arena,
         line = tn_arena_str(arena, next_line(&text)).ptr;
         if (strncmp(line, "positions", 9) == 0)
             parse_positions(line + 9, arena, &record);
-        else if (strncmp(line, "from ", 5) == 0)
-            parse_from(line + 5, arena, &record);
         else if (strcmp(line, "cut") == 0)
             break;
     }

@@ -159,6 +159,12 @@ void tn_table_entry_print(const struct tn_table_entry *entry, struct tn_buf *buf
         tn_buf_printf(buf, "\",\"partition\":%d,\"first\":%" PRId64 ",\"next\":%" PRId64 "}}\n",
                       range->partition, range->first, range->next);
     }
+    for (uint32_t i = 0; i < entry->notices_count; i++) {
+        tn_buf_add_text(buf, "{\"notice\":{");
+        print_text(buf, "topic", entry->notices[i].topic);
+        tn_buf_printf(buf, ",\"partition\":%d,\"from\":%" PRId64 "}}\n",
+                      entry->notices[i].partition, entry->notices[i].offset);
+    }
     for (uint32_t i = 0; i < entry->files_count; i++)
         print_file(&entry->files[i], buf);
 }
@@ -169,7 +175,7 @@ struct reader {
     struct tn_json json;
     struct tn_arena *arena;
     struct tn_table_entry *entry;
-    uint32_t ranges_cap, files_cap;
+    uint32_t notices_cap, ranges_cap, files_cap;
     bool has_commit;
 };
 
@@ -480,6 +486,22 @@ static bool read_meta(struct reader *reader, struct tn_str name, void *to)
     return tn_json_skip(&reader->json);
 }
 
+static bool read_notice(struct reader *reader, struct tn_str name, void *to)
+{
+    struct tn_table_notice *notice = to;
+    int64_t partition = 0;
+    if (IS("topic"))
+        return read_text(reader, &notice->topic);
+    if (IS("from"))
+        return read_i64(reader, &notice->offset);
+    if (!IS("partition"))
+        return tn_json_skip(&reader->json);
+    if (!read_i64(reader, &partition) || partition < 0 || partition > INT32_MAX)
+        return false;
+    notice->partition = (int32_t)partition;
+    return true;
+}
+
 static bool read_commit(struct reader *reader, struct tn_str name, void *to)
 {
     struct tn_table_entry *entry = to;
@@ -514,6 +536,11 @@ static bool read_action(struct reader *reader, struct tn_str name, void *to)
         struct tn_table_range *range = &entry->ranges[entry->ranges_count++];
         return read_object(reader, read_range, range) &&
                (range->source.len ? true : refuse(reader, "range without source"));
+    }
+    if (IS("notice")) {
+        entry->notices = grow(reader, entry->notices, &reader->notices_cap, entry->notices_count,
+                              sizeof *entry->notices);
+        return read_object(reader, read_notice, &entry->notices[entry->notices_count++]);
     }
     if (IS("add") || IS("remove") || IS("errors")) {
         entry->files = grow(reader, entry->files, &reader->files_cap, entry->files_count,

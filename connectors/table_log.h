@@ -15,6 +15,8 @@
  *     "size":841454,"rows":1000,"crc32":"0a1b2c3d","modificationTime":…,"source":"plays",
  *     "partition":3,"first":12345,"next":13345,
  *     "stats":{"min":{"id":1},"max":{"id":9},"nulls":{"id":0}}}}
+ *   {"notice":{"topic":"plays-notices","partition":0,"from":88}}     (notices of the entry are there,
+ *     at or behind this offset: whoever takes over sees which are missing)
  *   {"remove":{"path":"…","timestamp":…}}
  *
  * Paths are plain object names below the table's root (directories as they stand, `%XX` included).
@@ -82,6 +84,12 @@ struct tn_table_range {
     int64_t first, next;
 };
 
+struct tn_table_notice {
+    struct tn_str topic;
+    int32_t partition;
+    int64_t offset;
+};
+
 struct tn_table_column {
     struct tn_str name, type; /* as declared; SQL text of the type */
 };
@@ -102,7 +110,9 @@ struct tn_table_entry {
     int64_t epoch;                    /* of the writer; a lower one must not write any more */
     const struct tn_table_meta *meta; /* NULL = unchanged */
     uint32_t ranges_count, files_count;
+    uint32_t notices_count;
     struct tn_table_range *ranges;
+    struct tn_table_notice *notices;
     struct tn_table_file *files; /* added and removed ones, in order */
 };
 
