@@ -98,8 +98,8 @@ enum tn_sink_state {
     TN_SINK_RUNNING,
     TN_SINK_PAUSED,
     TN_SINK_ELSEWHERE, /* another process of the application writes it */
-    TN_SINK_RETRYING, /* the store, a webhook or the log is away; goes on by itself */
-    TN_SINK_FAILED    /* needs somebody: a record that does not fit, another writer */
+    TN_SINK_RETRYING,  /* the store, a webhook or the log is away; goes on by itself */
+    TN_SINK_FAILED     /* needs somebody: a record that does not fit, another writer */
 };
 
 #define TN_SINK_RECENT_MAX 5

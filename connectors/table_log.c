@@ -493,11 +493,14 @@ static bool read_notice(struct reader *reader, struct tn_str name, void *to)
     if (IS("topic"))
         return read_text(reader, &notice->topic);
     if (IS("from"))
-        return read_i64(reader, &notice->offset);
+        return read_i64(reader, &notice->offset) &&
+               (notice->offset >= 0 ? true : refuse(reader, "notice from a negative offset"));
     if (!IS("partition"))
         return tn_json_skip(&reader->json);
-    if (!read_i64(reader, &partition) || partition < 0 || partition > INT32_MAX)
+    if (!read_i64(reader, &partition))
         return false;
+    if (partition < 0 || partition > INT32_MAX)
+        return refuse(reader, "notice of no partition");
     notice->partition = (int32_t)partition;
     return true;
 }

@@ -61,6 +61,8 @@ static void fill(struct tn_table_entry *entry, int64_t version)
          .first = 150,
          .next = 151},
         {.path = CONST_STR("old"), .is_removed = true, .modified_ms = 5}};
+    static struct tn_table_notice notices[] = {{CONST_STR("plays-\"notices\""), 2, 88},
+                                               {CONST_STR("letters"), 0, 0}};
     *entry = (struct tn_table_entry){.version = version,
                                      .timestamp_ms = 1767312000000,
                                      .commit_id = TN_STR("abc-1"),
@@ -70,6 +72,8 @@ static void fill(struct tn_table_entry *entry, int64_t version)
                                      .meta = &meta,
                                      .ranges_count = 2,
                                      .files_count = 3,
+                                     .notices_count = 2,
+                                     .notices = notices,
                                      .ranges = ranges,
                                      .files = files};
 }
@@ -88,6 +92,8 @@ static void test_round_trip(void)
     CHECK_INT(back.ranges[0].log_id[2], 255);
     CHECK_INT(back.files[0].stats[0].max.integer, INT64_MAX);
     CHECK(back.files[0].parts[1].value.ptr == NULL);
+    CHECK_STR(back.notices[0].topic, "plays-\"notices\"");
+    CHECK(back.notices[0].partition == 2 && back.notices[0].offset == 88);
     CHECK(back.files[1].is_errors && back.files[2].is_removed);
     CHECK_STR(back.meta->columns[1].name, "song \"name\"");
     tn_buf_release(&first);
@@ -110,6 +116,9 @@ static void test_damage(void)
     CHECK_INT(parse("{\"commit\":{}}\n{\"add\":{\"path\":\"a\",\"size\":1.5}}"), TN_E_CORRUPT);
     CHECK_INT(parse("{\"commit\":{}}\n{\"range\":{\"source\":\"a\",\"logId\":\"zz\"}}"),
               TN_E_CORRUPT);
+    CHECK_INT(parse("{\"commit\":{}}\n{\"notice\":{\"topic\":\"a\",\"partition\":-1}}"),
+              TN_E_CORRUPT);
+    CHECK_INT(parse("{\"commit\":{}}\n{\"notice\":{\"topic\":\"a\",\"from\":-1}}"), TN_E_CORRUPT);
     CHECK_INT(parse("{\"commit\":{\"id\":7}}"), TN_E_CORRUPT);
     /* What later versions may add is skipped. */
     CHECK_INT(parse("{\"commit\":{\"id\":\"x\",\"new\":[1,{}]}}\n{\"later\":{\"a\":1}}\n"
