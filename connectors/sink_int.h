@@ -204,7 +204,7 @@ struct tni_sink {
     bool *is_cut; /* by partition: belongs to the cut */
     bool is_rebuilding;
     uint32_t uploads_done;
-    bool *is_uploaded; /* by file of the cut */
+    bool *is_uploaded;    /* by file of the cut */
     int64_t meta_version; /* the table's meta is ours as of this version; −1 = not yet written */
     int failures;         /* in a row */
     int webhook_failures; /* of this notice */
@@ -225,8 +225,8 @@ void *tni_sink_main(void *arg);
 /* sink_open.c: topic, store, record, table log → positions, epoch, the cut that was under way. */
 enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err);
 void tni_sink_release(struct tni_sink *sink);
-/* sink_sweep.c: removes unfinished uploads and, after a FENCE of ours, files of lower epochs that no
- * entry will name. Positions are those of the log. */
+/* sink_sweep.c: removes unfinished uploads and, after a FENCE of ours, files of lower epochs that
+ * no entry will name. Positions are those of the log. */
 enum tn_status tni_sink_sweep(struct tni_sink *sink, bool is_take_over, struct tn_err *err);
 /* Does anything follow an entry? */
 bool tni_sink_has_notices(const struct tni_sink *sink);

@@ -15,8 +15,8 @@
  *     "size":841454,"rows":1000,"crc32":"0a1b2c3d","modificationTime":…,"source":"plays",
  *     "partition":3,"first":12345,"next":13345,
  *     "stats":{"min":{"id":1},"max":{"id":9},"nulls":{"id":0}}}}
- *   {"notice":{"topic":"plays-notices","partition":0,"from":88}}     (notices of the entry are there,
- *     at or behind this offset: whoever takes over sees which are missing)
+ *   {"notice":{"topic":"plays-notices","partition":0,"from":88}}
+ *     (the entry's notices are at or behind this offset: whoever takes over sees what is missing)
  *   {"remove":{"path":"…","timestamp":…}}
  *
  * Paths are plain object names below the table's root (directories as they stand, `%XX` included).

@@ -181,8 +181,7 @@ static enum tn_status check_alone(const struct tn_catalog *catalog, const struct
         return TN_OK; /* these names hold the sink, or the topic */
     for (size_t i = 0; (other = tn_catalog_sink_at(catalog, i)) != NULL; i++) {
         if (!strcmp(other->name, spec->name) || other->spec->options.object_key ||
-            other->spec->options.is_confluent ||
-            strcmp(other->spec->location, spec->location) != 0)
+            other->spec->options.is_confluent || strcmp(other->spec->location, spec->location) != 0)
             continue;
         tn_err_set(err, TN_E_INVALID, "sink '%s' writes to '%s' already", other->name,
                    spec->location);

@@ -6,12 +6,10 @@
 
 #include <stdio.h>
 
-static const char *const states[] = {[TN_SINK_STARTING] = "STARTING",
-                                     [TN_SINK_RUNNING] = "RUNNING",
-                                     [TN_SINK_PAUSED] = "PAUSED",
-                                     [TN_SINK_ELSEWHERE] = "ELSEWHERE",
-                                     [TN_SINK_RETRYING] = "RETRYING",
-                                     [TN_SINK_FAILED] = "FAILED"};
+static const char *const states[] = {
+    [TN_SINK_STARTING] = "STARTING", [TN_SINK_RUNNING] = "RUNNING",
+    [TN_SINK_PAUSED] = "PAUSED",     [TN_SINK_ELSEWHERE] = "ELSEWHERE",
+    [TN_SINK_RETRYING] = "RETRYING", [TN_SINK_FAILED] = "FAILED"};
 static const char *const layouts[] = {"change", "value", "raw"};
 
 /* The running sink of that name. */
