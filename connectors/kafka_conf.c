@@ -286,6 +286,10 @@ static void set_role(struct tni_kafka *kafka, rd_kafka_conf_t *conf, enum tni_kr
     case TNI_KROLE_FETCH: SET_OURS(fetch_set); break;
     case TNI_KROLE_ADMIN: SET_OURS(admin_set); break;
     case TNI_KROLE_APPEND: SET_OURS(append_set); break;
+    case TNI_KROLE_GROUP:
+        SET_OURS(admin_set);
+        rd_kafka_conf_set(conf, "group.id", kafka->application_id, text, sizeof text);
+        break;
     case TNI_KROLE_MEMBER:
         SET_OURS(member_set);
         rd_kafka_conf_set(conf, "group.id", kafka->application_id, text, sizeof text);

@@ -57,7 +57,8 @@ struct tni_kafka {
     struct tn_arena arena;
     struct tn_clock *clock;
     bool is_at_least_once;
-    bool is_static; /* the next member */
+    bool is_static;              /* the next member */
+    atomic_bool has_coordinator; /* of the group: was found once */
     bool (*is_stopping)(void *ctx);
     void *stopping_ctx;
 
@@ -65,6 +66,7 @@ struct tni_kafka {
     pthread_mutex_t lock;
     struct tni_ktopic **topics;
     uint32_t topics_count, topics_cap;
+    atomic_ullong topics_version;
     struct tni_kfetcher *fetchers; /* the first lives as long as the log */
 
     pthread_t keeper; /* health and topics */
@@ -102,6 +104,7 @@ enum tni_krole {
     TNI_KROLE_ADMIN,
     TNI_KROLE_APPEND,
     TNI_KROLE_TXN,
+    TNI_KROLE_GROUP,
     TNI_KROLE_MEMBER
 };
 
@@ -151,6 +154,7 @@ enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topi
 enum tn_status tni_kafka_offset_at(struct tn_log *log, const struct tn_topic *topic,
                                    int32_t partition, int64_t timestamp_ms, int64_t *ret_offset,
                                    struct tn_err *err);
+uint64_t tni_kafka_topics_version(struct tn_log *log);
 /* The entry of a topic; NULL when it is gone or was recreated. */
 struct tni_ktopic *tni_kafka_topic_live(struct tni_kafka *kafka, const struct tn_topic *topic);
 /* Look again at all known topics; marks what is gone. Keeper thread. */
@@ -218,8 +222,7 @@ void tni_kafka_txns_rejoined(struct tni_kafka *kafka, struct tn_log_member *memb
 
 /* ---- kafka_member.c ---- */
 
-enum tn_status tni_kafka_group_look(struct tni_kafka *kafka, size_t *ret_others,
-                                    struct tn_err *err);
+enum tn_status tni_kafka_group_coordinator(struct tni_kafka *kafka, struct tn_err *err);
 enum tn_status tni_kafka_member_open(struct tn_log *log, int32_t partitions_count,
                                      struct tn_wake *wake, struct tn_log_member **ret_member,
                                      struct tn_err *err);

@@ -1,7 +1,7 @@
 /* The Kafka log: opening, closing, health. See kafka_log.h.
  *
  * The keeper thread asks a broker every two seconds (sooner after a complaint) and looks at the
- * known topics every ten: is_healthy and one log line per change come from it. librdkafka
+ * known topics every four: is_healthy and one log line per change come from it. librdkafka
  * reconnects by itself; nothing here stops because brokers are away.
  */
 #include "connectors/kafka_int.h"
@@ -13,7 +13,7 @@
 #include "stream/base/mem.h"
 
 #define ASK_MS       2000
-#define TOPICS_EVERY 5 /* rounds of asking */
+#define TOPICS_EVERY 2 /* rounds of asking */
 #define START_ASK_MS 1000
 
 static const struct tn_metric_desc metric_up = {"tarn_kafka_up", TN_METRIC_GAUGE, "", NULL,
@@ -267,6 +267,7 @@ static const struct tn_log_type kafka_type = {
     .member_poll = tni_kafka_member_poll,
     .member_done = tni_kafka_member_done,
     .member_close = tni_kafka_member_close,
+    .topics_version = tni_kafka_topics_version,
 };
 
 static enum tn_status open_all(struct tni_kafka *kafka, struct tn_err *err)

@@ -24,7 +24,8 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
-#define POLL_MS 100
+#define POLL_MS  100
+#define GROUP_MS 5000
 
 struct tn_log_member {
     struct tni_kafka *kafka;
@@ -45,42 +46,49 @@ struct tn_log_member {
 
 /* ---- the group as it is ---- */
 
-/* Who is in the group besides earlier lives of this process. Also finds (and on a new cluster
- * makes) the group's coordinator, without which a transaction would wait for it. */
-enum tn_status tni_kafka_group_look(struct tni_kafka *kafka, size_t *ret_others, struct tn_err *err)
+/* Finds, and on a new cluster makes, the group's coordinator: a transaction would wait for it
+ * without end. Once; later the keeper watches the calls. */
+enum tn_status tni_kafka_group_coordinator(struct tni_kafka *kafka, struct tn_err *err)
 {
-    const char *group = kafka->application_id;
-    size_t others = 0, count = 0;
-    char text[128];
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka->admin);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(kafka->admin, RD_KAFKA_ADMIN_OP_ANY);
-    rd_kafka_AdminOptions_set_request_timeout(options, TNI_KAFKA_WAIT_MS, text, sizeof text);
-    rd_kafka_DescribeConsumerGroups(kafka->admin, &group, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TNI_KAFKA_WAIT_MS + 2000);
-    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-    const rd_kafka_ConsumerGroupDescription_t **groups =
-        code ? NULL
-             : rd_kafka_DescribeConsumerGroups_result_groups(
-                   rd_kafka_event_DescribeConsumerGroups_result(event), &count);
-    if (count) {
-        const rd_kafka_error_t *error = rd_kafka_ConsumerGroupDescription_error(groups[0]);
-        code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
-        for (size_t i = 0; i < rd_kafka_ConsumerGroupDescription_member_count(groups[0]); i++) {
-            const char *id = rd_kafka_MemberDescription_group_instance_id(
-                rd_kafka_ConsumerGroupDescription_member(groups[0], i));
-            others += !id || strcmp(id, kafka->instance_id) != 0;
-        }
-    }
-    if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
-        code = RD_KAFKA_RESP_ERR_NO_ERROR; /* nobody yet */
-    if (event)
-        rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
+    rd_kafka_t *rk = NULL;
+    if (atomic_load(&kafka->has_coordinator))
+        return TN_OK;
+    TN_TRY(tni_kafka_new(kafka, TNI_KROLE_GROUP, NULL, NULL, &rk, err));
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "__tarn", 0); /* any name does */
+    rd_kafka_resp_err_t code = rd_kafka_committed(rk, list, TNI_KAFKA_WAIT_MS);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(rk);
     if (code)
-        return tni_kafka_err(err, code, "kafka: group '%s'", group);
-    *ret_others = others;
+        return tni_kafka_err(err, code, "kafka: group '%s'", kafka->application_id);
+    atomic_store(&kafka->has_coordinator, true);
+    return TN_OK;
+}
+
+static size_t count_others(const struct tni_kafka *kafka, const struct rd_kafka_group_info *group)
+{
+    size_t others = 0, len = strlen(kafka->instance_id);
+    for (int i = 0; i < group->member_cnt; i++) {
+        const char *id = group->members[i].member_id; /* a static one's: its name, a dash, … */
+        others += strncmp(id, kafka->instance_id, len) != 0 || id[len] != '-';
+    }
+    return others;
+}
+
+/* Who is in the group besides earlier lives of this process. Not the Admin request for it: in
+ * librdkafka 2.x one that times out ends the process by an assertion. */
+static enum tn_status group_look(struct tni_kafka *kafka, size_t *ret_others, struct tn_err *err)
+{
+    const struct rd_kafka_group_list *list = NULL;
+    rd_kafka_resp_err_t code =
+        rd_kafka_list_groups(kafka->admin, kafka->application_id, &list, GROUP_MS);
+    bool is_partial = code == RD_KAFKA_RESP_ERR__PARTIAL; /* a broker of several is away */
+    if (code && !is_partial)
+        return tni_kafka_err(err, code, "kafka: group '%s'", kafka->application_id);
+    bool is_known = list && list->group_cnt > 0;
+    *ret_others = is_known ? count_others(kafka, &list->groups[0]) : is_partial;
+    if (list)
+        rd_kafka_group_list_destroy(list);
     return TN_OK;
 }
 
@@ -175,7 +183,7 @@ static enum tn_status join_group(struct tn_log_member *member, struct tn_err *er
     struct tni_kafka *kafka = member->kafka;
     rd_kafka_t *rk = NULL;
     size_t others = 0;
-    TN_TRY(tni_kafka_group_look(kafka, &others, err));
+    TN_TRY(group_look(kafka, &others, err));
     kafka->is_static = others == 0;
     TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &rk, err));
     rd_kafka_poll_set_consumer(rk);

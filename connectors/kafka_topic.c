@@ -55,11 +55,14 @@ static struct tni_ktopic *note(struct tni_kafka *kafka, const struct tn_topic *i
     if (entry && memcmp(entry->info.log_id, info->log_id, 16) != 0) {
         tn_logf(TN_LOG_WARN, "kafka", "topic '%s' was recreated", info->name);
         atomic_store(&entry->is_gone, true);
+        atomic_fetch_add(&kafka->topics_version, 1);
         entry = NULL;
     }
-    if (entry && entry->info.partitions_count != info->partitions_count)
+    if (entry && entry->info.partitions_count != info->partitions_count) {
+        atomic_fetch_add(&kafka->topics_version, 1);
         tn_logf(TN_LOG_WARN, "kafka", "topic '%s' has %d partitions now, %d before", info->name,
                 info->partitions_count, entry->info.partitions_count);
+    }
     if (!entry) {
         if (kafka->topics_count == kafka->topics_cap) {
             kafka->topics_cap = kafka->topics_cap ? kafka->topics_cap * 2 : 64;
@@ -81,8 +84,15 @@ static struct tni_ktopic *note(struct tni_kafka *kafka, const struct tn_topic *i
 static void forget(struct tni_kafka *kafka, const char *name)
 {
     struct tni_ktopic *entry = live_by_name(kafka, name);
-    if (entry)
-        atomic_store(&entry->is_gone, true);
+    if (!entry)
+        return;
+    atomic_store(&entry->is_gone, true);
+    atomic_fetch_add(&kafka->topics_version, 1);
+}
+
+uint64_t tni_kafka_topics_version(struct tn_log *log)
+{
+    return atomic_load(&((struct tni_kafka *)log)->topics_version);
 }
 
 void tni_kafka_topics_free(struct tni_kafka *kafka)

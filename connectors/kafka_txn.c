@@ -140,9 +140,8 @@ static bool settle(struct tni_ktxn_runner *self, struct tn_err *ret_err)
     if (!txns->rk &&
         tn_failed(tni_kafka_new(kafka, TNI_KROLE_TXN, txns, on_report, &txns->rk, ret_err)))
         return false;
-    size_t others;
-    if (tn_failed(tni_kafka_group_look(kafka, &others, ret_err)))
-        return false; /* a commit would wait for the coordinator without end */
+    if (tn_failed(tni_kafka_group_coordinator(kafka, ret_err)))
+        return false;
     if (kafka->is_at_least_once)
         return true;
     rd_kafka_error_t *error = rd_kafka_init_transactions(call_begin(self), TNI_KAFKA_TXN_WAIT_MS);

@@ -383,7 +383,8 @@ struct tn_engine {
     atomic_bool is_abort_wanted;   /* a query failed in the middle of a batch: the open round is
                                       rolled back */
     atomic_bool is_flush_wanted, is_commit_wanted;
-    int64_t flushed_at_ns, held_at_ns, widths_at_ns;
+    int64_t flushed_at_ns, held_at_ns;
+    uint64_t topics_version;          /* of the log, when widths were looked at */
     atomic_bool is_emit_wanted;       /* nothing is held back any more: the engine ends */
     atomic_llong epoch;               /* recoveries: pins of an earlier epoch see dropped tables */
     struct tn_str *dropped_positions; /* position keys to remove with the next commit */
@@ -457,6 +458,8 @@ void tni_query_detach(struct tni_query *query);
 enum tn_status tni_query_load(struct tni_query *query, struct tn_err *err);
 /* Delete repartition topics and own changelogs. */
 /* Queries whose topics got more partitions fail: nobody reads those. Asks the log. */
+/* Topics of a broker may get partitions under us; the embedded log's do not. Cheap when nothing
+ * has changed. */
 void tni_engine_check_widths(struct tn_engine *engine);
 /* One task anew: owned ones get positions and restore, others a standby or nothing. */
 enum tn_status tni_task_load(struct tni_task *task, const struct tni_positions *positions,

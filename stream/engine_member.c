@@ -87,10 +87,11 @@ bool tn_engine_owns_name(struct tn_engine *engine, const char *name)
     return is_owned;
 }
 
-static void set_owned(struct tn_engine *engine, const uint8_t *owned)
+static void set_owned(struct tn_engine *engine, const struct tni_assignment *next)
 {
     pthread_mutex_lock(&engine->lock);
-    memcpy(engine->owned, owned, sizeof engine->owned);
+    memcpy(engine->owned, next->owned, sizeof engine->owned);
+    engine->generation = next->generation;
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -108,7 +109,7 @@ enum tn_status tni_member_join(struct tn_engine *engine, int32_t partitions_coun
     tni_member_leave(engine); /* a wider group is another one */
     TN_TRY(engine->log->type->member_open(engine->log, partitions_count, &engine->commit_wake,
                                           &engine->member, err));
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->lock); /* others show it */
     engine->member_partitions = partitions_count;
     pthread_mutex_unlock(&engine->lock);
     return TN_OK;
@@ -270,8 +271,7 @@ static void change(struct tn_engine *engine, const struct tni_assignment *next)
                 count_bits(next->owned), count_bits(engine->owned), next->is_lost);
         atomic_fetch_add(&engine->epoch, 1); /* pins may miss tables from here on */
     }
-    set_owned(engine, next->owned);
-    engine->generation = next->generation;
+    set_owned(engine, next);
     atomic_store(&engine->is_bereft, next->is_lost && count_bits(next->owned) == 0);
     tni_group_forget(engine, true);
     tn_metric_set(engine->m.owned, count_bits(next->owned));

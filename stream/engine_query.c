@@ -420,6 +420,10 @@ static enum tn_status check_width(struct tni_query *query, const struct tni_inpu
 void tni_engine_check_widths(struct tn_engine *engine)
 {
     struct tn_err err = TN_ERR_INIT;
+    const struct tn_log_type *log = engine->log->type;
+    uint64_t version = log->topics_version ? log->topics_version(engine->log) : 0;
+    if (version == engine->topics_version)
+        return;
     for (uint32_t q = 0; q < engine->queries_count; q++) {
         struct tni_query *query = engine->queries[q];
         const struct tni_task *last = NULL; /* inputs of a stage are in each of its tasks */
@@ -433,6 +437,7 @@ void tni_engine_check_widths(struct tn_engine *engine)
                     return; /* the log does not answer; later */
         }
     }
+    engine->topics_version = version;
 }
 
 /* ---- recovery ---- */

@@ -193,6 +193,9 @@ struct tn_log_type {
     /* The last round of everything not in assignment `generation` is settled: give it up. */
     void (*member_done)(struct tn_log_member *member, uint64_t generation);
     void (*member_close)(struct tn_log_member *member); /* leaves the group; NULL is a no-op */
+    /* Grows when a known topic was seen to be gone, recreated or wider. NULL: topics change only
+     * through this log. Cheap. @thread any */
+    uint64_t (*topics_version)(struct tn_log *log);
 };
 
 struct tn_log {

@@ -325,6 +325,7 @@ static enum tn_status step_open(struct tn_engine *engine)
         begin_abort(engine, TNI_REWIND_ABORT);
         return TN_OK;
     }
+    tni_engine_check_widths(engine);
     if (atomic_load(&engine->is_recover_wanted) || atomic_load(&engine->is_abort_wanted)) {
         begin_abort(engine, atomic_load(&engine->is_recover_wanted) ? TNI_REWIND_RECOVER
                                                                     : TNI_REWIND_ABORT);

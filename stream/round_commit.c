@@ -9,7 +9,6 @@
 #define FLUSH_BYTES_MIN ((int64_t)8 << 20)   /* unflushed rows worth a flush by themselves */
 #define FLUSH_BYTES_MAX ((int64_t)128 << 20) /* bounds the replay after a kill */
 #define HOLD_NS         1000000000ll         /* retention learns of positions this often */
-#define WIDTHS_NS       30000000000ll        /* partition counts are looked at this often */
 #define FLUSH_AGE_NS    30000000000ll
 
 /* ---- building the transaction ---- */
@@ -366,16 +365,6 @@ static void hold_inputs(struct tn_engine *engine)
         tni_query_hold(engine->queries[q], false);
 }
 
-/* Topics of a broker may get partitions under us; the embedded log's do not. */
-static void check_widths(struct tn_engine *engine)
-{
-    int64_t now = tn_mono_ns(engine->clock);
-    if (engine->log->type->commits_state || now - engine->widths_at_ns < WIDTHS_NS)
-        return;
-    engine->widths_at_ns = now;
-    tni_engine_check_widths(engine);
-}
-
 void tni_commit_publish(struct tn_engine *engine)
 {
     int64_t commit = tni_view_commit(&engine->view) + 1;
@@ -398,7 +387,6 @@ void tni_commit_publish(struct tn_engine *engine)
         tn_free((char *)(uintptr_t)engine->dropped_positions[i].ptr);
     engine->dropped_count = 0;
     hold_inputs(engine);
-    check_widths(engine);
     tn_metric_add(engine->m.commits, 1);
     tni_fresh_signal(engine);
 }

@@ -12,7 +12,9 @@ Usage: kafka_crash.py MODE [--events N] [--kills N] [--seed N]
   group      3 processes, 3 brokers: kill -9 of processes and of brokers
   zombie     2 processes: SIGSTOP past the session, take-over, SIGCONT
   storm      3 processes, one of them comes or goes every 2 s
-  away       one process, no broker for a while
+  away       one process; the broker frozen or killed for longer than the session, again and again
+  endtxn     one process; the end of transactions lost or late at a proxy, for commit and abort
+  aborted    one process, kill -9; 30 % of the input aborted, also at the tail
   at-least-once   one process, kill -9: nothing may be missing
 """
 import argparse
@@ -31,6 +33,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from kafka_proxy import END_TXN, PRODUCE, KafkaProxy  # noqa: E402
 from kafka_server import LIB, Cluster  # noqa: E402
 from tarn_server import ROOT, Gone, Server  # noqa: E402
 
@@ -52,6 +55,7 @@ POINTS = {"kafka-before-offsets": 20, "kafka-before-commit": 20, "kafka-after-co
 SIZES = {"random": (10, 35000, 34, 120000, 2500), "points": (8, 1000000, 64, 1000000, 400),
          "group": (4, 20000, 12, 100000, 1000), "zombie": (1, 10000, 8, 60000, 700),
          "storm": (3, 10000, 30, 90000, 600), "away": (3, 1000000, 12, 1000000, 800),
+         "endtxn": (4, 1000000, 16, 1000000, 400), "aborted": (3, 20000, 12, 60000, 1500),
          "at-least-once": (4, 10000, 12, 50000, 1500)}
 FLUSH = {"state.flush.every.commit": "true"}
 
@@ -111,6 +115,20 @@ class Feed(threading.Thread):
         self.sent, self.failure, self.is_enough = 0, None, threading.Event()
         self.process = peer("produce", bootstrap, stdin=subprocess.PIPE)
 
+    def keep(self, batch):
+        for event in batch:
+            self.values[event["k"]].append(event["n"])
+            self.windows[event["k"], max(event["ts"], 0) // 60000 * 60000] += 1
+        self.sent += len(batch)
+
+    def write(self, batch, end=""):
+        lines = []
+        for event in batch:
+            value = json.dumps(event, separators=(",", ":")).encode()
+            lines.append(f"ev\t{event['k'].encode().hex()}\t{value.hex()}\n")
+        self.process.stdin.write(("".join(lines) + end).encode())
+        self.process.stdin.flush()
+
     def event(self, number):
         key = f"k{min(int(self.rng.paretovariate(0.6)), 3000)}"
         late = self.rng.randrange(30_000) if number % 10 == 0 else 0
@@ -119,23 +137,19 @@ class Feed(threading.Thread):
     def run(self):
         try:
             for start in range(0, self.events, 250):
-                lines = []
-                for number in range(start, min(start + 250, self.events)):
-                    event = self.event(number)
-                    self.values[event["k"]].append(event["n"])
-                    self.windows[event["k"], max(event["ts"], 0) // 60000 * 60000] += 1
-                    value = json.dumps(event, separators=(",", ":")).encode()
-                    lines.append(f"ev\t{event['k'].encode().hex()}\t{value.hex()}\n")
-                self.process.stdin.write("".join(lines).encode())
-                self.process.stdin.flush()
-                self.sent = min(start + 250, self.events)
+                batch = [self.event(number) for number in range(start, min(start + 250, self.events))]
+                self.write(batch)
+                self.keep(batch)
                 if self.is_enough.is_set():
                     break
                 time.sleep(250 / self.per_second)  # the pace of the input, not a wait for anything
-            answer, self.events = self.process.communicate(b"\n", timeout=300)[0], self.sent
-            assert int(answer) == self.events, f"the producer confirmed {answer!r} of {self.events}"
+            self.end(b"\n")
         except BaseException as error:  # noqa: B902
             self.failure = error
+
+    def end(self, last):
+        answer, self.events = self.process.communicate(last, timeout=300)[0], self.sent
+        assert int(answer) == self.events, f"the producer confirmed {answer!r} of {self.events}"
 
     def check(self):
         if self.failure:
@@ -144,6 +158,33 @@ class Feed(threading.Thread):
     def finish(self):
         self.join()
         self.check()
+
+
+class AbortingFeed(Feed):
+    """The same in transactions, of which 30 % are aborted, also the last ones."""
+
+    def __init__(self, bootstrap, events, seed, per_second):
+        super().__init__(bootstrap, events, seed, per_second)
+        self.process.stdin.close()
+        self.process.wait()
+        self.process = peer("transact", bootstrap, "feed", stdin=subprocess.PIPE)
+        self.aborted = 0
+
+    def run(self):
+        try:
+            for start in range(0, self.events, 250):
+                is_last = start + 5 * 250 >= self.events
+                batch = [self.event(number) for number in range(start, min(start + 250, self.events))]
+                if is_last or self.rng.random() < 0.3:
+                    self.write(batch, "abort\n")
+                    self.aborted += len(batch)
+                else:
+                    self.write(batch, "commit\n")
+                    self.keep(batch)
+                time.sleep(250 / self.per_second)  # the pace of the input, not a wait for anything
+            self.end(b"")
+        except BaseException as error:  # noqa: B902
+            self.failure = error
 
 
 def peer(*arguments, **options):
@@ -174,12 +215,13 @@ class Run:
         self.pipeline = folder / "pipeline.sql"
         self.pipeline.write_text(PIPELINE)
         self.is_exact = options.mode != "at-least-once"
+        self.bootstrap = None  # of tarn, where it is not the cluster's
         self.servers, self.kills, self.counts = [], 0, collections.Counter()
         self.watchdog = Watchdog(lambda: self.servers)
         self.watchdog.start()
 
     def server(self, number, settings=None, env=None):
-        given = {"application.id": "app", "kafka.bootstrap.servers": self.kafka.bootstrap,
+        given = {"application.id": "app", "kafka.bootstrap.servers": self.bootstrap or self.kafka.bootstrap,
                  "default.partitions": str(PARTITIONS), "num.standby.replicas": "0", **(settings or {})}
         if not self.is_exact:
             given["processing.guarantee"] = "at_least_once"
@@ -195,8 +237,8 @@ class Run:
         self.watchdog.beat()
         return one
 
-    def feed(self):
-        self.input = Feed(self.kafka.bootstrap, self.options.events, self.options.seed, SIZES[self.options.mode][4])
+    def feed(self, kind=Feed):
+        self.input = kind(self.kafka.bootstrap, self.options.events, self.options.seed, SIZES[self.options.mode][4])
         self.input.start()
 
     # -- what must hold --
@@ -306,8 +348,8 @@ class Run:
         try:
             text = one.request("GET", "/metrics")[1].decode()
         except Gone:
-            if one.process.poll() is not None:
-                raise
+            status = one.process.poll()
+            assert status is None, f"tarn ended by itself: status {status}"
             return -1  # an idle connection was closed
         for line in text.splitlines():
             if line.startswith("tarn_engine_commits_total"):
@@ -405,6 +447,65 @@ class Run:
         self.reconcile(one)
         assert one.stop() == 0
 
+    def endtxn(self):
+        """The end of transactions: requests or answers lost once, lost for longer than tarn waits, delivered late."""
+        node = self.kafka.nodes[0]
+        kinds = [("lose-answer", 0), ("lose-request", 25), ("lose-answer", 25), ("late", 0)]
+        with KafkaProxy(node.secure_port, node.proxy_port) as proxy:
+            self.bootstrap = f"127.0.0.1:{node.proxy_port}"
+            one = self.start(0)
+            self.feed()
+            while self.kills < self.options.kills:
+                kind, seconds = kinds[self.kills // 2 % len(kinds)]
+                self.spoil(one, proxy, self.kills % 2 == 0, kind, seconds)
+                self.kills += 1
+                self.goes_on(one)
+            self.input.is_enough.set()
+            self.reconcile(one)
+            self.counts.update({kind.replace(" ", "-"): count for kind, count in proxy.counts.items()})
+            assert one.stop() == 0
+
+    def spoil(self, one, proxy, is_commit, kind, seconds):
+        """One fault. An abort is brought about by a produce request that is never answered."""
+        until, ended = [None], threading.Event()
+
+        def rule(request):
+            if request.api == PRODUCE and not is_commit and until[0] is None:
+                return "no-answer"
+            if request.api != END_TXN or request.is_commit != is_commit or ended.is_set():
+                return None
+            until[0] = until[0] or time.monotonic() + seconds
+            if time.monotonic() >= until[0]:
+                ended.set()  # this is the last one
+            return ("late", 3 + self.rng.random() * 20) if kind == "late" else kind
+        proxy.rule = rule
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while not ended.is_set() and (until[0] is None or time.monotonic() < until[0]):
+            self.input.check()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no transaction was ended: {'commit' if is_commit else 'abort'} {kind}\n" +
+                                     stacks(one.process.pid))
+            time.sleep(0.1)  # between two looks
+        proxy.rule = None
+        self.watchdog.beat()
+        print(f"   {'commit' if is_commit else 'abort'}: {kind} for {seconds} s", flush=True)
+
+    def aborted(self):
+        """30 % of the input aborted, also its tail: never counted, and passed."""
+        one = self.start(0)
+        self.feed(AbortingFeed)
+        while self.kills < self.options.kills:
+            time.sleep(self.rng.uniform(2.0, 4.0))  # the moment of the kill
+            self.kill(one)
+            one = self.start(0)
+        self.reconcile(one)
+        self.counts["aborted"] = self.input.aborted
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while (lag := one.sql("SELECT SUM(lag_records) FROM system.queries", fresh=False)[0][0]) != 0:
+            assert time.monotonic() < deadline, f"{lag} records behind an input that ends with aborted ones"
+            time.sleep(0.2)  # between two looks
+        assert one.stop() == 0
+
     def goes_on(self, one):
         """Counts grow again, by this process's own doing."""
         first, began = self.commits(one), time.monotonic()
@@ -447,9 +548,9 @@ def main():
     options = parser.parse_args()
     sizes = SIZES[options.mode][2 if os.environ.get("TARN_TEST_FULL") else 0:]
     options.kills, options.events = options.kills or sizes[0], options.events or sizes[1]
-    nodes = 3 if options.mode == "group" else 1
+    nodes, proxied = 3 if options.mode == "group" else 1, options.mode == "endtxn"
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-crash-") as folder, \
-            Cluster(pathlib.Path(folder) / "kafka", nodes=nodes) as kafka:
+            Cluster(pathlib.Path(folder) / "kafka", nodes=nodes, proxied=proxied) as kafka:
         run = Run(options, pathlib.Path(folder), kafka)
         try:
             run.run()

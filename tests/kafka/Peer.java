@@ -55,6 +55,35 @@ public class Peer {
         }
     }
 
+    /** Records in transactions: a line "commit" or "abort" ends the open one. Prints how many records were committed. */
+    static void transact(String bootstrap, String id, BufferedReader in) throws Exception {
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", bootstrap);
+        properties.put("transactional.id", id);
+        long committed = 0, open = 0;
+        try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.initTransactions();
+            for (String line; (line = in.readLine()) != null;) {
+                if (line.equals("commit") || line.equals("abort")) {
+                    if (open > 0 && line.equals("commit"))
+                        producer.commitTransaction();
+                    else if (open > 0)
+                        producer.abortTransaction();
+                    committed += line.equals("commit") ? open : 0;
+                    open = 0;
+                    continue;
+                }
+                if (open++ == 0)
+                    producer.beginTransaction();
+                String[] part = line.split("\t");
+                producer.send(new ProducerRecord<>(part[0], null, null, bytes(part[1]), bytes(part[2])));
+                if (open % 64 == 0)
+                    producer.flush(); // so that aborted records are really written
+            }
+        }
+        System.out.println(committed);
+    }
+
     static void consume(String bootstrap, String topic) {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
@@ -77,6 +106,7 @@ public class Peer {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         switch (args[0]) {
             case "produce" -> produce(args[1], in);
+            case "transact" -> transact(args[1], args[2], in);
             case "consume" -> consume(args[1], args[2]);
             case "partitions" -> {
                 for (String line; (line = in.readLine()) != null;)

@@ -73,7 +73,7 @@ def java(main, *arguments, heap="256m", **options):
 class Node:
     def __init__(self, cluster, number, ports):
         self.cluster, self.number = cluster, number
-        self.port, self.controller_port, self.secure_port = ports
+        self.port, self.controller_port, self.secure_port, self.proxy_port = ports
         self.folder = cluster.folder / f"node{number}"
         self.process = None
 
@@ -118,8 +118,13 @@ class Node:
                 "ssl.keystore.type": "PKCS12",
                 "ssl.keystore.password": "keystore-password",
             })
+        advertised = list(listeners)
+        if self.cluster.proxied:
+            listeners.append(f"PROXIED://127.0.0.1:{self.secure_port}")
+            advertised.append(f"PROXIED://127.0.0.1:{self.proxy_port}")
+            protocols.append("PROXIED:PLAINTEXT")
         given["listeners"] = ",".join(listeners + [f"CONTROLLER://127.0.0.1:{self.controller_port}"])
-        given["advertised.listeners"] = ",".join(listeners)
+        given["advertised.listeners"] = ",".join(advertised)
         given["listener.security.protocol.map"] = ",".join(protocols)
         given.update(self.cluster.settings)
         return "".join(f"{name}={value}\n" for name, value in given.items())
@@ -172,12 +177,13 @@ class Node:
 class Cluster:
     user, password = "tarn", "a-secret-of-the-test"
 
-    def __init__(self, folder, nodes=1, security=False, settings=None):
+    def __init__(self, folder, nodes=1, security=False, settings=None, proxied=False):
         if not LIB.is_dir():
             raise AssertionError("no Kafka here: run bin/setup kafka")
         self.folder, self.security, self.settings = pathlib.Path(folder), security, settings or {}
-        ports = free_ports(3 * nodes)
-        self.nodes = [Node(self, i + 1, ports[3 * i:3 * i + 3]) for i in range(nodes)]
+        self.proxied = proxied  # a second plain listener, which is advertised at proxy_port
+        ports = free_ports(4 * nodes)
+        self.nodes = [Node(self, i + 1, ports[4 * i:4 * i + 4]) for i in range(nodes)]
         self.bootstrap = ",".join(f"127.0.0.1:{n.port}" for n in self.nodes)
         self.secure_bootstrap = ",".join(f"127.0.0.1:{n.secure_port}" for n in self.nodes)
         self.certificate = self.folder / "ca.pem"

@@ -56,6 +56,7 @@ struct mem_log {
     size_t positions_count, positions_cap;
     struct tn_wake *wakes[READERS_MAX]; /* of open readers */
     int64_t seq, durable_seq;
+    uint64_t topics_version;
     bool is_shared;         /* several producers: more than one transaction at a time */
     struct tn_log_txn *txn; /* the open one */
     tn_mem_fault_fn fault;
@@ -725,6 +726,15 @@ static enum tn_status mem_sync(struct tn_log *base, struct tn_err *err)
     return TN_OK;
 }
 
+static uint64_t mem_topics_version(struct tn_log *base)
+{
+    struct mem_log *log = mem(base);
+    pthread_mutex_lock(&log->lock);
+    uint64_t version = log->topics_version;
+    pthread_mutex_unlock(&log->lock);
+    return version;
+}
+
 static void mem_close(struct tn_log *base)
 {
     struct mem_log *log = mem(base);
@@ -760,7 +770,8 @@ struct tn_log *tn_mem_log_new(bool commits_state)
                                      .txn_close = mem_txn_close,
                                      .positions = mem_positions,
                                      .sync = mem_sync,
-                                     .close = mem_close};
+                                     .close = mem_close,
+                                     .topics_version = mem_topics_version};
     log->base.type = &log->type;
     pthread_mutex_init(&log->lock, NULL);
     return &log->base;
@@ -916,6 +927,7 @@ void tn_mem_log_widen(struct tn_log *base, const char *topic, int32_t partitions
     tn_free(t->partitions);
     t->partitions = wider;
     t->info.partitions_count = partitions_count;
+    log->topics_version++;
     pthread_mutex_unlock(&log->lock);
 }
 
