@@ -259,12 +259,12 @@ static void waiter_signal(struct tn_wake *wake)
 static bool waiter_wait(struct waiter *waiter)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += WAIT_MS_MAX / 1000;
     pthread_mutex_lock(&waiter->lock);
     int code = 0;
     while (!waiter->is_signalled && code == 0)
-        code = pthread_cond_timedwait(&waiter->cond, &waiter->lock, &until);
+        code = pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until);
     bool is_ok = waiter->is_signalled;
     waiter->is_signalled = false;
     pthread_mutex_unlock(&waiter->lock);

@@ -94,11 +94,11 @@ static bool ask(struct tni_kafka *kafka, int timeout_ms)
 static void keeper_wait(struct tni_kafka *kafka)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ASK_MS / 1000;
     pthread_mutex_lock(&kafka->lock);
     if (!kafka->is_closing && !kafka->is_look_wanted)
-        pthread_cond_timedwait(&kafka->keeper_cond, &kafka->lock, &until);
+        pthread_cond_clockwait(&kafka->keeper_cond, &kafka->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&kafka->lock);
 }
 

@@ -124,13 +124,13 @@ static void waiter_signal(struct tn_wake *wake)
 static void waiter_wait(struct waiter *waiter)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 50000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&waiter->lock);
     while (!waiter->is_signalled &&
-           pthread_cond_timedwait(&waiter->cond, &waiter->lock, &until) == 0)
+           pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     waiter->is_signalled = false;
     pthread_mutex_unlock(&waiter->lock);

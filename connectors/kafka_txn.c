@@ -162,11 +162,11 @@ static bool settle(struct tni_ktxn_runner *self, struct tn_err *ret_err)
 void tni_ktxns_wait(struct tni_ktxns *txns, int ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += (long)ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&txns->changed, &txns->lock, &until);
+    pthread_cond_clockwait(&txns->changed, &txns->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* lock held */

@@ -254,13 +254,13 @@ static bool is_stopping(struct tni_sink *sink)
 static void wait_done(struct uploads *all)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 100000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    pthread_cond_timedwait(&all->done, &all->lock, &until);
+    pthread_cond_clockwait(&all->done, &all->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* The process ends: a store that hangs must not hold it up. */

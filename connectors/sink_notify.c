@@ -94,7 +94,7 @@ enum tn_status tni_sink_notice_begin(struct tni_sink *sink, struct tn_err *err)
 static void wait_a_little(struct tni_sink *sink)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += WAIT_NS;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
@@ -102,7 +102,7 @@ static void wait_a_little(struct tni_sink *sink)
     }
     pthread_mutex_lock(&sink->lock);
     if (!sink->is_woken && !sink->is_stopping)
-        pthread_cond_timedwait(&sink->cond, &sink->lock, &until);
+        pthread_cond_clockwait(&sink->cond, &sink->lock, CLOCK_MONOTONIC, &until);
     sink->is_woken = false;
     pthread_mutex_unlock(&sink->lock);
 }

@@ -27,7 +27,7 @@ static int64_t now_ns(const struct tni_sink *sink)
 static void wait_ms(struct tni_sink *sink, int64_t ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += ms % 1000 * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -36,7 +36,7 @@ static void wait_ms(struct tni_sink *sink, int64_t ms)
     }
     pthread_mutex_lock(&sink->lock);
     if (!sink->is_woken && !sink->is_stopping)
-        pthread_cond_timedwait(&sink->cond, &sink->lock, &until);
+        pthread_cond_clockwait(&sink->cond, &sink->lock, CLOCK_MONOTONIC, &until);
     sink->is_woken = false;
     pthread_mutex_unlock(&sink->lock);
 }

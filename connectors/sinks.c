@@ -331,14 +331,14 @@ enum tn_status tn_sinks_flush(struct tn_sinks *sinks, const char *name, int64_t 
     }
     sink->users++;
     pthread_mutex_unlock(&sinks->lock);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
     pthread_mutex_lock(&sink->lock);
     int64_t wanted = ++sink->flush_wanted;
     sink->is_woken = true;
     pthread_cond_signal(&sink->cond);
     while (sink->flush_done < wanted && !sink->is_stopping && st == TN_OK)
-        if (pthread_cond_timedwait(&sink->idle, &sink->lock, &until) != 0)
+        if (pthread_cond_clockwait(&sink->idle, &sink->lock, CLOCK_MONOTONIC, &until) != 0)
             st = tn_err_set(err, TN_E_TIMEOUT, "sink '%s' is not done: %s", name, sink->error);
     pthread_mutex_unlock(&sink->lock);
     pthread_mutex_lock(&sinks->lock);

@@ -81,7 +81,7 @@ static void waiter_signal(struct tn_wake *wake)
 static void waiter_wait(struct waiter *waiter)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 20000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
@@ -89,7 +89,7 @@ static void waiter_wait(struct waiter *waiter)
     }
     pthread_mutex_lock(&waiter->lock);
     if (!waiter->is_signalled)
-        pthread_cond_timedwait(&waiter->cond, &waiter->lock, &until);
+        pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until);
     waiter->is_signalled = false;
     pthread_mutex_unlock(&waiter->lock);
 }

@@ -222,10 +222,10 @@ enum tn_status tni_zone_pool_take(struct tni_zone_pool *pool, struct tn_budget *
     struct tni_zone_unit *unit = &pool->units[pool->taken];
     while (!unit->is_done && !tn_failed(st)) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (until.tv_nsec += WAIT_NS) / 1000000000;
         until.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&pool->done, &pool->lock, &until);
+        (void)pthread_cond_clockwait(&pool->done, &pool->lock, CLOCK_MONOTONIC, &until);
         st = tn_budget_check(budget, err);
     }
     if (!tn_failed(st)) {

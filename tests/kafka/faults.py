@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""What a broker can do to a running tarn: rights taken away, topics deleted, recreated and widened, records dropped or
+refused, the producer fenced. Each is said in /readyz and one log line, the other queries go on exactly, and tarn goes on by
+itself where that loses nothing.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from kafka_server import LIB, Cluster, java  # noqa: E402
+from tarn_server import ROOT, Server  # noqa: E402
+
+WAIT_SECONDS = 180
+TOPICS = ("gone", "anew", "wider", "big", "fine")
+AUTHORIZER = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+              "super.users": "User:ANONYMOUS"}
+
+
+def pipeline(topics):
+    return "".join(f"""
+CREATE STREAM {t} (k VARCHAR, n INT) WITH (KAFKA_TOPIC='{t}', VALUE_FORMAT='JSON', PARTITIONS=2);
+CREATE TABLE of_{t} WITH (KAFKA_TOPIC='of_{t}', VALUE_FORMAT='JSON', PARTITIONS=2) AS
+  SELECT k, COUNT(*) AS c FROM {t} GROUP BY k;
+""" for t in topics)
+
+
+def tool(main, kafka, *arguments):
+    """One of Kafka's own tools, as the superuser of the plain listener."""
+    done = java(main, "--bootstrap-server", kafka.bootstrap, *arguments)
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def topics(kafka, *arguments):
+    return tool("org.apache.kafka.tools.TopicCommand", kafka, *arguments)
+
+
+def acl(kafka, *arguments):
+    return tool("org.apache.kafka.tools.AclCommand", kafka, "--force", *arguments)
+
+
+class Tarn:
+    def __init__(self, server):
+        self.server, self.sent = server, {}
+        self.log = pathlib.Path(f"{server.state}.log")
+
+    def send(self, topic, key="a"):
+        status, body = self.server.request("POST", f"/streams/{topic}", json.dumps({"k": key, "n": 1}).encode())
+        assert status // 100 == 2, (topic, status, body)
+        self.sent[topic] = self.sent.get(topic, 0) + 1
+
+    def wait(self, what, holds):
+        """Until it holds; says what was seen last when it never does."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (seen := holds()) is not True:
+            assert self.server.process.poll() is None, f"{what}: tarn ended\n{self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"{what}: {seen}\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.2)  # between two looks
+
+    def ready(self):
+        status, body = self.server.request("GET", "/readyz")
+        return True if status == 200 else body.decode()
+
+    def wait_missing(self, *words):
+        def holds():
+            text = self.ready()
+            return text is not True and all(word in text for word in words) or text
+        self.wait(f"/readyz with {words}", holds)
+
+    def wait_counted(self, topic):
+        def holds():
+            rows = self.server.sql(f"SELECT SUM(c) FROM of_{topic}", fresh=False)
+            return rows == [[self.sent[topic]]] or f"{rows}, {self.sent[topic]} sent"
+        self.wait(f"counts of {topic}", holds)
+
+    def lines(self, text):
+        return [line for line in self.log.read_text(errors="replace").splitlines() if text in line]
+
+    def goes_on(self):
+        """The query nobody touches is exact."""
+        self.send("fine")
+        self.wait_counted("fine")
+
+
+def wait_topic(kafka, name, is_there):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (name in topics(kafka, "--list").split()) != is_there:
+        assert time.monotonic() < deadline, f"topic {name}"
+
+
+def topic_faults(kafka, folder):
+    (folder / "pipeline.sql").write_text(pipeline(TOPICS))
+    given = {"application.id": "faults", "kafka.bootstrap.servers": kafka.bootstrap}
+    with Server(folder / "pipeline.sql", folder / "state", given) as server:
+        tarn = Tarn(server)
+        server.wait_ready()
+        for t in TOPICS:
+            tarn.send(t)
+            tarn.wait_counted(t)
+        topics(kafka, "--alter", "--topic", "wider", "--partitions", "5")
+        tarn.wait_missing("'wider' has 5 partitions now")
+        tarn.goes_on()
+        topics(kafka, "--delete", "--topic", "gone")
+        tarn.wait_missing("'gone'")
+        tarn.goes_on()
+        topics(kafka, "--delete", "--topic", "anew")
+        wait_topic(kafka, "anew", False)
+        topics(kafka, "--create", "--topic", "anew", "--partitions", "2")
+        tarn.wait_missing("'anew'")
+        tarn.goes_on()
+        tool("org.apache.kafka.tools.ConfigCommand" if (LIB / "none").exists() else "kafka.admin.ConfigCommand", kafka,
+             "--alter", "--entity-type", "topics", "--entity-name", "of_big", "--add-config", "max.message.bytes=300")
+        tarn.send("big", "b" * 2000)
+        tarn.wait_missing("of_big")
+        tarn.goes_on()
+        assert server.process.poll() is None
+        fenced(kafka, folder, tarn)
+        assert server.stop() == 0
+    print("topics wider, deleted and recreated, a record too large, a fenced producer: said, the others exact")
+
+
+def fenced(kafka, folder, tarn):
+    """Somebody takes our transactional id once: noticed, settled, and nothing is lost or counted twice."""
+    text = topics_of_transactions(kafka)
+    ids = [word for line in text.splitlines() for word in line.split() if word.startswith("faults-")]
+    assert ids, text
+    done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "transact",
+                           kafka.bootstrap, ids[0]], input="fence\t-\t-\nabort\n", capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    for _ in range(3):
+        tarn.goes_on()
+    assert tarn.lines("commit not settled"), "the fence was not noticed"
+
+
+def topics_of_transactions(kafka):
+    return tool("org.apache.kafka.tools.TransactionsCommand", kafka, "list")
+
+
+def dropped_records(kafka, folder):
+    """Retention removed what was not read while tarn was away: said, and it goes on behind it."""
+    (folder / "drop.sql").write_text(pipeline(["drop", "fine2"]))
+    given = {"application.id": "dropping", "kafka.bootstrap.servers": kafka.bootstrap}
+    with Server(folder / "drop.sql", folder / "drop", given) as server:
+        tarn = Tarn(server)
+        server.wait_ready()
+        tarn.send("drop")
+        tarn.wait_counted("drop")
+        assert server.stop() == 0
+    lines = "".join(f"drop\t{'a'.encode().hex()}\t{json.dumps({'k': 'a', 'n': 1}).encode().hex()}\n" for _ in range(4))
+    done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "produce",
+                           kafka.bootstrap], input=lines + "\n", capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    cut = folder / "cut.json"
+    cut.write_text(json.dumps({"version": 1, "partitions": [{"topic": "drop", "partition": p, "offset": -1} for p in (0, 1)]}))
+    tool("org.apache.kafka.tools.DeleteRecordsCommand", kafka, "--offset-json-file", cut)
+    with Server(folder / "drop.sql", folder / "drop", given) as server:
+        tarn.server = server
+        server.wait_ready()
+        tarn.send("drop")
+        tarn.wait_counted("drop")
+        assert tarn.lines("records were dropped by retention before they were read"), tarn.log.read_text()[-2000:]
+        assert server.stop() == 0
+    print("records dropped before they were read: said, and passed")
+
+
+def rights(folder):
+    """A user whose rights come and go."""
+    with Cluster(folder / "kafka-acl", security=True, settings=AUTHORIZER) as kafka:
+        who = ("--allow-principal", f"User:{kafka.user}")
+        (folder / "acl.sql").write_text(pipeline(["fine"]))
+        given = {"application.id": "rights", "kafka.bootstrap.servers": kafka.secure_bootstrap,
+                 "kafka.security.protocol": "SASL_SSL", "kafka.sasl.mechanism": "SCRAM-SHA-256",
+                 "kafka.sasl.username": kafka.user, "kafka.sasl.password": kafka.password,
+                 "kafka.ssl.ca.location": kafka.certificate}
+        command = Server(folder / "acl.sql", folder / "acl", given)
+        assert not command.start(), "it started without any right"
+        assert command.process.returncode == 2, command.process.returncode
+        text = (folder / "acl.log").read_text()
+        assert "ACL" in text or "uthoriz" in text, text
+        acl(kafka, "--add", *who, "--operation", "All", "--topic", "*", "--group", "*", "--transactional-id", "*")
+        acl(kafka, "--add", *who, "--operation", "All", "--cluster")
+        with Server(folder / "acl.sql", folder / "acl", given) as server:
+            tarn = Tarn(server)
+            server.wait_ready()
+            tarn.goes_on()
+            acl(kafka, "--add", "--deny-principal", f"User:{kafka.user}", "--operation", "Read", "--group", "rights")
+            tarn.send("fine")
+            tarn.wait_missing("group")
+            acl(kafka, "--remove", "--deny-principal", f"User:{kafka.user}", "--operation", "Read", "--group", "rights")
+            tarn.wait("ready again", tarn.ready)
+            tarn.goes_on()
+            acl(kafka, "--add", "--deny-principal", f"User:{kafka.user}", "--operation", "Write", "--topic", "of_fine")
+            tarn.send("fine")
+            tarn.wait_missing("of_fine")
+            assert server.stop() == 0
+        acl(kafka, "--remove", "--deny-principal", f"User:{kafka.user}", "--operation", "Write", "--topic", "of_fine")
+        with Server(folder / "acl.sql", folder / "acl", given) as server:
+            tarn.server = server
+            tarn.wait_counted("fine")
+            assert server.stop() == 0
+    print("rights taken away: said; given back: it goes on")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name:
+        folder = pathlib.Path(name)
+        with Cluster(folder / "kafka") as kafka:
+            topic_faults(kafka, folder)
+            dropped_records(kafka, folder)
+        rights(folder)
+
+
+if __name__ == "__main__":
+    main()
