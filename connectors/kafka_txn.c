@@ -65,6 +65,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     if (is_to_blame && txn->failed_slot == TNI_KTXN_FAILED_NONE) {
         txn->failed_slot = slot->number;
         txn->failed_code = msg->err;
+        snprintf(txn->failed_topic, sizeof txn->failed_topic, "%s", rd_kafka_topic_name(msg->rkt));
     }
 }
 
@@ -266,7 +267,7 @@ static enum tni_ktxns_state fail_txn(struct tni_ktxn_runner *self, struct tn_log
     if ((is_abortable || is_stale) && !is_fatal && aborted(self)) {
         if (txn->failed_slot != TNI_KTXN_FAILED_NONE && tni_ktxn_slot_of(txn, txn->failed_slot))
             txn->result =
-                tni_kafka_err(&txn->err, txn->failed_code, "kafka: records of a transaction");
+                tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
         else
             set_outcome(txn, TN_E_IO, text);
         return READY;
@@ -354,7 +355,7 @@ static enum tni_ktxns_state commit_at_least_once(struct tni_ktxns *txns, struct 
 {
     rd_kafka_resp_err_t code = rd_kafka_flush(txns->rk, TNI_KAFKA_TXN_WAIT_MS);
     if (!code && txn->failed_slot != TNI_KTXN_FAILED_NONE) {
-        txn->result = tni_kafka_err(&txn->err, txn->failed_code, "kafka: records of a round");
+        txn->result = tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
         return READY;
     }
     for (const struct tni_ktxn_slot *slot = txn->slots; slot && !code; slot = slot->next)

@@ -32,6 +32,7 @@ struct tn_log_txn {
     struct tn_err err;
     uint32_t failed_slot;
     rd_kafka_resp_err_t failed_code;
+    char failed_topic[TN_TOPIC_NAME_MAX + 1];
     bool is_abandoned; /* under lock: closed while it was committed */
 };
 

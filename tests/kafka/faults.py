@@ -112,10 +112,10 @@ def topic_faults(kafka, folder):
         topics(kafka, "--create", "--topic", "anew", "--partitions", "2")
         tarn.wait_missing("'anew'")
         tarn.goes_on()
-        tool("org.apache.kafka.tools.ConfigCommand" if (LIB / "none").exists() else "kafka.admin.ConfigCommand", kafka,
-             "--alter", "--entity-type", "topics", "--entity-name", "of_big", "--add-config", "max.message.bytes=300")
+        tool("kafka.admin.ConfigCommand", kafka, "--alter", "--entity-type", "topics", "--entity-name", "of_big",
+             "--add-config", "max.message.bytes=300")
         tarn.send("big", "b" * 2000)
-        tarn.wait_missing("of_big")
+        tarn.wait_missing("topic 'of_big'", "too large")
         tarn.goes_on()
         assert server.process.poll() is None
         fenced(kafka, folder, tarn)
@@ -195,7 +195,7 @@ def rights(folder):
             tarn.goes_on()
             acl(kafka, "--add", "--deny-principal", f"User:{kafka.user}", "--operation", "Write", "--topic", "of_fine")
             tarn.send("fine")
-            tarn.wait_missing("of_fine")
+            tarn.wait_missing("topic 'of_fine'", "uthoriz")
             assert server.stop() == 0
         acl(kafka, "--remove", "--deny-principal", f"User:{kafka.user}", "--operation", "Write", "--topic", "of_fine")
         with Server(folder / "acl.sql", folder / "acl", given) as server:
