@@ -49,12 +49,14 @@ class Tarn:
         self.log = pathlib.Path(f"{server.state}.log")
 
     def send(self, topic, key="a"):
+        self.server.connection = None  # an idle one may have been closed
         status, body = self.server.request("POST", f"/streams/{topic}", json.dumps({"k": key, "n": 1}).encode())
         assert status // 100 == 2, (topic, status, body)
         self.sent[topic] = self.sent.get(topic, 0) + 1
 
     def wait(self, what, holds):
         """Until it holds; says what was seen last when it never does."""
+        self.server.connection = None
         deadline = time.monotonic() + WAIT_SECONDS
         while (seen := holds()) is not True:
             assert self.server.process.poll() is None, f"{what}: tarn ended\n{self.log.read_text()[-3000:]}"
@@ -129,7 +131,7 @@ def fenced(kafka, folder, tarn):
     ids = [word for line in text.splitlines() for word in line.split() if word.startswith("faults-")]
     assert ids, text
     done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "transact",
-                           kafka.bootstrap, ids[0]], input="fence\t-\t-\nabort\n", capture_output=True, text=True, timeout=180)
+                           kafka.bootstrap, ids[0]], input="fine\t-\t-\nabort\n", capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     for _ in range(3):
         tarn.goes_on()
