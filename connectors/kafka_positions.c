@@ -190,7 +190,7 @@ static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic 
         struct tn_offsets offsets;
         enum tn_status st = tni_kafka_offsets(&kafka->base, topic, 0, &offsets, err);
         if (st != TN_OK)
-            return tn_failed(st) ? st : TN_E_IO;
+            return tn_failed(st) ? st : tn_err_set(err, TN_E_IO, "topic '%s' is gone", topic->name);
         if (offsets.end_visible >= high)
             break;
         if (tn_mono_ns(kafka->clock) > deadline)

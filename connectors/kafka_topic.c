@@ -638,8 +638,9 @@ enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topi
 {
     struct tni_kafka *kafka = (struct tni_kafka *)log;
     int64_t low = 0, high = 0, written = 0;
+    *ret_offsets = (struct tn_offsets){0};
     if (!tni_kafka_topic_live(kafka, topic))
-        return tn_err_set(err, TN_NOT_FOUND, "topic '%s' is gone", topic->name);
+        return TN_NOT_FOUND;
     /* what is written first: the stable end can only have grown since */
     rd_kafka_resp_err_t code =
         watermarks(kafka, kafka->admin, topic->name, partition, &low, &written);

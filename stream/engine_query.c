@@ -192,11 +192,16 @@ static enum tn_status load_input(struct tni_query *query, struct tni_input *inpu
                                  const struct tni_position *position, struct tn_err *err)
 {
     struct tn_engine *engine = query->engine;
-    struct tn_offsets offsets;
-    TN_TRY(engine->log->type->offsets(engine->log, &input->topic, input->partition, &offsets, err));
+    struct tn_offsets offsets = {0};
+    enum tn_status st =
+        engine->log->type->offsets(engine->log, &input->topic, input->partition, &offsets, err);
+    if (tn_failed(st))
+        return st;
     int64_t at = first_position(query, input, &offsets);
     atomic_store(&input->seen_end, offsets.end_visible);
-    if (position && memcmp(position->log_id, input->topic.log_id, 16) != 0) {
+    if (st == TN_NOT_FOUND) {
+        refuse_position(query, input, "is gone");
+    } else if (position && memcmp(position->log_id, input->topic.log_id, 16) != 0) {
         refuse_position(query, input, "was deleted and created anew since the last commit");
     } else if (position && position->offset > offsets.end_visible &&
                position->offset > offsets.end_written) {

@@ -287,7 +287,11 @@ static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op
 {
     struct tn_log *log = task->query->engine->log;
     struct tn_offsets offsets;
-    TN_TRY(log->type->offsets(log, &op->changelog, task->partition, &offsets, err));
+    enum tn_status st = log->type->offsets(log, &op->changelog, task->partition, &offsets, err);
+    if (st == TN_NOT_FOUND)
+        st = tn_err_set(err, TN_E_IO, "changelog '%s' is gone", op->changelog.name);
+    if (st != TN_OK)
+        return st;
     int64_t end =
         offsets.end_written > offsets.end_visible ? offsets.end_written : offsets.end_visible;
     if (is_new)

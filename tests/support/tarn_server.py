@@ -65,7 +65,7 @@ class Server:
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.connection = None
-            raise Gone(str(error)) from error
+            raise Gone(f"{error}; exit status {self.process.poll()}") from error
 
     def sql(self, text, fresh=True):
         """Rows as lists; raises on an error answer."""
