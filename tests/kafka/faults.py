@@ -144,26 +144,26 @@ def topics_of_transactions(kafka):
 
 def dropped_records(kafka, folder):
     """Retention removed what was not read while tarn was away: said, and it goes on behind it."""
-    (folder / "drop.sql").write_text(pipeline(["drop", "fine2"]))
+    (folder / "drop.sql").write_text(pipeline(["lost", "fine"]))
     given = {"application.id": "dropping", "kafka.bootstrap.servers": kafka.bootstrap}
     with Server(folder / "drop.sql", folder / "drop", given) as server:
         tarn = Tarn(server)
         server.wait_ready()
-        tarn.send("drop")
-        tarn.wait_counted("drop")
+        tarn.send("lost")
+        tarn.wait_counted("lost")
         assert server.stop() == 0
-    lines = "".join(f"drop\t{'a'.encode().hex()}\t{json.dumps({'k': 'a', 'n': 1}).encode().hex()}\n" for _ in range(4))
+    lines = "".join(f"lost\t{'a'.encode().hex()}\t{json.dumps({'k': 'a', 'n': 1}).encode().hex()}\n" for _ in range(4))
     done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "produce",
                            kafka.bootstrap], input=lines + "\n", capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     cut = folder / "cut.json"
-    cut.write_text(json.dumps({"version": 1, "partitions": [{"topic": "drop", "partition": p, "offset": -1} for p in (0, 1)]}))
+    cut.write_text(json.dumps({"version": 1, "partitions": [{"topic": "lost", "partition": p, "offset": -1} for p in (0, 1)]}))
     tool("org.apache.kafka.tools.DeleteRecordsCommand", kafka, "--offset-json-file", cut)
     with Server(folder / "drop.sql", folder / "drop", given) as server:
         tarn.server = server
         server.wait_ready()
-        tarn.send("drop")
-        tarn.wait_counted("drop")
+        tarn.send("lost")
+        tarn.wait_counted("lost")
         assert tarn.lines("records were dropped by retention before they were read"), tarn.log.read_text()[-2000:]
         assert server.stop() == 0
     print("records dropped before they were read: said, and passed")
