@@ -331,9 +331,10 @@ struct find {
 static void find_records(void *ctx, const struct tn_records *records)
 {
     struct find *find = ctx;
-    for (uint32_t i = 0; records->headers && i < records->count; i++)
-        for (uint32_t h = 0; h < records->headers[i].count; h++) {
-            const struct tn_header *header = &records->headers[i].items[h];
+    const struct tn_headers *headers = tn_records_headers(records);
+    for (uint32_t i = 0; headers && i < records->count; i++)
+        for (uint32_t h = 0; h < headers[i].count; h++) {
+            const struct tn_header *header = &headers[i].items[h];
             if (!tn_str_eq(header->key, TN_STR(TNI_IDEMPOTENCY_HEADER)) ||
                 !tn_str_eq(header->value, find->key))
                 continue;

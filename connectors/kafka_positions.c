@@ -181,16 +181,14 @@ static enum tn_status read_to(struct tni_kafka *kafka, struct tni_kpositions *li
 static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic *topic,
                                  int64_t *ret_end, struct tn_err *err)
 {
-    int64_t low, high, deadline = tn_mono_ns(kafka->clock) + STABLE_NS;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->admin, topic->name, 0, &low,
-                                                                &high, TNI_KAFKA_WAIT_MS);
-    if (code)
-        return tni_kafka_err(err, code, "end of topic '%s'", topic->name);
+    int64_t high = -1, deadline = tn_mono_ns(kafka->clock) + STABLE_NS;
     for (;;) {
         struct tn_offsets offsets;
         enum tn_status st = tni_kafka_offsets(&kafka->base, topic, 0, &offsets, err);
         if (st != TN_OK)
             return tn_failed(st) ? st : tn_err_set(err, TN_E_IO, "topic '%s' is gone", topic->name);
+        if (high < 0)
+            high = offsets.end_written;
         if (offsets.end_visible >= high)
             break;
         if (tn_mono_ns(kafka->clock) > deadline)

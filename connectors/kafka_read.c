@@ -302,6 +302,18 @@ static void take_headers(struct tn_records *records, uint32_t row, const rd_kafk
     records->headers[row] = (struct tn_headers){(uint32_t)count, items};
 }
 
+/* librdkafka makes a buffer per message to find out that it has none, so only for who asks. */
+static void load_headers(struct tn_records *records)
+{
+    const struct held *held = records->foreign;
+    for (uint32_t i = 0; i < held->count; i++) {
+        rd_kafka_headers_t *headers;
+        if (rd_kafka_message_headers(held->messages[i], &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+            rd_kafka_header_cnt(headers) > 0)
+            take_headers(records, i, headers);
+    }
+}
+
 static struct tn_str slice(const void *ptr, size_t len)
 {
     return (struct tn_str){ptr, ptr ? len : 0};
@@ -310,15 +322,11 @@ static struct tn_str slice(const void *ptr, size_t len)
 static void take_message(struct tn_records *records, uint32_t row, rd_kafka_message_t *msg)
 {
     rd_kafka_timestamp_type_t type;
-    rd_kafka_headers_t *headers;
     records->keys[row] = slice(msg->key, msg->key_len);
     records->values[row] = slice(msg->payload, msg->len);
     records->bytes += records->keys[row].len + records->values[row].len;
     records->offsets[row] = msg->offset;
     records->timestamps_ms[row] = rd_kafka_message_timestamp(msg, &type);
-    if (rd_kafka_message_headers(msg, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_header_cnt(headers) > 0)
-        take_headers(records, row, headers);
 }
 
 /* The first `count` messages of the cursor become records that own them. */
@@ -332,6 +340,7 @@ static struct tn_records *take_records(struct cursor *cursor, uint32_t count)
         take_message(records, i, held->messages[i]);
     records->foreign = held;
     records->release = release_messages;
+    records->load_headers = load_headers;
     cursor->at += count;
     cursor->from = cursor->next = records->offsets[count - 1] + 1;
     return records;

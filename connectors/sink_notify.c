@@ -148,9 +148,10 @@ static enum tn_status read_next(struct tni_sink *sink, const struct tn_topic *to
 /* How far the cut's notices are: next[source partition] = offset behind the last one there. */
 static void note_there(struct tni_sink *sink, const struct tn_records *records, int64_t *next)
 {
-    for (uint32_t i = 0; records->headers && i < records->count; i++)
-        for (uint32_t h = 0; h < records->headers[i].count; h++) {
-            const struct tn_header *header = &records->headers[i].items[h];
+    const struct tn_headers *headers = tn_records_headers(records);
+    for (uint32_t i = 0; headers && i < records->count; i++)
+        for (uint32_t h = 0; h < headers[i].count; h++) {
+            const struct tn_header *header = &headers[i].items[h];
             size_t id = sink->cut.commit_id.len;
             char text[64] = {0}, *end;
             if (!tn_str_eq(header->key, TN_STR(HEADER_NAME)) || header->value.len <= id + 1 ||

@@ -314,12 +314,12 @@ static void fill_rowtime(struct log_scan *scan, uint32_t count, const struct tn_
 
 static void fill_headers(struct log_scan *scan, uint32_t count, struct tn_column *col)
 {
-    const struct tn_records *records = scan->records;
+    const struct tn_headers *all = tn_records_headers(scan->records);
     struct tn_colbuilder *builder = tn_colbuilder_new(col->type, &scan->rows);
     for (uint32_t i = 0; i < count; i++) {
         struct tn_headers headers = {.count = 0};
-        if (records->headers)
-            headers = records->headers[i];
+        if (all)
+            headers = all[i];
         struct tn_value *items =
             TN_ARENA_ARRAY(&scan->rows, struct tn_value, (size_t)headers.count * 3 + 1);
         for (uint32_t k = 0; k < headers.count; k++) {

@@ -278,7 +278,7 @@ static struct tn_records *cut_at(struct tn_records *records, int64_t limit)
     memcpy(cut->values, records->values, count * sizeof *cut->values);
     memcpy(cut->timestamps_ms, records->timestamps_ms, count * sizeof *cut->timestamps_ms);
     memcpy(cut->offsets, records->offsets, count * sizeof *cut->offsets);
-    cut->headers = records->headers;
+    cut->headers = (struct tn_headers *)(uintptr_t)tn_records_headers(records);
     cut->bytes = records->bytes;
     cut->release = release_cut;
     cut->foreign = records;

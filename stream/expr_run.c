@@ -109,13 +109,14 @@ static void headers_column(struct tni_reg *reg, const struct tn_type *type,
                            const struct tni_env *env)
 {
     struct tn_colbuilder *builder = tn_colbuilder_new(type, env->arena);
-    const struct tn_records *records = env->batch->records;
+    const struct tn_headers *all =
+        env->batch->records ? tn_records_headers(env->batch->records) : NULL;
     for (uint32_t row = 0; row < env->rows_count; row++) {
-        uint32_t count = records && records->headers ? records->headers[row].count : 0;
+        uint32_t count = all ? all[row].count : 0;
         struct tn_value *items = TN_ARENA_ARRAY(env->arena, struct tn_value, count * 3);
         const struct tn_type *pair = type->children[0].type;
         for (uint32_t i = 0; i < count; i++) {
-            const struct tn_header *header = &records->headers[row].items[i];
+            const struct tn_header *header = &all[row].items[i];
             struct tn_value *parts = &items[count + 2 * i];
             parts[0] = (struct tn_value){.type = pair->children[0].type, .s = header->key};
             parts[1] = (struct tn_value){

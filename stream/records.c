@@ -1,8 +1,10 @@
 /* Raw records. tn_records_new puts the slice arrays into the records' own arena; the builder
  * appends all bytes to one buffer and hands that buffer over as foreign memory, so building n
  * records costs O(1) allocations. Ownership: see records.h. @thread the count is atomic; everything
- * else is written before sharing */
+ * else, besides headers that are loaded late, is written before sharing */
 #include "stream/records.h"
+
+#include <pthread.h>
 
 #include "stream/base/mem.h"
 
@@ -41,6 +43,19 @@ void tn_records_unref(struct tn_records *records)
         records->release(records);
     tn_arena_release(&records->arena);
     tn_free(records);
+}
+
+const struct tn_headers *tn_records_headers(const struct tn_records *records)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct tn_records *shared = (struct tn_records *)(uintptr_t)records;
+    pthread_mutex_lock(&lock);
+    if (shared->load_headers)
+        shared->load_headers(shared);
+    shared->load_headers = NULL;
+    const struct tn_headers *headers = shared->headers;
+    pthread_mutex_unlock(&lock);
+    return headers;
 }
 
 void tn_records_builder_init(struct tn_records_builder *rb)

@@ -33,9 +33,11 @@ struct tn_records {
     struct tn_str *values;
     int64_t *timestamps_ms;
     int64_t *offsets;
-    struct tn_headers *headers; /* NULL when no record has headers */
-    size_t bytes;               /* keys + values, for budgets */
-    struct tn_arena arena;      /* arrays and, unless `release` is set, the bytes */
+    struct tn_headers *headers; /* of records that were read: by tn_records_headers; NULL when no
+                                 * record has headers */
+    void (*load_headers)(struct tn_records *records); /* sets headers when somebody asks; or NULL */
+    size_t bytes;                                     /* keys + values, for budgets */
+    struct tn_arena arena; /* arrays and, unless `release` is set, the bytes */
     void (*release)(
         struct tn_records *records); /* frees foreign memory (pinned slice, Kafka messages) */
     void *foreign;
@@ -45,6 +47,9 @@ struct tn_records {
 struct tn_records *tn_records_new(uint32_t count);
 struct tn_records *tn_records_ref(const struct tn_records *records);
 void tn_records_unref(struct tn_records *records); /* NULL is a no-op */
+/* Headers of each record, NULL when none has any. Few readers want them, so an adapter may look for
+ * them only when this is called. @thread any */
+const struct tn_headers *tn_records_headers(const struct tn_records *records);
 
 /* Builder for records to be appended: copies key and value. */
 struct tn_records_builder {

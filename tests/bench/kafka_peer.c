@@ -2,7 +2,8 @@
  * reference, and reads what tarn and Streams wrote.
  *
  *   kafka_peer load BOOTSTRAP TOPIC EVENTS KEYS ZIPF    record key = the event's song
- *   kafka_peer bare BOOTSTRAP TOPIC     batch consumption, validating scan, hash count
+ *   kafka_peer columns BOOTSTRAP TOPIC EVENTS           the same with columns c0 … c9 of 20 to 200
+ * values kafka_peer bare BOOTSTRAP TOPIC     batch consumption, validating scan, hash count
  *   kafka_peer fold BOOTSTRAP TOPIC     last value of each key: {"n":N} or a big-endian long
  *
  * Each prints one line of NAME=VALUE; CPU seconds are those of this process (`load`: none). `bare`
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stream/base/hash.h"
 #include "tests/bench/bare_core.h"
 
 #define BATCH      4096
@@ -55,17 +57,31 @@ static void produce_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, struct tn_str k
     }
 }
 
-static void load(const char *bootstrap, char **argv)
+static rd_kafka_t *open_producer(const char *bootstrap)
 {
     static const char *const settings[][2] = {{"enable.idempotence", "true"},
                                               {"partitioner", "murmur2_random"},
                                               {"linger.ms", "20"},
                                               {"batch.num.messages", "100000"},
                                               {"queue.buffering.max.messages", "500000"}};
+    return open_handle(RD_KAFKA_PRODUCER, bootstrap, settings,
+                       sizeof settings / sizeof settings[0]);
+}
+
+static void close_producer(rd_kafka_t *rk, rd_kafka_topic_t *topic)
+{
+    if (rd_kafka_flush(rk, 120000))
+        die("flush", "not everything was acknowledged");
+    rd_kafka_topic_destroy(topic);
+    rd_kafka_destroy(rk);
+}
+
+static void load(const char *bootstrap, char **argv)
+{
     struct events_spec spec = {
         11, strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), atof(argv[3]), 0, false};
     struct events events;
-    rd_kafka_t *rk = open_handle(RD_KAFKA_PRODUCER, bootstrap, settings, 5);
+    rd_kafka_t *rk = open_producer(bootstrap);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[0], NULL);
     events_make(&spec, &events);
     for (uint64_t i = 0; i < events.count; i++) {
@@ -77,13 +93,35 @@ static void load(const char *bootstrap, char **argv)
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
-    if (rd_kafka_flush(rk, 120000))
-        die("flush", "not everything was acknowledged");
+    close_producer(rk, topic);
     printf("events=%llu bytes=%llu\n", (unsigned long long)events.count,
            (unsigned long long)events.bytes_count);
     events_free(&events);
-    rd_kafka_topic_destroy(topic);
-    rd_kafka_destroy(rk);
+}
+
+static void load_columns(const char *bootstrap, char **argv)
+{
+    long long count = atoll(argv[1]);
+    uint64_t state = 7;
+    rd_kafka_t *rk = open_producer(bootstrap);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[0], NULL);
+    for (long long i = 0; i < count; i++) {
+        char key[32], value[256];
+        state = tn_mix64(state, (uint64_t)i);
+        int key_len = snprintf(key, sizeof key, "song-%u", (unsigned)(state % 10000));
+        int len = snprintf(value, sizeof value, "{\"song\":\"%s\",\"ms\":%u", key,
+                           (unsigned)(state >> 20) % 400000);
+        for (unsigned c = 0; c < 10; c++)
+            len += snprintf(value + len, sizeof value - (size_t)len, ",\"c%u\":\"v%u\"", c,
+                            (unsigned)(state >> (c + 3) * 4) % (20 * (c + 1)));
+        value[len++] = '}';
+        produce_one(rk, topic, (struct tn_str){key, (size_t)key_len},
+                    (struct tn_str){value, (size_t)len});
+        if (i % 1000 == 0)
+            rd_kafka_poll(rk, 0);
+    }
+    close_producer(rk, topic);
+    printf("events=%lld\n", count);
 }
 
 /* ---- reading a topic ---- */
@@ -195,11 +233,14 @@ int main(int argc, char **argv)
 {
     if (argc == 7 && strcmp(argv[1], "load") == 0)
         load(argv[2], argv + 3);
+    else if (argc == 5 && strcmp(argv[1], "columns") == 0)
+        load_columns(argv[2], argv + 3);
     else if (argc == 4 && strcmp(argv[1], "bare") == 0)
         read_topic(argv[2], argv[3], count_event);
     else if (argc == 4 && strcmp(argv[1], "fold") == 0)
         read_topic(argv[2], argv[3], fold_record);
     else
-        die("usage", "load BOOTSTRAP TOPIC EVENTS KEYS ZIPF | bare|fold BOOTSTRAP TOPIC");
+        die("usage", "load BOOTSTRAP TOPIC EVENTS KEYS ZIPF | columns BOOTSTRAP TOPIC EVENTS | "
+                     "bare|fold BOOTSTRAP TOPIC");
     return 0;
 }

@@ -18,6 +18,7 @@ from server import cpu_seconds, report  # noqa: E402,F401
 from tarn_server import Server  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("TARN_BUILD", ROOT / "build"))
+PACE = BUILD / "tests" / "bench" / "kafka_pace"
 PEER = BUILD / "tests" / "bench" / "kafka_peer"
 STREAMS = ROOT / "build" / "bench-streams"
 THREADS = 2  # tarn's default for num.stream.threads, and the same for Streams
@@ -27,6 +28,14 @@ CREATE STREAM events (song VARCHAR KEY, ms INT)
   WITH (KAFKA_TOPIC='{topic}', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON');
 CREATE TABLE counts WITH (KAFKA_TOPIC='{out}', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON', PARTITIONS=4) AS
   SELECT song, COUNT(*) AS n FROM events WHERE ms >= 0 GROUP BY song;
+"""
+
+
+BY_MS = """
+CREATE STREAM events (song VARCHAR KEY, ms INT)
+  WITH (KAFKA_TOPIC='{topic}', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON');
+CREATE TABLE counts WITH (KAFKA_TOPIC='{out}', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON', PARTITIONS=4) AS
+  SELECT ms, COUNT(*) AS n FROM events GROUP BY ms;
 """
 
 
@@ -71,8 +80,8 @@ class Rig:
     def __init__(self, folder):
         self.folder, self.number, self.loaded = pathlib.Path(folder), 0, {}
         self.kafka = Cluster(self.folder / "kafka", settings={"log.segment.bytes": 268435456})
-        self.streams_of = None
-        self.servers = []
+        self.streams_of, self.is_warm = None, False
+        self.servers, self.peaks = [], {}
 
     def __enter__(self):
         self.kafka.start()
@@ -116,9 +125,9 @@ class Rig:
         self.number += 1
         return f"{what}-{self.number}"
 
-    def tarn(self, app, statements, **settings):
-        """A tarn that is not started yet, with a folder of its own: app names both."""
-        home = self.folder / app
+    def tarn(self, app, statements, home=None, **settings):
+        """A tarn that is not started yet, with a folder of its own."""
+        home = self.folder / (home or app)
         home.mkdir(exist_ok=True)
         (home / "p.sql").write_text(statements)
         server = Server(home / "p.sql", home / "state", {

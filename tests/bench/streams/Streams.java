@@ -131,10 +131,7 @@ public class Streams {
                 open(word[1], word[2], null, word[4], word[5], "song");
                 keys = readAll();
             }
-            case "restore" -> {
-                open(word[1], word[2], null, word[3], "100", "song");
-                keys = readAll();
-            }
+            case "restore" -> open(word[1], word[2], null, word[3], "100", "song");
             case "serve" -> open(word[1], word[2], word[3], word[4], word[5], word[6]);
             case "stop" -> { }
             default -> throw new IllegalArgumentException(word[0]);
