@@ -131,12 +131,12 @@ static bool ask(int *fd, int probe)
              run.address, strlen(body), body);
     if (*fd < 0 && (*fd = raw_connect(run.address)) < 0)
         return false;
-    if (!raw_text(*fd, text) || !raw_read_until(*fd, "\n]}", answer, sizeof answer)) {
+    if (!raw_text(*fd, text) || !raw_read_until(*fd, "]}", answer, sizeof answer)) {
         close(*fd);
         *fd = -1;
         return false;
     }
-    return strstr(answer, "\n[1]\n") != NULL;
+    return strstr(answer, "\n[1]") != NULL;
 }
 
 static void *asker_main(void *arg)
