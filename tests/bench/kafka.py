@@ -255,9 +255,9 @@ def gap_of(process):
 
 
 def takeover(rig, events):
-    """Longest time without an output record, at 1,000 events/s."""
+    """Longest time without an output record of some partition, at 1,000 events/s."""
     _ = events
-    print("takeover: longest time without an output record at 1,000 events/s")
+    print("takeover: longest time without an output record of some partition at 1,000 events/s")
     for name, how, is_pair in (("clean restart", signal.SIGTERM, False), ("kill -9, restart alone", signal.SIGKILL, False),
                                ("SIGTERM with a standby", signal.SIGTERM, True),
                                ("dead process, session time-out 10 s", signal.SIGKILL, True)):

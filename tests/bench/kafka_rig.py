@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 from kafka_server import Cluster, java  # noqa: E402
 from server import cpu_seconds, report  # noqa: E402,F401
+import tarn_server  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("TARN_BUILD", ROOT / "build"))
@@ -23,6 +24,7 @@ PEER = BUILD / "tests" / "bench" / "kafka_peer"
 STREAMS = ROOT / "build" / "bench-streams"
 THREADS = 2  # tarn's default for num.stream.threads, and the same for Streams
 PARTITIONS = 4
+tarn_server.START_SECONDS = 600  # a hundred statements make hundreds of topics before the ready line
 COUNT = """
 CREATE STREAM events (song VARCHAR KEY, ms INT)
   WITH (KAFKA_TOPIC='{topic}', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON');
