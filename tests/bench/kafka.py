@@ -229,7 +229,7 @@ def queries_cpu(rig, topic, statements):
 
 def queries(rig, events):
     events = events or 2000000
-    topic = rig.topic("columns")
+    topic = rig.topic(rig.fresh_name("columns"))
     rig.peer("columns", topic, events)
     print(f"queries: {events} events with 10 columns of 20 to 200 values; CPU of many statements over one topic ÷ of one")
     for name, make, many in (("counts by column", by_column, 100), ("counts by song", by_song, 10)):
