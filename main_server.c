@@ -75,6 +75,7 @@ static enum tn_status open_log(struct tni_server *server, struct tn_err *err)
         .clock = &tni_clock,
         .metrics = server->metrics,
         .is_at_least_once = strcmp(set->guarantee, "at_least_once") == 0,
+        .is_dynamic = set->standby_replicas > 0, /* others are expected: hand over at SIGTERM */
         .is_stopping = tni_stop_is_pending,
     };
     return tn_kafka_log_open(&config, &server->log, err);

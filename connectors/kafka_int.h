@@ -58,6 +58,7 @@ struct tni_kafka {
     struct tn_clock *clock;
     bool is_at_least_once;
     bool is_static;              /* the next member */
+    bool is_dynamic;             /* never static */
     atomic_bool has_coordinator; /* of the group: was found once */
     bool (*is_stopping)(void *ctx);
     void *stopping_ctx;

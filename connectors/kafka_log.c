@@ -179,6 +179,7 @@ static void take_config(struct tni_kafka *kafka, const struct tn_kafka_config *c
         tn_arena_strdup(&kafka->arena, config->instance_id ? config->instance_id : "0");
     kafka->clock = config->clock;
     kafka->is_at_least_once = config->is_at_least_once;
+    kafka->is_dynamic = config->is_dynamic;
     kafka->is_stopping = config->is_stopping;
     kafka->stopping_ctx = config->ctx;
     kafka->m_up = metric(config->metrics, &metric_up);

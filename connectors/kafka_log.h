@@ -26,6 +26,7 @@ struct tn_kafka_config {
     struct tn_clock *clock;
     struct tn_metrics *metrics; /* NULL = none */
     bool is_at_least_once;
+    bool is_dynamic; /* a dynamic member also when it finds nobody else in the group */
     /* Asked while open waits for brokers; true ends the wait with TN_E_CANCELLED. NULL = never. */
     bool (*is_stopping)(void *ctx);
     void *ctx;

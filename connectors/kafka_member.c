@@ -12,7 +12,8 @@
  * Static or dynamic. A static member (group.instance.id) has its partitions back at once after kill
  * -9, but does not leave when it ends, so others wait for the session time-out. A process that
  * finds nobody else in the group is static, one that joins others is dynamic and hands over at
- * SIGTERM. Decided when it joins: changing it later would cost a rebalance for nothing.
+ * SIGTERM. With standbys configured others are expected, so every process is dynamic. Decided when
+ * it joins: changing it later would cost a rebalance for nothing.
  * @thread engine's commit thread; "member": the polling thread
  */
 #include "connectors/kafka_int.h"
@@ -184,7 +185,7 @@ static enum tn_status join_group(struct tn_log_member *member, struct tn_err *er
     rd_kafka_t *rk = NULL;
     size_t others = 0;
     TN_TRY(group_look(kafka, &others, err));
-    kafka->is_static = others == 0;
+    kafka->is_static = others == 0 && !kafka->is_dynamic;
     TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &rk, err));
     rd_kafka_poll_set_consumer(rk);
     enum tn_status st = subscribe(member, rk, err);

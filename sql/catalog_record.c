@@ -13,6 +13,8 @@ void tni_record_encode(const struct tni_record *record, struct tn_buf *buf)
                   record->partitions);
     tn_buf_printf(buf, "offset_reset: %s\nidentifiers: %s\n",
                   record->is_latest ? "latest" : "earliest", record->is_exact ? "ksql" : "tarn");
+    if (record->file)
+        tn_buf_printf(buf, "file: %016llx\n", (unsigned long long)record->file);
     for (uint32_t i = 0; i < record->topics_count; i++)
         tn_buf_printf(buf, "topic: %d %s\n", record->topics[i].partitions, record->topics[i].name);
     tn_buf_add_byte(buf, '\n');
@@ -60,6 +62,8 @@ static void line_apply(struct tn_str line, struct tn_arena *arena, struct tni_re
         record->partitions = (int32_t)strtol(value, NULL, 10);
     else if (tn_str_eq(key, TN_STR("offset_reset")))
         record->is_latest = !strcmp(value, "latest");
+    else if (tn_str_eq(key, TN_STR("file")))
+        record->file = strtoull(value, NULL, 16);
     else if (tn_str_eq(key, TN_STR("topic")))
         topic_apply(value, arena, record);
     else if (tn_str_eq(key, TN_STR("identifiers")))

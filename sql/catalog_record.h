@@ -9,6 +9,7 @@
  *     store: 7
  *     partitions: 12
  *     offset_reset: earliest
+ *     file: 00c0ffee00c0ffee       (hash of the pipeline file it was run for)
  *     topic: 12 played-songs       (a topic that was asked for, and its partitions then; 0 = there
  * was none)
  *
@@ -38,6 +39,7 @@ struct tni_record {
     bool is_exact;           /* identifiers=ksql */
     uint32_t topics_count;
     struct tni_record_topic *topics;
+    uint64_t file; /* 0 = none */
     struct tn_str statement;
 };
 

@@ -70,6 +70,8 @@ static enum tn_status replay_record(void *ctx, int64_t version, struct tn_str by
                         record.is_exact ? "ksql" : "tarn");
     if (!tn_failed(st))
         st = replay_statement(db, &arena, &record, &replay->session, replay->is_live, err);
+    if (!tn_failed(st))
+        tni_file_note(db, record.file, version);
     tn_arena_release(&arena);
     if (tn_failed(st))
         tn_err_prefix(err, "catalog version %lld", (long long)version);

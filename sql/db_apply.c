@@ -15,6 +15,7 @@
 
 #include "sql/parse.h"
 #include "sql/system_tables.h"
+#include "stream/base/hash.h"
 
 #define SCRIPT_BYTES_MAX ((size_t)4 << 20)
 
@@ -36,6 +37,7 @@ struct apply {
     struct step *steps;
     size_t steps_count;
     struct tn_buf *warnings;
+    uint64_t file; /* hash of the script */
 };
 
 static void keep(struct apply *apply, const struct tn_catalog *catalog)
@@ -371,6 +373,7 @@ static enum tn_status run_step(struct apply *apply, const struct step *step, str
     }
     TN_TRY(tni_change_begin(apply->db, apply->db->catalog, &step->session, &apply->arena, text,
                             &change, err));
+    change.record.file = apply->file;
     enum tn_status st = tni_change_apply(&change, step->stmt, err);
     if (!tn_failed(st))
         st = tni_change_commit(&change, err);
@@ -441,6 +444,14 @@ static enum tn_status apply_all(struct apply *apply, bool is_prune, struct tn_er
 {
     TN_TRY(fold(apply, err));
     TN_TRY(choose_steps(apply));
+    if (apply->steps_count && tni_file_is_old(apply->db, apply->file)) {
+        tn_buf_printf(
+            apply->warnings,
+            "this file is older than the catalog that all processes share: it was applied "
+            "before, and newer statements came after it; nothing of it is applied again "
+            "(change it, a comment is enough, to make it the newest)\n");
+        return TN_OK;
+    }
     TN_TRY(try_steps(apply, err));
     struct absent *absent = tn_arena_zalloc(&apply->arena, 1, sizeof *absent);
     absent->apply = apply;
@@ -458,7 +469,8 @@ static enum tn_status apply_all(struct apply *apply, bool is_prune, struct tn_er
 enum tn_status tn_db_apply(struct tn_db *db, struct tn_str script, bool is_prune,
                            struct tn_buf *ret_warnings, struct tn_err *err)
 {
-    struct apply apply = {.db = db, .warnings = ret_warnings};
+    struct apply apply = {
+        .db = db, .warnings = ret_warnings, .file = tn_hash64(script.ptr, script.len) | 1};
     struct tn_parse_opts opts = {.bytes_max = TN_PARSE_BYTES_MAX,
                                  .is_identifiers_ksql = db->config.is_identifiers_ksql};
     tn_arena_init(&apply.arena, 0);

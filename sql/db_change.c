@@ -5,6 +5,7 @@
 
 #include "stream/base/logline.h"
 
+#include "sql/members_int.h"
 #include "sql/parse.h"
 
 enum tn_status tni_change_begin(struct tn_db *db, const struct tn_catalog *from,
@@ -133,12 +134,15 @@ static enum tn_status effect_before(struct tn_db *db, const struct tni_effect *e
     }
 }
 
-static enum tn_status effect_after(struct tn_db *db, const struct tni_effect *effect,
+/* Topics are removed by the process that made the statement: one that hears of it late would remove
+ * those of a later object of the same name. */
+static enum tn_status effect_after(struct tn_db *db, const struct tni_effect *effect, bool is_ours,
                                    struct tn_err *err)
 {
     struct tn_engine *engine = db->config.engine;
     if (effect->kind == TNI_EFFECT_TOPIC_DELETE)
-        return db->config.log->type->topic_delete(db->config.log, effect->topic, err);
+        return is_ours ? db->config.log->type->topic_delete(db->config.log, effect->topic, err)
+                       : TN_OK;
     if (effect->kind == TNI_EFFECT_SINK_PUT)
         return db->config.sinks ? tn_sinks_put(db->config.sinks, effect->sink, err) : TN_OK;
     if (effect->kind == TNI_EFFECT_SINK_DROP) {
@@ -151,7 +155,9 @@ static enum tn_status effect_after(struct tn_db *db, const struct tni_effect *ef
     switch (effect->kind) {
     case TNI_EFFECT_ADD: return tn_engine_add(engine, effect->plan, err);
     case TNI_EFFECT_REPLACE: return tn_engine_replace(engine, effect->plan, err);
-    case TNI_EFFECT_DROP: return tn_engine_drop(engine, effect->query_id, err);
+    case TNI_EFFECT_DROP:
+        return is_ours ? tn_engine_drop(engine, effect->query_id, err)
+                       : tn_engine_forget(engine, effect->query_id, err);
     case TNI_EFFECT_PAUSE: return tn_engine_pause(engine, effect->query_id, true, err);
     case TNI_EFFECT_RESUME: return tn_engine_pause(engine, effect->query_id, false, err);
     default: return TN_OK;
@@ -165,6 +171,41 @@ void tni_publish(struct tn_db *db, struct tn_catalog *catalog)
     db->catalog = catalog;
     pthread_mutex_unlock(&db->lock);
     tn_catalog_unref(old);
+}
+
+/* Other processes stop what is dropped before its topics go. */
+static void wait_for_others(const struct tni_change *change)
+{
+    struct tn_members *members = atomic_load(&change->db->members);
+    bool is_drop = false;
+    for (size_t i = 0; i < change->effects_count; i++)
+        is_drop |= change->effects[i].kind == TNI_EFFECT_DROP ||
+                   change->effects[i].kind == TNI_EFFECT_TOPIC_DELETE;
+    if (members && is_drop)
+        tni_members_await_version(members, tn_catalog_version(change->catalog));
+}
+
+void tni_file_note(struct tn_db *db, uint64_t file, int64_t version)
+{
+    struct tni_file_mark *oldest = &db->files[0];
+    for (uint32_t i = 0; i < TNI_FILES_MAX && file; i++) {
+        if (db->files[i].file == file) {
+            oldest = &db->files[i];
+            break;
+        }
+        if (db->files[i].version < oldest->version)
+            oldest = &db->files[i];
+    }
+    if (file)
+        *oldest = (struct tni_file_mark){file, version};
+}
+
+bool tni_file_is_old(const struct tn_db *db, uint64_t file)
+{
+    for (uint32_t i = 0; i < TNI_FILES_MAX && db->config.catalog_store->follow; i++)
+        if (db->files[i].file == file)
+            return db->files[i].version < tn_catalog_version(db->catalog);
+    return false;
 }
 
 enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
@@ -187,11 +228,13 @@ enum tn_status tni_change_commit(struct tni_change *change, struct tn_err *err)
     if (tn_failed(st))
         return st;
     change->is_durable = true;
+    tni_file_note(db, change->record.file, tn_catalog_version(change->catalog));
+    wait_for_others(change);
     const struct tn_catalog *keep = tn_catalog_ref(change->catalog); /* plans of the effects */
     tni_publish(db, change->catalog);
     change->catalog = NULL;
     for (size_t i = 0; i < change->effects_count && !tn_failed(st); i++)
-        st = effect_after(db, &change->effects[i], err);
+        st = effect_after(db, &change->effects[i], true, err);
     tn_catalog_unref(keep);
     return st;
 }
@@ -206,7 +249,7 @@ void tni_change_adopt(struct tni_change *change)
         struct tn_err err = TN_ERR_INIT;
         enum tn_status st = effect_before(db, &change->effects[i], &err);
         if (!tn_failed(st))
-            st = effect_after(db, &change->effects[i], &err);
+            st = effect_after(db, &change->effects[i], false, &err);
         if (tn_failed(st) && st != TN_NOT_FOUND)
             tn_logf(TN_LOG_WARN, "sql", "statement of another process: version=%lld: %s",
                     (long long)tn_catalog_version(keep), err.message);

@@ -24,6 +24,13 @@
 
 #define TNI_EFFECTS_MAX 4096
 
+/* Which pipeline file wrote to the shared catalog, and the newest version by it. */
+#define TNI_FILES_MAX 64
+struct tni_file_mark {
+    uint64_t file; /* hash of its text; 0 = none */
+    int64_t version;
+};
+
 struct tn_db {
     struct tn_db_config config;
     pthread_mutex_t ddl_lock;         /* one writer */
@@ -31,10 +38,11 @@ struct tn_db {
     const struct tn_catalog *catalog; /* newest snapshot, one reference */
     struct tni_sqlite_pool *pool;
     struct tni_zones *zones;
-    struct tni_query_list *_Atomic queries; /* of Trino clients; NULL = none */
-    struct tn_members *_Atomic members;     /* other processes; NULL = none */
-    _Atomic uint64_t push_next;             /* ids of push queries */
-    _Atomic uint64_t insert_next;           /* partitions of rows without key */
+    struct tni_query_list *_Atomic queries;    /* of Trino clients; NULL = none */
+    struct tni_file_mark files[TNI_FILES_MAX]; /* guarded by ddl_lock */
+    struct tn_members *_Atomic members;        /* other processes; NULL = none */
+    _Atomic uint64_t push_next;                /* ids of push queries */
+    _Atomic uint64_t insert_next;              /* partitions of rows without key */
 };
 
 enum tni_effect_kind {
@@ -101,6 +109,10 @@ void tni_change_undo(struct tni_change *change);
 struct tni_effect *tni_change_effect(struct tni_change *change, enum tni_effect_kind kind);
 enum tn_status tni_change_topic_find(void *ctx, const char *name, int32_t *ret_partitions,
                                      struct tn_err *err);
+/* The record of `version` was written for a pipeline file (0: for none). */
+void tni_file_note(struct tn_db *db, uint64_t file, int64_t version);
+/* Has this file been applied, and has the shared catalog changed since? */
+bool tni_file_is_old(const struct tn_db *db, uint64_t file);
 /* Dispatch of everything that changes the catalog. */
 bool tni_is_ddl(const struct tn_ast_stmt *stmt);
 enum tn_status tni_change_apply(struct tni_change *change, const struct tn_ast_stmt *stmt,

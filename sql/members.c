@@ -1,9 +1,9 @@
 /* The directory of the processes of one application. Contract: sql/members.h.
  *
- * A record's key is the id of a state folder, its value the text "1 URL TOKEN p,p,…": everything
- * that process owns. The newest record that claims a partition has it; a process that was killed
- * keeps its claims until somebody else makes them, and requests to it fail meanwhile. Who ends
- * cleanly writes a tombstone.
+ * A record's key is the id of a state folder, its value the text "1 URL TOKEN p,p,… VERSION":
+ * everything that process owns ("-": nothing), and the version of the catalog it has applied. The
+ * newest record that claims a partition has it; a process that was killed keeps its claims until
+ * somebody else makes them, and requests to it fail meanwhile. Who ends cleanly writes a tombstone.
  *
  * One thread reads the topic and publishes the partitions of this process when they have changed.
  * @thread "members"; the lock guards what others read
@@ -18,10 +18,11 @@
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
-#define LOOK_MS     100
-#define READ_BYTES  ((size_t)256 << 10)
-#define IDLE_MAX    16u
-#define LEAVE_LOOKS 10
+#define LOOK_MS       100
+#define READ_BYTES    ((size_t)256 << 10)
+#define IDLE_MAX      16u
+#define LEAVE_LOOKS   10
+#define VERSION_LOOKS 100
 
 /* ---- what is known ---- */
 
@@ -69,17 +70,19 @@ static void claim(struct tn_members *members, const struct tni_member *member, c
     }
 }
 
-/* "1 URL TOKEN p,p,…": false when it is none. */
+/* "1 URL TOKEN p,p,… VERSION": false when it is none. */
 static bool parse_member(struct tni_member *member, char *text, const char **ret_list)
 {
     char *save = NULL;
     const char *version = strtok_r(text, " ", &save), *url = strtok_r(NULL, " ", &save);
     const char *token = strtok_r(NULL, " ", &save), *list = strtok_r(NULL, " ", &save);
+    const char *applied = strtok_r(NULL, " ", &save);
     if (!version || strcmp(version, "1") != 0 || !url || !token ||
         strlen(url) >= sizeof member->url || strlen(token) >= sizeof member->token)
         return false;
     snprintf(member->url, sizeof member->url, "%s", url);
     snprintf(member->token, sizeof member->token, "%s", token);
+    member->version = applied ? strtoll(applied, NULL, 10) : 0;
     *ret_list = list ? list : "";
     return true;
 }
@@ -137,6 +140,26 @@ uint64_t tni_members_changes(struct tn_members *members)
     uint64_t changes = members->changes;
     pthread_mutex_unlock(&members->lock);
     return changes + ((uint64_t)tn_engine_epoch(members->config.engine) << 32);
+}
+
+static void wait_locked(struct tn_members *members, int64_t ms);
+
+void tni_members_await_version(struct tn_members *members, int64_t version)
+{
+    struct tni_member *others = tn_alloc_array(TNI_MEMBERS_MAX, sizeof *others);
+    bool is_behind = true;
+    for (int i = 0; i < VERSION_LOOKS && is_behind; i++) {
+        uint32_t count = tni_members_others(members, others, TNI_MEMBERS_MAX);
+        is_behind = false;
+        for (uint32_t m = 0; m < count; m++)
+            is_behind |= others[m].version < version;
+        if (is_behind)
+            tni_members_wait(members);
+    }
+    if (is_behind)
+        tn_logf(TN_LOG_WARN, "members", "not every process has applied catalog version %lld yet",
+                (long long)version);
+    tn_free(others);
 }
 
 static void wait_locked(struct tn_members *members, int64_t ms)
@@ -272,20 +295,31 @@ static void append_record(struct tn_members *members, struct tn_str value)
     tn_records_unref(records);
 }
 
+static int64_t applied_version(const struct tn_members *members)
+{
+    const struct tn_catalog *catalog = tn_db_catalog(members->config.db);
+    int64_t version = tn_catalog_version(catalog);
+    tn_catalog_unref(catalog);
+    return version;
+}
+
 /* The partitions of now; true when they differ from those published. */
 static bool has_news(struct tn_members *members, uint8_t *bits, int32_t *list, int32_t *ret_count)
 {
     int32_t count = tn_engine_owned(members->config.engine, list, TN_PARTITIONS_MAX);
+    int64_t version = applied_version(members);
     memset(bits, 0, TNI_PART_BYTES);
     for (int32_t i = 0; i < count; i++)
         tni_part_put(bits, list[i], true);
     *ret_count = count;
     pthread_mutex_lock(&members->lock);
     bool is_new = !members->note && count >= 0 &&
-                  (!members->is_published || memcmp(bits, members->published, TNI_PART_BYTES) != 0);
+                  (!members->is_published || version != members->published_version ||
+                   memcmp(bits, members->published, TNI_PART_BYTES) != 0);
     if (is_new) {
         members->note = note_new(members);
         members->is_published = true;
+        members->published_version = version;
         memcpy(members->published, bits, TNI_PART_BYTES);
     }
     pthread_mutex_unlock(&members->lock);
@@ -302,6 +336,7 @@ static void publish(struct tn_members *members)
         tn_buf_printf(&text, "1 %s %s", members->url, members->token);
         for (int32_t i = 0; i < count; i++)
             tn_buf_printf(&text, i ? ",%d" : " %d", list[i]);
+        tn_buf_printf(&text, count ? " %lld" : " - %lld", (long long)members->published_version);
         append_record(members, tn_buf_str(&text));
         tn_buf_release(&text);
     }

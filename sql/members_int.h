@@ -27,6 +27,7 @@
 #define TNI_MEMBERS_MAX     256
 
 struct tni_member {
+    int64_t version; /* of the catalog it has applied */
     char id[80], url[TNI_MEMBER_URL_MAX], token[TNI_OBJECT_TOKEN];
     bool is_gone;
 };
@@ -59,6 +60,7 @@ struct tn_members {
     uint16_t owners[TN_PARTITIONS_MAX]; /* item + 1; 0 = nobody is known */
     uint8_t published[TNI_PART_BYTES];
     bool is_published;
+    int64_t published_version;
     struct tni_member_client *idle;
     uint32_t idle_count;
     struct tni_members_serve *serve;
@@ -81,6 +83,8 @@ bool tni_members_owner(struct tn_members *members, int32_t p, struct tni_member 
 uint32_t tni_members_others(struct tn_members *members, struct tni_member *ret, uint32_t max);
 /* Grows when partitions have moved, as far as is known here. */
 uint64_t tni_members_changes(struct tn_members *members);
+/* Until all others that own something have applied this version of the catalog, for a while. */
+void tni_members_await_version(struct tn_members *members, int64_t version);
 /* Until the directory changes, at most a moment. */
 void tni_members_wait(struct tn_members *members);
 /* A connection, kept for reuse. */

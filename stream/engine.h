@@ -60,6 +60,8 @@ enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan,
                                  struct tn_err *err);
 /* Stop and forget: state, positions and internal topics are removed at the next commit. */
 enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, struct tn_err *err);
+/* The same of what another process has dropped: topics are that one's to remove. */
+enum tn_status tn_engine_forget(struct tn_engine *engine, const char *query_id, struct tn_err *err);
 enum tn_status tn_engine_pause(struct tn_engine *engine, const char *query_id, bool is_paused,
                                struct tn_err *err);
 

@@ -179,6 +179,16 @@ enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, st
     return tni_engine_control(engine, run_drop, (void *)(uintptr_t)query_id, err);
 }
 
+enum tn_status tn_engine_forget(struct tn_engine *engine, const char *query_id, struct tn_err *err)
+{
+    pthread_mutex_lock(&engine->lock);
+    struct tni_query *query = tni_engine_find(engine, query_id);
+    if (query)
+        atomic_store(&query->keeps_topics, true);
+    pthread_mutex_unlock(&engine->lock);
+    return tn_engine_drop(engine, query_id, err);
+}
+
 static enum tn_status remove_leftovers(struct tni_query *query, struct tn_err *err)
 {
     tni_query_hold(query, true);
@@ -186,7 +196,7 @@ static enum tn_status remove_leftovers(struct tni_query *query, struct tn_err *e
         for (uint32_t i = 0; i < query->tasks[t].ops_count; i++)
             if (query->tasks[t].ops[i].store)
                 TN_TRY(tni_state_drop(&query->tasks[t], &query->tasks[t].ops[i], err));
-    return tni_query_drop_topics(query, err);
+    return atomic_load(&query->keeps_topics) ? TN_OK : tni_query_drop_topics(query, err);
 }
 
 /* The removal of its positions must be durable before anything else of it goes. What fails is tried

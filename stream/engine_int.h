@@ -212,7 +212,8 @@ struct tni_query {
     struct tn_engine *engine;
     struct tn_plan *plan;
     uint32_t tasks_count;
-    struct tni_task *tasks; /* global tasks first */
+    struct tni_task *tasks;   /* global tasks first */
+    atomic_bool keeps_topics; /* dropped by another process, which removes them */
     atomic_bool is_paused, is_failed;
     atomic_bool is_emit_wanted; /* it ends: what is held back goes out with the next round */
     struct tn_err error;        /* guarded by engine->lock */
