@@ -583,9 +583,8 @@ static bool is_old_picture(rd_kafka_resp_err_t code)
     }
 }
 
-/* Start and end of a partition that is known to exist; asks again while the picture is old. */
-static rd_kafka_resp_err_t watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, const char *topic,
-                                      int32_t partition, int64_t *ret_low, int64_t *ret_high)
+rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, const char *topic,
+                                         int32_t partition, int64_t *ret_low, int64_t *ret_high)
 {
     int64_t until = tn_mono_ns(kafka->clock) + TNI_KAFKA_WAIT_MS * INT64_C(1000000);
     for (;;) {
@@ -629,7 +628,9 @@ static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_topic_partition_list_destroy(list);
 #endif
-    return code ? watermarks(kafka, kafka->fetchers->rk, topic, partition, &low, ret_offset) : code;
+    return code ? tni_kafka_watermarks(kafka, kafka->fetchers->rk, topic, partition, &low,
+                                       ret_offset)
+                : code;
 }
 
 enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topic,
@@ -643,7 +644,7 @@ enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topi
         return TN_NOT_FOUND;
     /* what is written first: the stable end can only have grown since */
     rd_kafka_resp_err_t code =
-        watermarks(kafka, kafka->admin, topic->name, partition, &low, &written);
+        tni_kafka_watermarks(kafka, kafka->admin, topic->name, partition, &low, &written);
     if (!code)
         code = stable_end(kafka, topic->name, partition, &high);
     if (code)
