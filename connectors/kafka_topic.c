@@ -602,8 +602,10 @@ static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic
                                       int64_t *ret_offset)
 {
     int64_t low;
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
 #if RD_KAFKA_VERSION >= 0x020300ff
+    if (rd_kafka_version() < 0x020300ff) /* an older library at run time has no such function */
+        return tni_kafka_watermarks(kafka, kafka->fetchers->rk, topic, partition, &low, ret_offset);
+    rd_kafka_resp_err_t code;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_SPEC_LATEST;
     rd_kafka_AdminOptions_t *options =
@@ -627,6 +629,8 @@ static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic
     rd_kafka_queue_destroy(queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_topic_partition_list_destroy(list);
+#else
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
 #endif
     return code ? tni_kafka_watermarks(kafka, kafka->fetchers->rk, topic, partition, &low,
                                        ret_offset)
