@@ -564,7 +564,9 @@ static enum tn_status step_done(struct tni_sink *sink, struct tn_err *err)
         return st;
     }
     tn_crash_point("sink-after-record");
-    count_cut(sink);
+    if (!sink->is_adopted)
+        count_cut(sink);
+    sink->is_adopted = false;
     for (uint32_t p = 0; p < sink->parts_count; p++) {
         if (!sink->is_cut[p])
             continue;

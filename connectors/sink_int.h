@@ -202,7 +202,7 @@ struct tni_sink {
     struct tn_arena cut_arena;
     struct tn_table_entry cut;
     bool *is_cut; /* by partition: belongs to the cut */
-    bool is_rebuilding;
+    bool is_rebuilding, is_adopted; /* adopted: another process made the cut and counted it */
     uint32_t uploads_done;
     bool *is_uploaded;    /* by file of the cut */
     int64_t meta_version; /* the table's meta is ours as of this version; −1 = not yet written */

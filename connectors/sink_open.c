@@ -211,6 +211,7 @@ static enum tn_status adopt_notices(struct tni_sink *sink, int64_t end, struct t
                 return TN_OK; /* of an earlier topic */
         sink->cut = entry;
         sink->stage = TNI_CUT_COMMITTED;
+        sink->is_adopted = true;
         return TN_OK;
     }
     return TN_OK;
@@ -311,5 +312,5 @@ void tni_sink_release(struct tni_sink *sink)
     tn_arena_reset(&sink->arena);
     tn_arena_reset(&sink->cut_arena);
     sink->stage = TNI_CUT_NONE;
-    sink->is_rebuilding = sink->is_open = false;
+    sink->is_rebuilding = sink->is_adopted = sink->is_open = false;
 }
