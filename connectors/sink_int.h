@@ -201,7 +201,7 @@ struct tni_sink {
     enum tni_cut_stage stage;
     struct tn_arena cut_arena;
     struct tn_table_entry cut;
-    bool *is_cut; /* by partition: belongs to the cut */
+    bool *is_cut;                   /* by partition: belongs to the cut */
     bool is_rebuilding, is_adopted; /* adopted: another process made the cut and counted it */
     uint32_t uploads_done;
     bool *is_uploaded;    /* by file of the cut */
