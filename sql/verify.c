@@ -8,8 +8,8 @@
 #include "sql/verify_int.h"
 #include "stream/base/mem.h"
 
-#define SHOWN_MAX   20
-#define TEXT_MAX    200 /* bytes of a key or value in a line */
+#define SHOWN_MAX  20
+#define TEXT_MAX   200 /* bytes of a key or value in a line */
 #define INPUTS_MAX 4096
 
 /* ---- differences ---- */
@@ -33,8 +33,8 @@ struct side {
     const struct tni_vrows *rows;
 };
 
-static void print_difference(struct tni_verify *verify, const struct tni_vrow *live, struct side other,
-                             const struct tni_vrow *row)
+static void print_difference(struct tni_verify *verify, const struct tni_vrow *live,
+                             struct side other, const struct tni_vrow *row)
 {
     fprintf(verify->out, "  %s, %s: key ", verify->query->id,
             verify->object ? verify->object->name : verify->query->sink_name);
@@ -105,7 +105,8 @@ static bool is_cut(struct tni_verify *verify, const char *topic)
     return true;
 }
 
-static enum tn_status check_input(struct tni_verify *verify, struct tni_vinput *input, struct tn_err *err)
+static enum tn_status check_input(struct tni_verify *verify, struct tni_vinput *input,
+                                  struct tn_err *err)
 {
     struct tn_log *log = verify->config->log;
     struct tn_topic topic;
@@ -326,7 +327,8 @@ static enum tn_status compare_result(struct tni_verify *verify, struct tn_err *e
         tni_vrows_fold(&topic);
         if (verify->object->decl.window != TN_WINDOW_NONE)
             drop_expired(&live, &topic);
-        tni_verify_verdict(verify, what, compare(verify, &live, (struct side){"result topic", &topic}, false));
+        tni_verify_verdict(verify, what,
+                           compare(verify, &live, (struct side){"result topic", &topic}, false));
     }
     tni_vrows_release(&live);
     tni_vrows_release(&topic);

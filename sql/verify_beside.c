@@ -91,7 +91,8 @@ static struct tn_query_info info_of(struct tn_engine *engine)
 }
 
 /* Topics that the second engine writes. */
-static enum tn_status make_outputs(struct tni_verify *verify, struct tni_vbeside *beside, struct tn_err *err)
+static enum tn_status make_outputs(struct tni_verify *verify, struct tni_vbeside *beside,
+                                   struct tn_err *err)
 {
     const struct tn_plan *plan = verify->query->plan;
     for (uint32_t s = 0; s < plan->stages_count; s++)
@@ -117,7 +118,7 @@ static enum tn_status make_outputs(struct tni_verify *verify, struct tni_vbeside
 }
 
 enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mode,
-                                  struct tni_vbeside *beside, struct tn_err *err)
+                                struct tni_vbeside *beside, struct tn_err *err)
 {
     const struct tn_verify_config *config = verify->config;
     struct tn_plan *plan = verify->query->plan;
@@ -182,4 +183,3 @@ enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *
     tn_buf_release(&lagging);
     return st;
 }
-

@@ -82,8 +82,8 @@ struct tni_verify {
     uint32_t inputs_count;
     char why[TNI_VERIFY_WHY_MAX]; /* the recount proves nothing when it differs, because … */
     enum tni_verify_doubt doubts[TN_STAGES_MAX]; /* what another run may do otherwise */
-    bool is_skipped;   /* it cannot even be made */
-    int64_t shown_ns;  /* last progress line */
+    bool is_skipped;                             /* it cannot even be made */
+    int64_t shown_ns;                            /* last progress line */
 };
 
 /* A line every few seconds. */
@@ -128,14 +128,14 @@ struct tni_vbeside {
     uint32_t hidden_count;
 };
 
-enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mode, struct tni_vbeside *beside,
-                           struct tn_err *err);
+enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mode,
+                                struct tni_vbeside *beside, struct tn_err *err);
 void tni_vbeside_close(struct tni_verify *verify, struct tni_vbeside *beside);
 /* Until the query's state is there. */
-enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine *engine, struct tni_vwaiter *waiter,
-                             struct tn_err *err);
+enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine *engine,
+                                    struct tni_vwaiter *waiter, struct tn_err *err);
 /* Until it has read what is visible of its inputs. */
-enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *engine, struct tni_vwaiter *waiter,
-                            struct tn_err *err);
+enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *engine,
+                                   struct tni_vwaiter *waiter, struct tn_err *err);
 
 #endif

@@ -78,7 +78,8 @@ static enum tn_status find_tables(struct joined *joined, struct tn_err *err)
             const struct tn_node *other = &joined->stage->nodes[j];
             if (j != i && other->kind == TN_NODE_SOURCE &&
                 strcmp(other->decl->topic, node->decl->topic) == 0)
-                snprintf(joined->why, sizeof joined->why, "it reads '%s' twice", other->decl->topic);
+                snprintf(joined->why, sizeof joined->why, "it reads '%s' twice",
+                         other->decl->topic);
         }
         joined->tables[joined->tables_count++] = node->decl->topic;
         TN_TRY(check_table(joined, node->decl->topic, err));
