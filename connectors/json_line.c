@@ -140,8 +140,8 @@ const char *tn_json_line(const char *p, const char *end)
                     return NULL;
                 continue;
             }
-        } else if (!(p = scalar_end(&json, &w, p, limit))) {
-            return NULL;
+        } else if (!(p = scalar_end(&json, &w, p, limit)) || p >= limit) {
+            return NULL; /* a long number may end where the input does */
         }
         for (;; p++) { /* a value has ended, or p is at the bracket that ends one */
             if (depth == 0)

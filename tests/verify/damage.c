@@ -74,12 +74,13 @@ static void alter_row(struct folder *folder, const struct tn_topic *topic, int32
     struct tni_part *part = tni_log_part(log, topic, partition);
     struct tni_span spans[2] = {{records, 0, row}, {records, row + 1, records->count}};
     uint32_t from = row == 0, count = row == 0 || row + 1 == records->count ? 1 : 2;
+    char *altered = NULL;
     if (!is_lost) {
         struct tn_str value = records->values[row];
-        char *altered = tn_strndup(value.ptr, value.len);
+        altered = tn_strndup(value.ptr, value.len);
         altered[value.len - 3] ^= 1; /* before the quote and the brace */
         printf("%.*s is now %s\n", TN_STR_FMT(value), altered);
-        records->values[row].ptr = altered; /* stays until the program ends */
+        records->values[row].ptr = altered;
         spans[0] = (struct tni_span){records, 0, records->count};
         from = 0;
         count = 1;
@@ -94,6 +95,7 @@ static void alter_row(struct folder *folder, const struct tn_topic *topic, int32
     must(tni_store_write(folder->store, batch, true, &err), &err);
     rocksdb_writebatch_destroy(batch);
     tni_log_entry_unref(entry);
+    tn_free(altered);
 }
 
 static bool alter_in(struct folder *folder, const struct tn_topic *topic, int32_t partition,
