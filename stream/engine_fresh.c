@@ -141,6 +141,18 @@ static bool writer_is_behind(struct tn_fresh *fresh, const struct goal *goal)
     return false;
 }
 
+/* Is the topic written by a query of the set? */
+static bool has_writer(const struct tn_fresh *fresh, const struct goal *goal)
+{
+    for (uint32_t q = 0; q < fresh->queries_count; q++) {
+        const struct tni_query *query = tni_engine_find(fresh->engine, fresh->query_ids[q]);
+        uint32_t stage = 0;
+        if (query && writes(query->plan, goal->topic, &stage))
+            return true;
+    }
+    return false;
+}
+
 static struct tni_input *input_of(struct tn_engine *engine, const struct goal *goal)
 {
     struct tni_query *query = tni_engine_find(engine, goal->query_id);
@@ -165,9 +177,12 @@ static bool has_passed(struct tni_input *input, int64_t target)
     return position >= target && atomic_load(&input->rows_end) <= atomic_load(&input->committed);
 }
 
-/* A log may take long to answer: never with the lock, which the rounds need. */
+/* A log may take long to answer: never with the lock, which the rounds need. What we wrote
+ * ourselves was committed before, but Kafka may show it only later (the marker of a transaction
+ * follows the answer), so there the end is the one that includes what is undecided. Not elsewhere:
+ * others may keep a transaction open for long. */
 static enum tn_status ask_end(struct tn_engine *engine, const struct tni_input *input,
-                              int64_t *ret_end, struct tn_err *err)
+                              bool is_own_work, int64_t *ret_end, struct tn_err *err)
 {
     struct tn_topic topic = input->topic;
     int32_t partition = input->partition;
@@ -176,7 +191,8 @@ static enum tn_status ask_end(struct tn_engine *engine, const struct tni_input *
     enum tn_status st = engine->log->type->offsets(engine->log, &topic, partition, &offsets, err);
     pthread_mutex_lock(&engine->lock);
     if (!tn_failed(st))
-        *ret_end = offsets.end_visible;
+        *ret_end = is_own_work && offsets.end_written > offsets.end_visible ? offsets.end_written
+                                                                            : offsets.end_visible;
     return st;
 }
 
@@ -195,7 +211,7 @@ static enum tn_status look(struct tn_fresh *fresh, struct goal *goal, struct tn_
     if (goal->target < 0) {
         if (writer_is_behind(fresh, goal))
             return TN_OK;
-        TN_TRY(ask_end(engine, input, &goal->target, err));
+        TN_TRY(ask_end(engine, input, has_writer(fresh, goal), &goal->target, err));
         return TN_OK; /* whether it is passed: the next round, the input may be another by now */
     }
     goal->is_passed = has_passed(input, goal->target);

@@ -29,7 +29,8 @@ def main():
         with Server(folder / "pipeline.sql", folder / "state", {"kafka.bootstrap.servers": kafka.bootstrap}) as tarn:
             tarn.wait_ready()
             shell(found["kafka-send"])
-            assert tarn.sql("SELECT song, plays, ms FROM plays_by_song") == [["Believe", 2, 1500]]
+            rows = tarn.sql("SELECT song, plays, ms FROM plays_by_song", fresh=True)
+            assert rows == [["Believe", 2, 1500]], rows
             got = shell(found["kafka-read"])
             assert got == found["kafka-answer"], got
             assert tarn.stop() == 0
