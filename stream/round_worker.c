@@ -195,20 +195,25 @@ static void source_failed(struct tni_source *source, const struct tn_err *err)
     source->is_drained = true;
 }
 
+/* TN_OK too when an input was found to be at its end: others of its task may have waited for that.
+ */
 static enum tn_status read_one(struct tni_worker *worker)
 {
+    bool has_drained = false;
     for (uint32_t i = 0; i < worker->sources_count; i++) {
         worker->sources_turn = (worker->sources_turn + 1) % worker->sources_count;
         struct tni_source *source = worker->sources[worker->sources_turn];
         struct tn_err err = TN_ERR_INIT;
+        bool was_drained = source->is_drained;
         enum tn_status st = tni_source_step(source, &err);
+        has_drained |= source->is_drained && !was_drained;
         if (tn_failed(st))
             source_failed(source, &err);
         tni_source_merge(source);
         if (st != TN_AGAIN)
             return TN_OK;
     }
-    return TN_AGAIN;
+    return has_drained ? TN_OK : TN_AGAIN;
 }
 
 bool tni_worker_is_full(const struct tni_worker *worker)

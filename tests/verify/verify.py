@@ -26,6 +26,9 @@ CREATE TABLE minutes AS SELECT page, COUNT(*) AS n FROM clicks WINDOW TUMBLING (
 CREATE TABLE users (usr VARCHAR PRIMARY KEY, city VARCHAR) WITH (KAFKA_TOPIC='users', VALUE_FORMAT='JSON', PARTITIONS=2, GLOBAL=true);
 CREATE STREAM lived AS SELECT clicks.page, ms, city FROM clicks LEFT JOIN users ON clicks.usr = users.usr EMIT CHANGES;
 CREATE TABLE by_city AS SELECT city, SUM(ms) AS total FROM clicks JOIN users ON clicks.usr = users.usr GROUP BY city EMIT CHANGES;
+CREATE STREAM by_usr AS SELECT usr, page, ms FROM clicks PARTITION BY usr EMIT CHANGES;
+CREATE TABLE homes (usr VARCHAR PRIMARY KEY, city VARCHAR) WITH (KAFKA_TOPIC='homes', VALUE_FORMAT='JSON', PARTITIONS=2);
+CREATE STREAM homed AS SELECT by_usr.usr, page, city FROM by_usr LEFT JOIN homes ON by_usr.usr = homes.usr EMIT CHANGES;
 CREATE STREAM long_clicks AS SELECT page, ms FROM clicks WHERE ms > 50 EMIT CHANGES;
 """
 EVENTS = 600
@@ -67,7 +70,9 @@ def fill(work):
             assert status == 200, (status, body)
 
         post("users", [{"usr": f"user-{i}", "city": f"city-{i % 2}"} for i in range(4)])
+        post("homes", [{"usr": f"user-{i}", "city": f"city-{i % 2}"} for i in range(5)])
         tarn.sql("SELECT COUNT(*) FROM users", fresh=True)
+        tarn.sql("SELECT COUNT(*) FROM homes", fresh=True)
         lines = [json.dumps({"page": f"page-{i % 7}", "usr": f"user-{i % 5}", "ms": i % 100}) for i in range(EVENTS)]
         for at in range(0, EVENTS, 100):
             status, body = tarn.request("POST", "/streams/clicks", "\n".join(lines[at:at + 100]).encode(),
@@ -86,10 +91,10 @@ def main():
         work = pathlib.Path(name)
         state = fill(work)
         text = verify(state, 0)
-        assert text.count("changelog: agrees") == 6, text
+        assert text.count("changelog: agrees") == 7, text
         for table in ("BY_PAGE", "BY_USER", "SLOW", "MINUTES", "BY_CITY"):
             assert "recount: agrees" in part(text, table), text
-        for topic in ("LIVED", "BY_CITY"):
+        for topic in ("LIVED", "HOMED", "BY_CITY"):
             assert "agrees" in next(x for x in part(text, topic).splitlines() if "joined records of" in x), text
         expect(text, "records of 'LONG_CLICKS'", "agrees")
         expect(text, "repartition", "agrees")
