@@ -23,7 +23,7 @@ struct tn_folder_watch;
 
 /* NULL: another kind of store, a file system that tells nothing, or the limit of the user's inotify
  * instances is reached. */
-struct tn_folder_watch *tn_folder_watch_open(struct tn_object_store *store, uint32_t folders_max);
+struct tn_folder_watch *tn_folder_watch_open(struct tn_object_store *base, uint32_t folders_max);
 void tn_folder_watch_close(struct tn_folder_watch *watch); /* NULL is a no-op */
 
 /* Objects below prefix ("" or a folder's key with '/'), as tn_object_list gives them; the folders

@@ -105,7 +105,7 @@ static const struct tn_opt http_items[] = {
     {.name = "http.header.bytes.max",
      .type = TN_OPT_BYTES,
      .offset = AT(header_bytes_max),
-     .deflt = "128k", /* Trino clients carry prepared statements there */
+     .deflt = "16k", /* twice what Trino takes; why not more: README */
      .min = 1024,
      .max = 262144,
      .help = "size of a request's headers"},
@@ -162,7 +162,7 @@ void tn_http_config_init(struct tn_http_config *config)
                                       .request_ms = 30000,
                                       .idle_ms = 75000,
                                       .stall_ms = 30000,
-                                      .header_bytes_max = 131072,
+                                      .header_bytes_max = 16384,
                                       .uri_bytes_max = 8192,
                                       .body_bytes_max = 1 << 20,
                                       .ingest_bytes_max = 16 << 20,

@@ -45,9 +45,11 @@ struct session {
     struct session *next;
 };
 
+enum ask { ASK_SCAN, ASK_NEXT, ASK_FRESH, ASK_DONE };
+
 struct request {
     struct tn_http_request *req;
-    enum { ASK_SCAN, ASK_NEXT, ASK_FRESH, ASK_DONE } kind;
+    enum ask kind;
     struct request *next;
 };
 
@@ -452,7 +454,7 @@ static enum tn_status begin(void *ctx, struct tn_http_request *req, struct tn_er
 }
 
 static enum tn_status enqueue(struct tni_members_serve *serve, struct tn_http_request *req,
-                              int kind, struct tn_err *err)
+                              enum ask kind, struct tn_err *err)
 {
     struct request *request = tn_alloc(sizeof *request);
     request->req = req;

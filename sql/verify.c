@@ -36,6 +36,7 @@ struct side {
 static void print_difference(struct tni_verify *verify, const struct tni_vrow *live,
                              struct side other, const struct tni_vrow *row)
 {
+    TN_ASSERT(live || row);
     fprintf(verify->out, "  %s, %s: key ", verify->query->id,
             verify->object ? verify->object->name : verify->query->sink_name);
     tni_verify_text(verify->out, live ? live->key : row->key);

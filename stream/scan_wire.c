@@ -204,7 +204,7 @@ enum tn_status tn_scan_wire_read_filter(const char **at, const char *end,
     struct tn_key_filter *filter = TN_ARENA_NEW(arena, struct tn_key_filter);
     if (!read_keys(at, end, schema, keys_count, arena, filter) || *at == end)
         return corrupt(err);
-    int flags = *(*at)++;
+    unsigned flags = (unsigned char)*(*at)++;
     struct tn_value *bounds = TN_ARENA_ARRAY(arena, struct tn_value, 2);
     if (((flags & 1) && !read_value(at, end, schema->fields[0].type, arena, &bounds[0])) ||
         ((flags & 2) && !read_value(at, end, schema->fields[0].type, arena, &bounds[1])) ||
