@@ -84,6 +84,15 @@ public class Peer {
         System.out.println(committed);
     }
 
+    /** Ends including transactions that are not decided, or whose marker is not written yet. */
+    static Map<TopicPartition, Long> writtenEnds(String bootstrap, List<TopicPartition> partitions) {
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", bootstrap);
+        try (var consumer = new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            return consumer.endOffsets(partitions);
+        }
+    }
+
     static void consume(String bootstrap, String topic) {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
@@ -94,7 +103,7 @@ public class Peer {
                 .map(info -> new TopicPartition(topic, info.partition())).toList();
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
-            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            Map<TopicPartition, Long> ends = writtenEnds(bootstrap, partitions);
             while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p)))
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200)))
                     System.out.println(record.partition() + "\t" + record.offset() + "\t" + record.timestamp() + "\t"
