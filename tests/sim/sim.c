@@ -12,15 +12,9 @@
 #include <stdlib.h>
 
 #include "connectors/formats.h"
-#include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "tests/sim/sim.h"
-
-struct options {
-    uint64_t from, to;
-    uint32_t steps;
-    bool is_small, has_threads, is_verbose;
-};
+#include "tests/sim/sim_main.h"
 
 /* ---- faults ---- */
 
@@ -288,10 +282,10 @@ static void calm_down(struct sim_world *world)
     TN_ASSERT(idle == 400);
 }
 
-static void make_config(struct sim_world *world, const struct options *options)
+static void make_config(struct sim_world *world, const struct sim_options *options)
 {
     struct rng *rng = &world->rng;
-    bool is_small = options->is_small || rng_chance(rng, 50);
+    bool is_small = options->is_flagged || rng_chance(rng, 50);
     world->partitions_count = 1 + (int32_t)rng_below(rng, 4);
     world->is_emit_every_update = rng_chance(rng, 30);
     world->hold_ms = 1 + rng_below(rng, 300);
@@ -308,7 +302,7 @@ static void make_config(struct sim_world *world, const struct options *options)
         world->shapes = (uint32_t)rng_next(rng) & ((1u << sim_shapes_count) - 1);
 }
 
-static void world_init(struct sim_world *world, uint64_t seed, const struct options *options)
+static void world_init(struct sim_world *world, uint64_t seed, const struct sim_options *options)
 {
     *world = (struct sim_world){.seed = seed, .rng = {.state = seed * 0x632BE59BD9B4E019ull + 1}};
     world->log = tn_mem_log_new(rng_chance(&world->rng, 50));
@@ -334,7 +328,7 @@ static void world_release(struct sim_world *world)
     world->log->type->close(world->log);
 }
 
-static bool run_seed(uint64_t seed, const struct options *options)
+static bool run_seed(uint64_t seed, const struct sim_options *options)
 {
     struct sim_world world;
     world_init(&world, seed, options);
@@ -358,47 +352,8 @@ static bool run_seed(uint64_t seed, const struct options *options)
     return is_good;
 }
 
-static void print_line(enum tn_log_level level, const char *component, const char *line)
-{
-    fprintf(stderr, "%d %s %s\n", (int)level, component, line);
-}
-
-static void parse(int argc, char **argv, struct options *options)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--small") == 0) {
-            options->is_small = true;
-        } else if (strcmp(argv[i], "--verbose") == 0) {
-            options->is_verbose = true;
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            options->from = options->to = strtoull(value, NULL, 10);
-            i++;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            char *end = NULL;
-            options->from = strtoull(value, &end, 10);
-            options->to = *end == '-' ? strtoull(end + 1, NULL, 10) : options->from;
-            i++;
-        } else if (strcmp(argv[i], "--steps") == 0) {
-            options->steps = (uint32_t)strtoul(value, NULL, 10);
-            i++;
-        } else {
-            fprintf(stderr, "sim: unknown option '%s'\n", argv[i]);
-            exit(2);
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = {.from = 1, .to = 20, .steps = 300};
-    parse(argc, argv, &options);
-    if (options.is_verbose)
-        tn_log_set_sink(print_line, TN_LOG_WARN);
-    uint64_t failed = 0;
-    for (uint64_t seed = options.from; seed <= options.to; seed++)
-        failed += !run_seed(seed, &options);
-    printf("%llu seeds, %llu failed\n", (unsigned long long)(options.to - options.from + 1),
-           (unsigned long long)failed);
-    return failed ? 1 : 0;
+    const struct sim_program program = {"sim", "--small", 300, TN_LOG_WARN, run_seed};
+    return sim_main(&program, argc, argv);
 }

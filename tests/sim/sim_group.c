@@ -14,20 +14,14 @@
 #include <stdlib.h>
 
 #include "connectors/formats.h"
-#include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_main.h"
 #include "tests/support/model_broker.h"
 
 #define PROCESSES_MAX 4
 #define SESSION_MS    10000
 #define TXN_MS        8000
-
-struct options {
-    uint64_t from, to;
-    uint32_t steps;
-    bool is_verbose, is_at_least_once;
-};
 
 struct process {
     char id[16];
@@ -316,12 +310,12 @@ static void make_config(struct group *group)
     group->processes_count = 1 + rng_below(rng, 3);
 }
 
-static void group_init(struct group *group, uint64_t seed, const struct options *options)
+static void group_init(struct group *group, uint64_t seed, const struct sim_options *options)
 {
-    *group = (struct group){.is_at_least_once = options->is_at_least_once};
+    *group = (struct group){.is_at_least_once = options->is_flagged};
     struct sim_world *world = &group->world;
     world->seed = seed;
-    world->is_at_least_once = options->is_at_least_once;
+    world->is_at_least_once = options->is_flagged;
     world->rng.state = seed * 0x632BE59BD9B4E019ull + 7;
     world->now_ms = 1000;
     world->is_verbose = options->is_verbose;
@@ -359,7 +353,7 @@ static void group_release(struct group *group)
     model_broker_free(group->broker);
 }
 
-static bool run_seed(uint64_t seed, const struct options *options)
+static bool run_seed(uint64_t seed, const struct sim_options *options)
 {
     struct group group;
     group_init(&group, seed, options);
@@ -386,47 +380,8 @@ static bool run_seed(uint64_t seed, const struct options *options)
     return is_good;
 }
 
-static void print_line(enum tn_log_level level, const char *component, const char *line)
-{
-    fprintf(stderr, "%d %s %s\n", (int)level, component, line);
-}
-
-static void parse(int argc, char **argv, struct options *options)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--verbose") == 0) {
-            options->is_verbose = true;
-        } else if (strcmp(argv[i], "--at-least-once") == 0) {
-            options->is_at_least_once = true;
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            options->from = options->to = strtoull(value, NULL, 10);
-            i++;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            char *end = NULL;
-            options->from = strtoull(value, &end, 10);
-            options->to = *end == '-' ? strtoull(end + 1, NULL, 10) : options->from;
-            i++;
-        } else if (strcmp(argv[i], "--steps") == 0) {
-            options->steps = (uint32_t)strtoul(value, NULL, 10);
-            i++;
-        } else {
-            fprintf(stderr, "sim_group: unknown option '%s'\n", argv[i]);
-            exit(2);
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = {.from = 1, .to = 20, .steps = 500};
-    parse(argc, argv, &options);
-    if (options.is_verbose)
-        tn_log_set_sink(print_line, TN_LOG_INFO);
-    uint64_t failed = 0;
-    for (uint64_t seed = options.from; seed <= options.to; seed++)
-        failed += !run_seed(seed, &options);
-    printf("%llu seeds, %llu failed\n", (unsigned long long)(options.to - options.from + 1),
-           (unsigned long long)failed);
-    return failed ? 1 : 0;
+    const struct sim_program program = {"sim_group", "--at-least-once", 500, TN_LOG_INFO, run_seed};
+    return sim_main(&program, argc, argv);
 }
