@@ -557,7 +557,8 @@ static enum tn_status fresh_run(struct tn_db *db, const struct fresh_ids *ids,
 }
 
 /* With several processes one round covers one hop: what a stage elsewhere writes in this round is
- * an input of a stage here in the next. A round during which partitions moved does not count. */
+ * an input of a stage here in the next. A round during which partitions moved, or some were
+ * nobody's as far as is known, does not count: their process was not asked. */
 static enum tn_status fresh_everywhere(struct tn_db *db, const struct fresh_ids *ids,
                                        struct tn_budget *budget, struct tn_err *err)
 {
@@ -569,8 +570,12 @@ static enum tn_status fresh_everywhere(struct tn_db *db, const struct fresh_ids 
         uint64_t before = tni_members_changes(members);
         TN_TRY(fresh_run(db, ids, budget, &hops, err));
         TN_TRY(tni_members_fresh(members, ids->ids, ids->count, budget, &others, err));
-        if (tni_members_changes(members) == before)
+        if (!members->config.is_refusing && !tni_members_is_complete(members)) {
+            tni_members_wait(members); /* who has them will be asked, too */
+            others = 1;
+        } else if (tni_members_changes(members) == before) {
             done++;
+        }
         TN_TRY(tn_budget_check(budget, err));
     }
     return TN_OK;

@@ -134,6 +134,24 @@ uint32_t tni_members_others(struct tn_members *members, struct tni_member *ret, 
     return count;
 }
 
+bool tni_members_is_complete(struct tn_members *members)
+{
+    int32_t *list = tn_alloc_array(TN_PARTITIONS_MAX, sizeof *list);
+    int32_t count = tn_engine_owned(members->config.engine, list, TN_PARTITIONS_MAX);
+    int32_t width = tn_engine_shared_partitions(members->config.engine);
+    uint8_t ours[TNI_PART_BYTES] = {0};
+    struct tni_member member;
+    bool is_complete = true;
+    for (int32_t i = 0; i < count; i++)
+        tni_part_put(ours, list[i], true);
+    for (int32_t p = 0; p < width && p < TN_PARTITIONS_MAX && is_complete; p++)
+        is_complete =
+            tni_part_is_set(ours, p) || (tni_members_owner(members, p, &member) &&
+                                         strcmp(member.id, members->config.instance_id) != 0);
+    tn_free(list);
+    return is_complete;
+}
+
 uint64_t tni_members_changes(struct tn_members *members)
 {
     pthread_mutex_lock(&members->lock);

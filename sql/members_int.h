@@ -81,6 +81,8 @@ static inline void tni_part_put(uint8_t *bits, int32_t i, bool value)
 bool tni_members_owner(struct tn_members *members, int32_t p, struct tni_member *ret_member);
 /* All others that are there; at most `max`. */
 uint32_t tni_members_others(struct tn_members *members, struct tni_member *ret, uint32_t max);
+/* Is every partition ours, or published by another process? */
+bool tni_members_is_complete(struct tn_members *members);
 /* Grows when partitions have moved, as far as is known here. */
 uint64_t tni_members_changes(struct tn_members *members);
 /* Until all others that own something have applied this version of the catalog, for a while. */

@@ -98,6 +98,9 @@ const struct tn_metric_desc *tn_engine_metric_descs(size_t *ret_count);
 /* Partition numbers this process works on, ascending into `ret` (room for max); the count. Without
  * membership −1: all. @thread any */
 int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max);
+/* Partition numbers that the processes of the application share among them; 0: nothing is shared.
+ */
+int32_t tn_engine_shared_partitions(struct tn_engine *engine);
 
 /* Grows with every change of the assignment, and when state is loaded anew. @thread any */
 int64_t tn_engine_epoch(struct tn_engine *engine);

@@ -75,6 +75,14 @@ int64_t tn_engine_epoch(struct tn_engine *engine)
     return atomic_load(&engine->epoch);
 }
 
+int32_t tn_engine_shared_partitions(struct tn_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    int32_t width = engine->has_members ? engine->member_partitions : 0;
+    pthread_mutex_unlock(&engine->lock);
+    return width;
+}
+
 bool tn_engine_owns_name(struct tn_engine *engine, const char *name)
 {
     if (!engine->has_members)
