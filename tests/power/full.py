@@ -19,7 +19,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
 import crash  # noqa: E402
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 150
 
 
 class Shim:
