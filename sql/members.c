@@ -145,9 +145,8 @@ bool tni_members_is_complete(struct tn_members *members)
     for (int32_t i = 0; i < count; i++)
         tni_part_put(ours, list[i], true);
     for (int32_t p = 0; p < width && p < TN_PARTITIONS_MAX && is_complete; p++)
-        is_complete =
-            tni_part_is_set(ours, p) || (tni_members_owner(members, p, &member) &&
-                                         strcmp(member.id, members->config.instance_id) != 0);
+        is_complete = tni_part_is_set(ours, p) ||
+                      (tni_members_owner(members, p, &member) && !is_self(members, &member));
     tn_free(list);
     return is_complete;
 }

@@ -9,10 +9,10 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from kafka_server import Cluster  # noqa: E402
+from shared import owned, until  # noqa: E402
 from tarn_server import Gone, Server  # noqa: E402
 
 PIPELINE = """
@@ -21,7 +21,6 @@ CREATE STREAM plays (song VARCHAR KEY, ms INT)
 CREATE TABLE by_song WITH (KAFKA_TOPIC='by-song', KEY_FORMAT='KAFKA', REPLICAS=3) AS
   SELECT song, COUNT(*) AS n, SUM(ms) AS ms FROM plays GROUP BY song;
 """
-SECONDS = 120
 
 
 def settings(kafka):
@@ -42,17 +41,6 @@ def send(kafka, sent, count, rng):
     assert done.returncode == 0, done.stderr
 
 
-def until(what, question):
-    """Asks until the answer is true; the pause decides nothing."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        answer = question()
-        if answer is True:
-            return
-        assert time.monotonic() < deadline, f"{what}: {answer}"
-        time.sleep(0.2)
-
-
 def counts(tarn):
     return {song: [n, ms] for song, n, ms in tarn.sql("SELECT song, n, ms FROM by_song")}
 
@@ -65,15 +53,6 @@ def has(tarn, sent):
             return str(error)[:300]
         return True if got == sent else f"{sum(n for n, _ in got.values())} of {sum(n for n, _ in sent.values())}"
     return ask
-
-
-def owned(tarn):
-    """Partitions this process works on, from its metrics."""
-    _, body = tarn.request("GET", "/metrics")
-    for line in body.decode().splitlines():
-        if line.startswith("tarn_engine_partitions_owned "):
-            return int(float(line.split()[1]))
-    raise AssertionError("no metric tarn_engine_partitions_owned")
 
 
 def folded(kafka):
