@@ -53,6 +53,7 @@ struct tni_server {
     struct tn_s3_options s3_options;
     struct tn_metrics *metrics;
     char lake_dir[4200];             /* absolute */
+    char spool_dir[4200];            /* of sinks */
     char hosts[1200];                /* http.hosts and the advertised name */
     struct tn_members *members;      /* other processes; NULL = none */
     struct tn_object_stores *stores; /* of sinks and zones, by URL */

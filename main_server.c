@@ -114,6 +114,7 @@ static enum tn_status find_lake(struct tni_server *server, const char *state, st
 {
     char full[4096];
     const char *dir = server->settings.lake_dir;
+    snprintf(server->spool_dir, sizeof server->spool_dir, "%s/spool", state);
     if (!dir || !*dir) {
         if (!realpath(state, full))
             return tn_err_set(err, TN_E_IO, "state folder '%s': %s", state, strerror(errno));
@@ -150,6 +151,7 @@ static enum tn_status open_sinks(struct tni_server *server, struct tn_err *err)
                                      .metrics = server->metrics,
                                      .formats = tn_formats_builtin(),
                                      .application_id = server->settings.application_id,
+                                     .spool_folder = server->spool_dir,
                                      .store_open = open_lake,
                                      .store_ctx = server,
                                      .is_ours = server->settings.kafka ? is_our_sink : NULL,

@@ -20,7 +20,8 @@
  * steps when that goes; the next owner takes over by the table log, as from a new state folder. A
  * writer that does not know yet is fenced by the epoch, and asks again after a while.
  *
- * While the store is away the sink waits and reads nothing: what it holds is at most one cut; the
+ * While the store is away the sink waits and reads nothing: what it holds is at most one cut, of
+ * which large files are on the local disk (sink_large.c); the
  * rest stays in the log, which keeps it (hold).
  *
  * Ownership: specs are reference counted. @thread any
@@ -70,6 +71,7 @@ struct tn_sinks_config {
     struct tn_metrics *metrics;
     const struct tn_formats *formats;
     const char *application_id;
+    const char *spool_folder; /* what large files hold until they are whole; NULL = no spool */
     /* Opens what `location` names; ret_root: key prefix of the table in it, no final '/'. */
     enum tn_status (*store_open)(void *ctx, const char *location,
                                  struct tn_object_store **ret_store,

@@ -134,68 +134,14 @@ static void on_upload(struct tn_object_request *request)
 }
 
 /* The name is taken: by our own earlier try, or by a file nobody refers to. */
-static enum tn_status settle_existing(struct tni_sink *sink, const char *key, struct tn_str body,
-                                      struct tn_err *err)
+static enum tn_status settle_existing(struct tni_sink *sink, const struct tni_sink_file *file,
+                                      const char *key, struct tn_err *err)
 {
-    struct tn_buf there;
-    int64_t timeout = sink->spec->options.timeout_ms;
-    tn_buf_init(&there, body.len + 1);
-    enum tn_status st = tn_object_get(sink->store, key, 0, -1, &there, timeout, err);
-    bool is_same = st == TN_OK && tn_str_eq(tn_buf_str(&there), body);
-    tn_buf_release(&there);
-    if (is_same)
-        return TN_OK;
-    if (tn_failed(st) && st != TN_E_LIMIT)
-        return st;
-    if (sink->spec->options.is_confluent) {
-        tn_err_set(err, TN_E_EXISTS, "'%s' exists with other contents", key);
-        tn_err_hint(err, "another connector writes there; choose another folder");
-        return TN_E_EXISTS;
-    }
-    tn_logf(TN_LOG_WARN, "sink", "replaces a file no entry names, sink=%s key=%s", sink->name, key);
-    return tn_object_put(sink->store, key, body, false, timeout, err);
-}
-
-static enum tn_status put_parts(struct tni_sink *sink, const char *key, struct tn_str body,
-                                const char *id, char (*etags)[TN_OBJECT_ETAG_MAX], int *ret_parts,
-                                struct tn_err *err)
-{
-    size_t size = sink->store->part_bytes;
-    int part = 0;
-    for (size_t at = 0; at < body.len; at += size) {
-        struct tn_str piece = {body.ptr + at, body.len - at < size ? body.len - at : size};
-        TN_TRY(tn_object_upload_part(sink->store, key, id, part + 1, piece, etags[part],
-                                     sink->spec->options.timeout_ms, err));
-        part++;
-    }
-    *ret_parts = part;
-    return TN_OK;
-}
-
-/* A large file, in parts. Begun again after any failure: parts nobody finishes are invisible. */
-static enum tn_status put_large(struct tni_sink *sink, const char *key, struct tn_str body,
-                                struct tn_err *err)
-{
-    char id[TN_OBJECT_UPLOAD_MAX];
-    struct tn_object_info info;
-    int64_t timeout = sink->spec->options.timeout_ms;
-    int parts = 0;
-    size_t count = body.len / sink->store->part_bytes + 1;
-    enum tn_status st = tn_object_head(sink->store, key, &info, timeout, err);
-    if (st == TN_OK)
-        return settle_existing(sink, key, body, err);
-    if (st != TN_NOT_FOUND)
-        return st;
-    TN_TRY(tn_object_upload_start(sink->store, key, id, timeout, err));
-    char(*etags)[TN_OBJECT_ETAG_MAX] = tn_alloc_array(count, sizeof *etags);
-    st = put_parts(sink, key, body, id, etags, &parts, err);
-    if (st == TN_OK)
-        st = tn_object_upload_finish(sink->store, key, id, (const char(*)[TN_OBJECT_ETAG_MAX])etags,
-                                     parts, timeout, err);
-    tn_free(etags);
-    if (st != TN_OK && st != TN_E_INDEFINITE)
-        (void)!tn_object_upload_abort(sink->store, key, id, timeout, NULL);
-    return st == TN_E_INDEFINITE ? TN_E_IO : st; /* the next try looks first */
+    bool is_same = false;
+    TN_TRY(tni_sink_settle(sink, file, key, &is_same, err));
+    return is_same ? TN_OK
+                   : tn_object_put(sink->store, key, tn_buf_str(&file->out), false,
+                                   sink->spec->options.timeout_ms, err);
 }
 
 static enum tn_status upload_ended(struct uploads *all, struct upload *upload, struct tn_err *err)
@@ -204,7 +150,7 @@ static enum tn_status upload_ended(struct uploads *all, struct upload *upload, s
     struct tn_object_request *request = &upload->request;
     enum tn_status st = request->status;
     if (st == TN_E_EXISTS)
-        st = settle_existing(sink, upload->key, request->body, err);
+        st = settle_existing(sink, all->files[upload->file], upload->key, err);
     else if (st != TN_OK && err)
         *err = request->err;
     if (st == TN_E_INDEFINITE)
@@ -221,8 +167,8 @@ static enum tn_status upload_submit(struct uploads *all, struct upload *upload, 
     struct tni_sink_file *file = all->files[at];
     TN_TRY(file_key(sink, file, upload->key, err));
     struct tn_str body = tn_buf_str(&file->out);
-    if (sink->store->part_bytes && body.len > sink->store->part_bytes) {
-        TN_TRY(put_large(sink, upload->key, body, err));
+    if (file->spooled || (sink->store->part_bytes && body.len > sink->store->part_bytes)) {
+        TN_TRY(tni_sink_put_large(sink, file, upload->key, err));
         sink->is_uploaded[at] = true;
         return TN_OK;
     }
@@ -240,14 +186,6 @@ static enum tn_status upload_submit(struct uploads *all, struct upload *upload, 
     all->busy++;
     sink->store->type->submit(sink->store, &upload->request);
     return TN_OK;
-}
-
-static bool is_stopping(struct tni_sink *sink)
-{
-    pthread_mutex_lock(&sink->lock);
-    bool is_stopping = sink->is_stopping;
-    pthread_mutex_unlock(&sink->lock);
-    return is_stopping;
 }
 
 /* @locks all->lock is held */
@@ -308,7 +246,7 @@ static enum tn_status uploads_collect(struct uploads *all, struct tn_err *err)
         if (must_wait)
             wait_done(all);
         pthread_mutex_unlock(&all->lock);
-        if (is_stopping(all->sink))
+        if (tni_sink_is_stopping(all->sink))
             uploads_cancel(all);
     }
     return st;
@@ -323,7 +261,7 @@ static enum tn_status uploads_run(struct uploads *all, struct tn_err *err)
                 all->next++;
             if (all->slots[i].is_busy || all->next >= all->files_count)
                 continue;
-            if (is_stopping(all->sink))
+            if (tni_sink_is_stopping(all->sink))
                 st = tn_err_set(err, TN_E_CANCELLED, "stopped");
             else
                 st = upload_submit(all, &all->slots[i], err);
@@ -410,7 +348,7 @@ static void note_files(struct tni_sink *sink)
             const struct tni_sink_file *from = &part->files[f];
             struct tn_table_file *file = &sink->cut.files[sink->cut.files_count++];
             *file = (struct tn_table_file){.path = tn_arena_str(arena, tn_buf_str(&from->path)),
-                                           .bytes = (int64_t)from->out.len,
+                                           .bytes = tni_sink_file_bytes(from),
                                            .rows = from->rows,
                                            .crc32 = from->crc32,
                                            .modified_ms = now,

@@ -111,6 +111,7 @@ void tni_encoder_close(struct tni_encoder *encoder)
 
 static void file_release(struct tni_sink_file *file)
 {
+    tni_sink_file_shut(file);
     tn_buf_release(&file->folder);
     tn_buf_release(&file->raw);
     tn_buf_release(&file->out);
@@ -137,7 +138,7 @@ static struct tni_sink_file *file_new(struct tni_sink_part *part, int64_t first,
         part->files = tn_realloc(part->files, part->files_cap * sizeof *part->files);
     }
     struct tni_sink_file *file = &part->files[part->files_count++];
-    *file = (struct tni_sink_file){.first = first, .next = first};
+    *file = (struct tni_sink_file){.first = first, .next = first, .spool_fd = -1};
     tn_buf_init(&file->folder, FOLDER_BYTES);
     tn_buf_init(&file->part_text, FOLDER_BYTES);
     tn_buf_init(&file->path, FOLDER_BYTES);
@@ -343,7 +344,7 @@ static void end_row(struct run *run, struct tni_sink_file *file, int64_t offset,
     file->next = offset + 1;
     if (file->raw.len >= TNI_SINK_BLOCK_BYTES)
         pack_block(run->encoder, file);
-    int64_t bytes = (int64_t)file->out.len;
+    int64_t bytes = tni_sink_file_bytes(file);
     if (run->encoder->spec->options.pack == TN_PACK_NONE)
         bytes += (int64_t)file->raw.len;
     if (bytes > part->bytes)
@@ -711,7 +712,7 @@ void tni_encoder_finish(struct tni_encoder *encoder, struct tni_sink_part *part)
             tni_sink_file_name(encoder->spec, part->partition, file->first, encoder->epoch,
                                &file->path);
         }
-        file->crc32 = tn_pack_crc32(0, tn_buf_str(&file->out));
+        file->crc32 = tn_pack_crc32(file->crc32, tn_buf_str(&file->out));
         file->is_closed = true;
     }
 }

@@ -81,7 +81,10 @@ struct tni_sink_file {
     struct tn_table_part parts[TNI_SINK_FOLDERS_MAX]; /* values live in part_text */
     uint32_t parts_count;
     struct tn_buf part_text;
-    uint32_t crc32;
+    int spool_fd;                   /* −1 = none */
+    int64_t spooled;                /* bytes before those in out */
+    struct tni_sink_upload *upload; /* in parts, under way; NULL */
+    uint32_t crc32;                 /* of what was spooled; of all once closed */
     bool is_closed, is_errors;
 };
 
@@ -124,6 +127,24 @@ enum tn_status tni_encoder_add(struct tni_encoder *encoder, struct tni_sink_part
 /* Packs what is left and sets name and checksum. */
 void tni_encoder_finish(struct tni_encoder *encoder, struct tni_sink_part *part);
 void tni_sink_part_clear(struct tni_sink_part *part); /* frees the files */
+
+/* ---- sink_large.c: the spool, uploads in parts ---- */
+
+#define TNI_SINK_HELD_SPOOL ((int64_t)16 << 20)
+
+struct tni_sink;
+
+int64_t tni_sink_file_bytes(const struct tni_sink_file *file); /* packed so far */
+void tni_sink_file_shut(struct tni_sink_file *file);           /* its spool and upload */
+int64_t tni_sink_held(const struct tni_sink *sink);            /* memory of the open files */
+/* Moves bytes of large files out of memory when much is held, as far as there is room. */
+void tni_sink_spool(struct tni_sink *sink);
+/* A closed file under `key`, in parts. Goes on with what an earlier try began. */
+enum tn_status tni_sink_put_large(struct tni_sink *sink, struct tni_sink_file *file,
+                                  const char *key, struct tn_err *err);
+/* The key is taken. *ret_same: by these bytes. Else it may be replaced, or TN_E_EXISTS. */
+enum tn_status tni_sink_settle(struct tni_sink *sink, const struct tni_sink_file *file,
+                               const char *key, bool *ret_same, struct tn_err *err);
 
 /* ---- sink_record.c: the record in the sink store ---- */
 
@@ -218,10 +239,12 @@ struct tn_sinks {
     pthread_cond_t unused;
     struct tni_sink *list;
     bool is_started;
+    atomic_uint spool_number;
 };
 
 /* sink_run.c */
 void *tni_sink_main(void *arg);
+bool tni_sink_is_stopping(struct tni_sink *sink); /* @thread any */
 /* sink_open.c: topic, store, record, table log → positions, epoch, the cut that was under way. */
 enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err);
 void tni_sink_release(struct tni_sink *sink);

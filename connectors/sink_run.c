@@ -12,7 +12,7 @@
 #include "stream/base/random.h"
 #include "stream/base/time.h"
 
-#define HELD_BYTES_MAX  ((int64_t)128 << 20) /* of one sink's open files */
+#define HELD_BYTES_MAX  ((int64_t)128 << 20) /* of one sink's open files, beside the spool */
 #define DURABLE_WAIT_MS 20
 #define IDLE_WAIT_MS    1000
 #define OURS_WAIT_MS    200
@@ -56,6 +56,14 @@ static void wait_back_off(struct tni_sink *sink, int64_t ms)
     }
 }
 
+bool tni_sink_is_stopping(struct tni_sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    bool is_stopping = sink->is_stopping;
+    pthread_mutex_unlock(&sink->lock);
+    return is_stopping;
+}
+
 /* ---- what others see ---- */
 
 static void show(struct tni_sink *sink, enum tn_sink_state state, const char *error)
@@ -65,7 +73,7 @@ static void show(struct tni_sink *sink, enum tn_sink_state state, const char *er
         const struct tni_sink_part *part = &sink->parts[p];
         rows += part->rows;
         for (uint32_t f = 0; f < part->files_count; f++)
-            bytes += (int64_t)(part->files[f].raw.len + part->files[f].out.len);
+            bytes += (int64_t)part->files[f].raw.len + tni_sink_file_bytes(&part->files[f]);
         /* offsets without records (ends of transactions) are passed, not committed */
         int64_t from = part->rows ? part->committed : part->next;
         if (part->end_durable > from)
@@ -134,20 +142,11 @@ static int64_t next_due_ms(const struct tni_sink *sink, int64_t now)
     return wait < 1 ? 1 : wait;
 }
 
-static int64_t held_bytes(const struct tni_sink *sink)
-{
-    int64_t bytes = 0;
-    for (uint32_t p = 0; p < sink->parts_count; p++)
-        for (uint32_t f = 0; f < sink->parts[p].files_count; f++)
-            bytes += (int64_t)(sink->parts[p].files[f].raw.cap + sink->parts[p].files[f].out.cap);
-    return bytes;
-}
-
 /* The cut takes the parts that are due; *ret_any. */
 static bool mark_due(struct tni_sink *sink, bool is_all)
 {
     int64_t now = now_ns(sink);
-    bool is_any = false, is_full = held_bytes(sink) > HELD_BYTES_MAX;
+    bool is_any = false, is_full = tni_sink_held(sink) > HELD_BYTES_MAX;
     for (uint32_t p = 0; p < sink->parts_count; p++) {
         sink->is_cut[p] =
             sink->parts[p].rows > 0 && (is_all || is_full || is_due(sink, &sink->parts[p], now));
@@ -271,6 +270,7 @@ static enum tn_status read_all(struct tni_sink *sink, struct tn_err *err)
         struct tni_sink_part *part = &sink->parts[(sink->turn + i) % sink->parts_count];
         TN_TRY(read_part(sink, part, &count, err));
         is_any |= count > 0;
+        tni_sink_spool(sink);
     }
     sink->turn++;
     if (!is_any)
@@ -331,6 +331,11 @@ static enum tn_status rebuild(struct tni_sink *sink, struct tn_err *err)
         bool is_done;
         if (!sink->is_cut[sink->cut.ranges[i].partition])
             continue;
+        tni_sink_spool(sink);
+        if (tni_sink_held(sink) > 2 * HELD_BYTES_MAX)
+            return tn_err_set(err, TN_E_FULL,
+                              "no room in '%s' for the files of a cut that is made again",
+                              sink->sinks->config.spool_folder);
         TN_TRY(rebuild_part(sink, &sink->cut.ranges[i], &is_done, err));
         is_all &= is_done;
     }
@@ -431,10 +436,7 @@ void *tni_sink_main(void *arg)
     struct tni_sink *sink = arg;
     for (;;) {
         struct tn_err err = TN_ERR_INIT;
-        pthread_mutex_lock(&sink->lock);
-        bool is_stopping = sink->is_stopping;
-        pthread_mutex_unlock(&sink->lock);
-        if (is_stopping)
+        if (tni_sink_is_stopping(sink))
             break;
         adopt_spec(sink);
         if (sink->spec->is_paused && sink->stage == TNI_CUT_NONE) {
