@@ -51,6 +51,18 @@ def int_key(number):
     return number.to_bytes(4, "big", signed=True)
 
 
+def compile_peer(folder):
+    global classes
+    classes = folder / "classes"
+    subprocess.run(["javac", "-d", classes, "-cp", f"{LIB}/*", PEER], check=True)
+
+
+def end_peer():
+    if producer:
+        producer.stdin.close()
+        producer.wait(timeout=60)
+
+
 def java(*arguments, text=""):
     done = subprocess.run(["java", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{LIB}/*:{classes}",
                            *map(str, arguments)], input=text, capture_output=True, text=True, timeout=180)
@@ -59,7 +71,7 @@ def java(*arguments, text=""):
 
 
 def produce(kafka, topic, records):
-    """Java's producer with default settings, until everything is acknowledged; (key, value) bytes, None is null."""
+    """Java's producer with default settings, until everything is acknowledged; (key, value[, ms]) bytes, None is null."""
     def text(data):
         return "-" if data is None else data.hex()
     global producer
@@ -67,18 +79,23 @@ def produce(kafka, topic, records):
         producer = subprocess.Popen(["java", "-Xmx128m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp",
                                      f"{LIB}/*:{classes}", "Peer", "produce", kafka.bootstrap], text=True,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    for key, value in records:
-        producer.stdin.write(f"{topic}\t{text(key)}\t{text(value)}\n")
+    for key, value, *when in records:
+        producer.stdin.write("\t".join([topic, text(key), text(value), *map(str, when)]) + "\n")
     producer.stdin.write("\n")
     producer.stdin.flush()
     assert producer.stdout.readline() == f"{len(records)}\n"
 
 
-def consume(kafka, topic):
-    """What Java's consumer gets, read_committed: (partition, key, value), in the order of each partition."""
+def consume_timed(kafka, topic):
+    """What Java's consumer gets, read_committed: (partition, key, value, ms), in the order of each partition."""
     rows = [line.split("\t") for line in java("Peer", "consume", kafka.bootstrap, topic).splitlines()]
-    return [(int(p), None if k == "-" else bytes.fromhex(k), None if v == "-" else bytes.fromhex(v))
-            for p, _, _, k, v in rows]
+    return [(int(p), None if k == "-" else bytes.fromhex(k), None if v == "-" else bytes.fromhex(v), int(ms))
+            for p, _, ms, k, v in rows]
+
+
+def consume(kafka, topic):
+    """The same without the times."""
+    return [row[:3] for row in consume_timed(kafka, topic)]
 
 
 def kcat(kafka, topic, *arguments):
@@ -303,9 +320,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name, Cluster(pathlib.Path(name) / "kafka") as kafka:
         folder = pathlib.Path(name)
         (folder / "chart.sql").write_text(CHART)
-        global classes
-        classes = folder / "classes"
-        subprocess.run(["javac", "-d", classes, "-cp", f"{LIB}/*", PEER], check=True)
+        compile_peer(folder)
         bad_settings(kafka, folder)
         unreachable_at_start(folder)
         tarn = start_before_topic(kafka, folder)
@@ -324,8 +339,7 @@ def main():
         assert status == 0
         restart(kafka, folder, counts)
         old_library(kafka, folder)
-        producer.stdin.close()
-        producer.wait(timeout=60)
+        end_peer()
     print("beside Kafka: fine")
 
 
