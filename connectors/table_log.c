@@ -602,6 +602,8 @@ enum tn_status tn_table_log_append(struct tn_object_store *store, struct tn_str 
     else
         st = tn_object_put(store, key, tn_buf_str(&buf), true, deadline_ms, err);
     tn_buf_release(&buf);
+    if (st == TN_OK && (entry->version + 1) % TN_TABLE_CHECKPOINT_ENTRIES == 0)
+        tn_table_log_checkpoint(store, root, entry->version, deadline_ms);
     return st;
 }
 
@@ -621,20 +623,4 @@ enum tn_status tn_table_log_get(struct tn_object_store *store, struct tn_str roo
         st = tn_table_entry_parse(tn_buf_str(&buf), version, arena, ret_entry, err);
     tn_buf_release(&buf);
     return st;
-}
-
-enum tn_status tn_table_log_read(
-    struct tn_object_store *store, struct tn_str root, int64_t from, struct tn_arena *arena,
-    enum tn_status (*each)(void *ctx, const struct tn_table_entry *entry, struct tn_err *err),
-    void *ctx, int64_t *ret_next, int64_t deadline_ms, struct tn_err *err)
-{
-    for (int64_t version = from;; version++) {
-        struct tn_table_entry entry;
-        enum tn_status st = tn_table_log_get(store, root, version, arena, &entry, deadline_ms, err);
-        *ret_next = version;
-        if (st == TN_NOT_FOUND)
-            return TN_OK;
-        TN_TRY(st);
-        TN_TRY(each(ctx, &entry, err));
-    }
 }

@@ -3,7 +3,9 @@
  * Entry n is the object <table>/_log/<n as 20 digits>.commit, written once with put-if-absent and
  * never changed: whoever creates it has committed, everybody else lost. Versions start at 0 and
  * have no gaps, so a reader who knows versions below n asks for n, n + 1, … and stops at the first
- * that is missing: no LIST. Files are visible only because an entry names them.
+ * that is missing: no LIST. Whoever writes entry 511, 1023, … also puts a copy of the last 512 into
+ * _log/<20 digits>.checkpoint, so that a long log opens with few requests (table_log_read.c). Files
+ * are visible only because an entry names them.
  *
  * An entry is NDJSON, one action a line (unknown actions and members are skipped):
  *   {"commit":{"id":"…","timestamp":1767312000000,"operation":"APPEND","sink":"…","epoch":7}}
@@ -34,6 +36,8 @@
 
 #define TN_TABLE_LOG_FOLDER      "_log"
 #define TN_TABLE_ENTRY_BYTES_MAX ((size_t)64 << 20)
+
+#define TN_TABLE_CHECKPOINT_ENTRIES 512
 
 enum tn_table_value_kind {
     TN_TABLE_NONE, /* unknown */
@@ -124,6 +128,12 @@ enum tn_status tn_table_entry_parse(struct tn_str text, int64_t version, struct 
 /* `root` is the table's key prefix in the store, without final '/'; "" = the store's root. */
 void tn_table_log_key(struct tn_str root, int64_t version, char ret_key[TN_OBJECT_KEY_MAX + 1]);
 
+/* The object with a copy of the entries that end with `last`. */
+void tn_table_checkpoint_key(struct tn_str root, int64_t last, char ret_key[TN_OBJECT_KEY_MAX + 1]);
+/* Writes it. Readers do without where that fails. */
+void tn_table_log_checkpoint(struct tn_object_store *store, struct tn_str root, int64_t last,
+                             int64_t timeout_ms);
+
 /* Puts the entry at entry->version. TN_E_EXISTS: another entry has that version (compare its
  * commit_id after an unknown outcome: it may be ours). */
 enum tn_status tn_table_log_append(struct tn_object_store *store, struct tn_str root,
@@ -137,10 +147,14 @@ enum tn_status tn_table_log_get(struct tn_object_store *store, struct tn_str roo
 
 /* Entries `from`, from + 1, … to the end of the log; a failure of `each` ends the walk and is
  * returned. *ret_next = first version that is missing; equal to `from`: nothing new. The entry
- * lives in `arena`, which is not reset in between. */
+ * lives in `arena`, which is not reset in between. Entries may come from checkpoints. */
 enum tn_status tn_table_log_read(
     struct tn_object_store *store, struct tn_str root, int64_t from, struct tn_arena *arena,
     enum tn_status (*each)(void *ctx, const struct tn_table_entry *entry, struct tn_err *err),
     void *ctx, int64_t *ret_next, int64_t deadline_ms, struct tn_err *err);
+
+/* The first version that is missing, by few requests: nothing is read. */
+enum tn_status tn_table_log_end(struct tn_object_store *store, struct tn_str root,
+                                int64_t *ret_next, struct tn_err *err);
 
 #endif

@@ -136,7 +136,7 @@ static bool list_object(void *ctx, const struct tn_object_info *info)
     struct tn_table_file wanted = {.path = info->key};
     int64_t partition, offset;
     if (info->key.len > 5 && memcmp(info->key.ptr, TN_TABLE_LOG_FOLDER "/", 5) == 0) {
-        checked->entries_listed++;
+        checked->entries_listed += memcmp(info->key.ptr + info->key.len - 5, "ommit", 5) == 0;
         return true;
     }
     struct tn_table_file *found = checked->count ? bsearch(&wanted, checked->files, checked->count,
@@ -277,6 +277,21 @@ static enum tn_status check_topic(struct checked *checked)
     return TN_OK;
 }
 
+/* The entries themselves, not what checkpoints say of them. */
+static enum tn_status read_log(struct checked *checked, int64_t *ret_next)
+{
+    struct tn_table_entry entry;
+    for (int64_t version = 0;; version++) {
+        *ret_next = version;
+        enum tn_status st = tn_table_log_get(checked->store, TN_STR(""), version, &checked->arena,
+                                             &entry, TIMEOUT_MS, checked->err);
+        if (st == TN_NOT_FOUND)
+            return TN_OK;
+        TN_TRY(st);
+        TN_TRY(add_entry(checked, &entry, checked->err));
+    }
+}
+
 static enum tn_status check_all(struct checked *checked)
 {
     int64_t next = 0;
@@ -288,8 +303,7 @@ static enum tn_status check_all(struct checked *checked)
         checked->first[p] = checked->next[p] = -1;
     if (checked->topic.partitions_count > PARTITIONS_KEPT)
         checked->has_topic = false;
-    TN_TRY(tn_table_log_read(checked->store, TN_STR(""), 0, &checked->arena, add_entry, checked,
-                             &next, TIMEOUT_MS, checked->err));
+    TN_TRY(read_log(checked, &next));
     if (checked->count)
         qsort(checked->files, checked->count, sizeof *checked->files, by_path);
     checked->is_listed = tn_alloc_array(checked->count + 1, sizeof *checked->is_listed);

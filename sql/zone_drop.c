@@ -77,6 +77,9 @@ static enum tn_status remove_all(struct tn_object_store *store, struct tn_budget
         st = TN_OK;
     while (!tn_failed(st) && version-- > 0) {
         char key[TN_OBJECT_KEY_MAX + 1];
+        tn_table_checkpoint_key(TN_STR(""), version, key);
+        if ((version + 1) % TN_TABLE_CHECKPOINT_ENTRIES == 0)
+            TN_TRY(tn_object_remove(store, key, 0, err));
         tn_table_log_key(TN_STR(""), version, key);
         st = tn_object_remove(store, key, 0, err);
     }

@@ -94,14 +94,6 @@ static const struct tn_table_meta *make_meta(struct writer *writer, const struct
     return meta;
 }
 
-static enum tn_status skip_entry(void *ctx, const struct tn_table_entry *entry, struct tn_err *err)
-{
-    (void)ctx;
-    (void)entry;
-    (void)err;
-    return TN_OK;
-}
-
 static bool any_object(void *ctx, const struct tn_object_info *info)
 {
     bool *found = ctx;
@@ -114,8 +106,7 @@ static enum tn_status check_writable(struct writer *writer, const struct tn_obje
                                      int64_t *ret_next, struct tn_err *err)
 {
     bool has_files = false;
-    TN_TRY(tn_table_log_read(writer->out.store, TN_STR(""), 0, writer->writing->arena, skip_entry,
-                             NULL, ret_next, 0, err));
+    TN_TRY(tn_table_log_end(writer->out.store, TN_STR(""), ret_next, err));
     if (*ret_next == 0)
         TN_TRY(tn_object_list(writer->out.store, "", "", any_object, &has_files, 0, err));
     if (has_files || (*ret_next == 0 && writer->out.zone->is_external && object))

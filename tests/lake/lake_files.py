@@ -63,7 +63,7 @@ class Table:
         keys = store.keys(prefix)
         at = len(prefix) + 1 if prefix else 0
         names = [key[at:] for key in keys]
-        commits = sorted(name for name in names if name.startswith("_log/"))
+        commits = sorted(name for name in names if name.startswith("_log/") and name.endswith(".commit"))
         self.data = [name for name in names if not name.startswith("_log/")]
         for number, name in enumerate(commits):
             assert name == f"_log/{number:020d}.commit", f"the log has a gap: {name} is entry {number}"

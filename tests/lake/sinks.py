@@ -387,6 +387,28 @@ CREATE SINK k FROM s INTO a.s TO '{lake}/s'
     case.done()
 
 
+def test_checkpoints():
+    """A long table log opens by its checkpoints: the entries in them are not asked for one by one."""
+    case = Case("checkpoints", """
+CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE SINK k FROM s INTO a.s TO '{lake}/s' WITH (rotate.records=1, rotate.idle='100ms');
+""")
+    rows = 530
+    with case.server() as tarn:
+        post(tarn, "/streams/s", "\n".join(f'{{"a":{a}}}' for a in range(rows)), "application/x-ndjson")
+        settle(tarn, {"k": rows})
+    log = case.lake / "s" / "_log"
+    assert [path.name for path in log.glob("*.checkpoint")] == [f"{511:020d}.checkpoint"], sorted(log.glob("*.check*"))
+    assert "verify lake: everything agrees" in verify(case.root / "state", "music-chart")
+    for version in range(1, 512):
+        (log / f"{version:020d}.commit").rename(case.root / f"kept-{version}")
+    case.write("CREATE SCHEMA a;\nCREATE TABLE a.s (a INT) WITH (format='json', external_location='{lake}/s');")
+    shutil.rmtree(case.root / "state")
+    with case.server() as tarn:
+        assert tarn.sql("SELECT count(*), sum(a) FROM a.s") == [[rows, rows * (rows - 1) // 2]]
+    case.done()
+
+
 def test_s3():
     """A real S3 server: files in parts, a store that hangs and comes back, errors that name what is wrong."""
     with Radosgw() as gateway:

@@ -167,6 +167,67 @@ static void test_store(const char *folder)
     tn_object_store_close(store);
 }
 
+static enum tn_status count_up(void *ctx, const struct tn_table_entry *entry,
+                               struct tn_err *ret_err)
+{
+    int64_t *next = ctx;
+    (void)ret_err;
+    CHECK_INT(entry->version, *next);
+    ++*next;
+    return TN_OK;
+}
+
+static void read_expecting(struct tn_object_store *store, int64_t from, int64_t end)
+{
+    int64_t at = from, next = -1;
+    CHECK_OK(tn_table_log_read(store, TN_STR("t"), from, &arena, count_up, &at, &next, 0, &err),
+             &err);
+    CHECK_INT(next, end);
+    CHECK_INT(at, end);
+}
+
+static void remove_entries(struct tn_object_store *store, int64_t from, int64_t next)
+{
+    char key[TN_OBJECT_KEY_MAX + 1];
+    for (int64_t version = from; version < next; version++) {
+        tn_table_log_key(TN_STR("t"), version, key);
+        CHECK_OK(tn_object_remove(store, key, 0, &err), &err);
+    }
+}
+
+/* A long log is read by its checkpoints: what they hold need not even be there. */
+static void test_checkpoints(const char *folder)
+{
+    struct tn_object_store *store;
+    const int64_t size = TN_TABLE_CHECKPOINT_ENTRIES, count = 2 * size + 40;
+    struct tn_table_entry entry = {.commit_id = TN_STR("a"), .operation = TN_STR("APPEND")};
+    char key[TN_OBJECT_KEY_MAX + 1];
+    int64_t end = -1;
+    CHECK_OK(tn_folder_store_open(folder, &store, &err), &err);
+    CHECK_OK(tn_table_log_end(store, TN_STR("t"), &end, &err), &err);
+    CHECK_INT(end, 0);
+    for (; entry.version < count; entry.version++)
+        CHECK_OK(tn_table_log_append(store, TN_STR("t"), &entry, 0, &err), &err);
+    CHECK_OK(tn_table_log_end(store, TN_STR("t"), &end, &err), &err);
+    CHECK_INT(end, count);
+    read_expecting(store, 0, count);
+    read_expecting(store, size - 3, count);
+    read_expecting(store, count, count);
+    remove_entries(store, 1, size);
+    remove_entries(store, size + 1, 2 * size);
+    read_expecting(store, 0, count);
+    tn_table_checkpoint_key(TN_STR("t"), 2 * size - 1, key);
+    CHECK_OK(tn_object_put(store, key, TN_STR("{\"entry\":{\"version\":512,\"bytes\":9}}\n"), false,
+                           0, &err),
+             &err);
+    read_expecting(store, 0, size + 1); /* damaged: left alone */
+    remove_entries(store, 0, 1);
+    entry = (struct tn_table_entry){.commit_id = TN_STR("b"), .operation = TN_STR("CREATE")};
+    CHECK_OK(tn_table_log_append(store, TN_STR("t"), &entry, 0, &err), &err);
+    read_expecting(store, 0, 1); /* of a log that was there before: left alone */
+    tn_object_store_close(store);
+}
+
 int main(void)
 {
     char folder[256];
@@ -175,6 +236,7 @@ int main(void)
     test_round_trip();
     test_damage();
     test_store(folder);
+    test_checkpoints(folder);
     temp_folder_remove(folder);
     tn_arena_release(&arena);
     return TN_TEST_END();
