@@ -51,13 +51,14 @@ CREATE SCHEMA z;
 CREATE TABLE z.many (a BIGINT, dt VARCHAR, h VARCHAR) WITH (format='json', external_location='{root}/many/',
   partitioned_by=ARRAY['dt', 'h']);
 """)
+    squares = 2 * sum(a * a for a in range(FILES))
     budget = BASE + CACHE + FILES * A_FILE
     settings = {"sql.cache.bytes": str(CACHE), "sql.timeout.ms": "600s", "sql.memory.bytes": str(4 << 30)}
     with Server(pipeline, root / "state", settings) as tarn:
         start = memory(tarn, "VmRSS")
         for number in range(3):
-            got = ask(tarn, "SELECT count(*), count(DISTINCT a), sum(a), max(a) FROM z.many")
-            assert got == [[2 * FILES, 2 * FILES - 1, 0, FILES - 1]], got
+            got = ask(tarn, "SELECT count(*), sum(a), sum(a * a), max(a) FROM z.many")
+            assert got == [[2 * FILES, 0, squares, FILES - 1]], got
             grown = memory(tarn, "VmHWM") - start
             print(f"{FILES} files, query {number + 1}: grew by at most {grown / MIB:.0f} MiB, "
                   f"allowed are {budget / MIB:.0f}", flush=True)

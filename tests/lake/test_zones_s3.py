@@ -61,6 +61,26 @@ def writing(t, store):
     check(len([k for k in store.s3.keys(BUCKET, "gold/top/_log/")]), 2, "two entries of the table log")
 
 
+def folders(t, store):
+    """CREATE TABLE AS and INSERT into partition folders; DROP TABLE takes tarn's own files along, and nothing else."""
+    check(t.sql("CREATE TABLE gold.by_song WITH (partitioned_by = ARRAY['song'], format = 'csv') AS "
+                "SELECT count AS n, songname AS song FROM songs.songs"), [[16]], "CREATE TABLE AS into folders")
+    check(t.sql("INSERT INTO gold.by_song VALUES (7, 'a/b=c d'), (8, NULL)"), [[2]], "INSERT into folders")
+    names = {key.split("/")[2] for key in store.s3.keys(BUCKET, "gold/by_song/song")}
+    check(len(names), 9, f"a folder a song: {names}")
+    check(t.sql("SELECT song, sum(n) FROM gold.by_song GROUP BY 1 ORDER BY 1 NULLS FIRST LIMIT 2"),
+          [[None, 8], ["Believe", 7]], "read by folder")
+    check(t.sql("SELECT n FROM gold.by_song WHERE song = 'a/b=c d'"), [[7]], "a value that needs escapes")
+    put(store, "gold/by_song-neighbour/kept", "not tarn's")
+    t.sql("DROP TABLE gold.by_song")
+    check(store.s3.keys(BUCKET, "gold/by_song"), ["gold/by_song-neighbour/kept"], "DROP TABLE removes its files only")
+    check("by_song" in t.error("SELECT * FROM gold.by_song"), True, "it is gone")
+    check(t.sql("CREATE TABLE gold.by_song AS SELECT 1 AS one"), [[1]], "the place can be used again")
+    check(t.sql("SELECT * FROM gold.by_song"), [[1]], "with its new rows only")
+    t.sql("DROP TABLE songs.many")
+    check(len(store.s3.keys(BUCKET, "many/")), 1101, "files of a foreign prefix stay")
+
+
 def refused(t):
     t.sql("CREATE TABLE songs.nowhere (a int) WITH (external_location = 's3://no-such-bucket/x/')")
     check("no-such-bucket" in t.error("SELECT * FROM songs.nowhere"), True, t.error("SELECT * FROM songs.nowhere"))
@@ -77,6 +97,7 @@ def main():
             music_chart(t, store)
             many(t, store)
             writing(t, store)
+            folders(t, store)
             refused(t)
         wrong = {**store.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
         with Server(root / "pipeline.sql", root / "state", settings, env=wrong) as tarn:

@@ -1,5 +1,6 @@
-/* The S3 adapter on a real server: conformance of the port. Usage: s3_conform URL, with the server
- * in AWS_ENDPOINT_URL_S3 and keys in the environment (tests/support/radosgw.py sets them). */
+/* The S3 adapter on a real server: conformance of the port. Usage: s3_conform URL [NAME=VALUE of
+ * s3.* …], with the server in AWS_ENDPOINT_URL_S3 and keys in the environment
+ * (tests/support/radosgw.py sets them). */
 #include <stdlib.h>
 #include <time.h>
 
@@ -35,10 +36,17 @@ int main(int argc, char **argv)
     struct world world = {0};
     struct tn_s3_options options;
     struct tn_arena arena;
-    TN_ASSERT(argc == 2);
+    struct tn_err err = TN_ERR_INIT;
+    TN_ASSERT(argc >= 2);
     tn_log_set_sink(on_line, TN_LOG_INFO);
     tn_arena_init(&arena, 0);
     tn_opt_defaults(&tn_s3_opts, &options, &arena);
+    for (int i = 2; i < argc; i++) {
+        const char *value = strchr(argv[i], '=');
+        TN_ASSERT(value);
+        struct tn_str name = {argv[i], (size_t)(value - argv[i])};
+        CHECK_OK(tn_opt_set(&tn_s3_opts, &options, name, tn_str_of(value + 1), &arena, &err), &err);
+    }
     world.stores = tn_object_stores_new(&options, &test_clock, NULL);
     struct conform_object_store_factory factory = {
         .name = "s3", .open = open_store, .ctx = &world, .is_prefix_free = true};

@@ -79,7 +79,7 @@ admin socket = {dir}/run/$name.$pid.asok
 client notify timeout = 2
 objecter tick interval = 1
 rgw data = {dir}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{gateway} tcp_nodelay=1
+rgw frontends = beast endpoint=127.0.0.1:{gateway} tcp_nodelay=1 {frontend}
 rgw dns name = localhost
 rgw run sync thread = false
 rgw override bucket index max shards = 1
@@ -172,8 +172,9 @@ def free_port():
 
 
 class Radosgw:
-    def __init__(self, extra=""):
-        self.extra, self.processes, self.dir = extra, {}, None
+    def __init__(self, extra="", frontend=""):
+        """`frontend`: more words for its web server, such as ssl_endpoint=…"""
+        self.extra, self.frontend, self.processes, self.dir = extra, frontend, {}, None
 
     def __enter__(self):
         missing = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -208,7 +209,7 @@ class Radosgw:
         self.fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
         (self.dir / "ceph.conf").write_text(CONF.format(
             dir=self.dir, fsid=self.fsid, port=port, port_min=port + 1, port_max=port + 16,
-            gateway=self.gateway_port, extra=self.extra))
+            gateway=self.gateway_port, extra=self.extra, frontend=self.frontend))
         self.ceph_env = {**os.environ, "CEPH_CONF": str(self.dir / "ceph.conf")}
         self._run("monmaptool", "--create", "--fsid", self.fsid, "--addv", "a", f"[v2:127.0.0.1:{port}]", "monmap")
         self._run("osdmaptool", "osdmap", "--createsimple", "1", "--osd_crush_chooseleaf_type", "0")
