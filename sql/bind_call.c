@@ -389,6 +389,9 @@ enum tn_status tni_bind_call(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
     const struct tn_agg *agg = tn_agg_find(name, ctx->bind->build.rules);
     if (agg)
         return tni_bind_agg(ctx, agg, ast, ret_expr, err);
+    if (tni_is_window_func(name) && ctx->bind->build.rules == TN_RULES_QUERY)
+        return tn_err_at(err, TN_E_INVALID, "MISSING_OVER", ast->line, ast->col,
+                         "window function '%.*s' needs an OVER clause", TN_STR_FMT(name));
     if (!tni_func_exists(&ctx->bind->build, name))
         return tni_func_not_found(&ctx->bind->build, name, tni_pos_of(ast), err);
     TN_TRY(plain_only(ast, err));

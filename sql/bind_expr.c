@@ -101,6 +101,16 @@ static enum tn_status bind_small(struct tni_ctx *ctx, const struct tn_ast_expr *
     return TN_OK;
 }
 
+/* A fraction that is finer than the default of three digits shows. */
+static bool has_micros(struct tn_str text)
+{
+    const char *dot = memchr(text.ptr, '.', text.len), *end = text.ptr + text.len;
+    for (const char *at = dot ? dot + 1 : end; at < end && *at >= '0' && *at <= '9'; at++)
+        if (at - dot > 3 && *at != '0')
+            return true;
+    return false;
+}
+
 static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                  struct tn_expr **ret_expr, struct tn_err *err)
 {
@@ -115,6 +125,9 @@ static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *
     TN_TRY(tni_bind_type(ctx->bind, ast->type, &type, err));
     if (type->kind == TN_K_TIMESTAMP && build->rules == TN_RULES_QUERY && text_has_zone(ast->text))
         type = tn_type_of(TN_K_TIMESTAMP_TZ);
+    if (type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ &&
+        build->rules == TN_RULES_QUERY && has_micros(ast->text))
+        type = tn_type_time(build->arena, type->kind, 6);
     if (type->kind == TN_K_JSON) /* the literal is read; a cast would make a JSON string of it */
         TN_TRY(tni_call(build, TN_STR("json_parse"), &text, 1, tni_pos_of(ast), &value, err));
     else
@@ -123,11 +136,6 @@ static enum tn_status bind_typed(struct tni_ctx *ctx, const struct tn_ast_expr *
         return tn_err_at(err, TN_E_INVALID, "INVALID_LITERAL", ast->line, ast->col,
                          "'%.*s' is not a valid %s literal", TN_STR_FMT(ast->text),
                          tni_type_text(build, type));
-    bool is_stamp = type->kind >= TN_K_TIME && type->kind <= TN_K_TIMESTAMP_TZ;
-    if (is_stamp && build->rules == TN_RULES_QUERY && value->value.i % 1000) {
-        value->type = tn_type_time(build->arena, type->kind, 6); /* finer than the default shows */
-        value->value.type = value->type;
-    }
     *ret_expr = value;
     return TN_OK;
 }
@@ -398,7 +406,11 @@ static enum tn_status bind_between(struct tni_ctx *ctx, const struct tn_ast_expr
 static enum tn_status bind_like(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                 struct tn_expr **ret_expr, struct tn_err *err)
 {
-    TN_TRY(bind_operator(ctx, ast, "like", ret_expr, err));
+    enum tn_status st = bind_operator(ctx, ast, "like", ret_expr, err);
+    if (st == TN_E_TYPE && err && !strcmp(tn_err_name(err), "FUNCTION_NOT_FOUND"))
+        return tn_err_at(err, st, "TYPE_MISMATCH", ast->args[0]->line, ast->args[0]->col,
+                         "both sides of LIKE must be varchar");
+    TN_TRY(st);
     *ret_expr = negate(ctx, *ret_expr, ast->is_not);
     return TN_OK;
 }
@@ -611,7 +623,11 @@ static enum tn_status bind_at_zone(struct tni_ctx *ctx, const struct tn_ast_expr
 static enum tn_status bind_negate(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                   struct tn_expr **ret_expr, struct tn_err *err)
 {
-    return bind_operator(ctx, ast, "neg", ret_expr, err);
+    enum tn_status st = bind_operator(ctx, ast, "neg", ret_expr, err);
+    if (st == TN_E_TYPE && err && !strcmp(tn_err_name(err), "FUNCTION_NOT_FOUND"))
+        return tn_err_at(err, st, "TYPE_MISMATCH", ast->line, ast->col,
+                         "only numbers and intervals can be negated");
+    return st;
 }
 
 static enum tn_status bind_subscript(struct tni_ctx *ctx, const struct tn_ast_expr *ast,

@@ -88,6 +88,7 @@ enum tn_status tni_bind_call(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
 enum tn_status tni_bind_subquery(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                  struct tn_expr **ret_expr, struct tn_err *err);
 /* bind_window.c */
+bool tni_is_window_func(struct tn_str name);
 enum tn_status tni_bind_window_call(struct tni_ctx *ctx, const struct tn_ast_expr *ast,
                                     struct tn_expr **ret_expr, struct tn_err *err);
 enum tn_status tni_bind_agg(struct tni_ctx *ctx, const struct tn_agg *agg,

@@ -169,7 +169,7 @@ static struct tn_str item_name(struct tni_bind *bind, const struct tn_ast_item *
         return expr->name;
     if (e->kind == TN_AX_NAME)
         return tn_ast_last(e->name).text;
-    if (e->kind == TN_AX_FIELD || e->kind == TN_AX_ARROW)
+    if (e->kind == TN_AX_ARROW || (e->kind == TN_AX_FIELD && bind->build.rules == TN_RULES_STREAM))
         return e->ident.text;
     return tn_str_of(tn_arena_printf(bind->build.arena, "_col%u", index));
 }

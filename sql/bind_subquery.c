@@ -19,7 +19,7 @@ static enum tn_status bind_scalar(struct tni_ctx *ctx, const struct tn_ast_expr 
     struct tn_query *query;
     TN_TRY(tni_bind_query_in(ctx->bind, ast->query, ctx->scope, &query, err));
     if (query->schema->fields_count != 1)
-        return tn_err_at(err, TN_E_INVALID, "MULTIPLE_COLUMNS", ast->line, ast->col,
+        return tn_err_at(err, TN_E_INVALID, "NOT_SUPPORTED", ast->line, ast->col,
                          "a subquery in an expression gives one column, not %u",
                          query->schema->fields_count);
     *ret_expr = sub_node(ctx, ast, TN_SUB_SCALAR, query, false);

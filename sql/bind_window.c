@@ -25,6 +25,11 @@ static const struct window_func *window_func_find(struct tn_str name)
     return NULL;
 }
 
+bool tni_is_window_func(struct tn_str name)
+{
+    return window_func_find(name) != NULL;
+}
+
 static const struct tn_ast_over *named_window(struct tni_ctx *ctx, struct tn_str name)
 {
     for (uint32_t i = 0; ctx->windows && i < ctx->windows->count; i++)
@@ -99,6 +104,10 @@ static enum tn_status bind_spec(struct tni_ctx *ctx, const struct tn_ast_over *o
     spec->unit = frame_units[over->frame];
     spec->start = frame_bounds[over->start];
     spec->end = frame_bounds[over->end];
+    if (spec->start > spec->end || spec->start == TN_BOUND_UNBOUNDED_FOLLOWING ||
+        spec->end == TN_BOUND_UNBOUNDED_PRECEDING) /* PRECEDING < CURRENT ROW < FOLLOWING */
+        return tn_err_at(err, TN_E_INVALID, "INVALID_WINDOW_FRAME", over->line, over->col,
+                         "a window frame cannot end before it starts");
     TN_TRY(bind_offset(ctx, over->start_offset, &spec->start_offset, err));
     TN_TRY(bind_offset(ctx, over->end_offset, &spec->end_offset, err));
     if (spec->unit == TN_FRAME_RANGE && (spec->start_offset || spec->end_offset))

@@ -256,7 +256,7 @@ static enum tn_status insert_object(struct insert *ins, const struct tni_bind *b
     TN_TRY(tni_bind_object(bind, name, &ins->object, err));
     const struct tn_object *object = ins->object;
     if (object->kind == TN_OBJ_VIEW || object->kind == TN_OBJ_SYSTEM)
-        return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", name->line, name->col,
+        return tn_err_at(err, TN_E_INVALID, "NOT_SUPPORTED", name->line, name->col,
                          "'%s' is not a stream or table", object->name);
     if (object->is_source)
         return tn_err_at(err, TN_E_INVALID, "INVALID_ARGUMENTS", name->line, name->col,

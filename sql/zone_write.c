@@ -362,6 +362,11 @@ static enum tn_status create_text(const struct tni_zone_writing *writing,
     struct tni_bind bind;
     struct tn_str schema_name, name;
     struct tn_buf buf;
+    for (uint32_t i = 0; i < query->schema->fields_count; i++)
+        if (tn_str_eq(query->schema->fields[i].name,
+                      tn_str_of(tn_arena_printf(writing->arena, "_col%u", i))))
+            return tn_err_at(err, TN_E_INVALID, "MISSING_COLUMN_NAME", 1, 1,
+                             "column %u has no name (give it one with AS)", i + 1);
     tni_bind_init(&bind, writing->arena, TN_RULES_QUERY, writing->catalog, writing->session, 0);
     TN_TRY(tni_bind_schema(&bind, create->name, &schema_name, &name, err));
     tn_buf_init(&buf, 1u << 20);

@@ -184,7 +184,9 @@ enum tn_status tni_agg_bad_type(const struct tn_agg_call *call, uint32_t arg, co
         tn_type_print_trino(call->arg_types[arg], &buf);
     snprintf(text, sizeof text, "%s", tn_buf_cstr(&buf));
     tn_buf_release(&buf);
-    return tn_err_set(err, TN_E_TYPE, "'%s' takes %s, not %s", call->agg->name, want, text);
+    const char *name = call->rules == TN_RULES_STREAM ? "TYPE_MISMATCH" : "FUNCTION_NOT_FOUND";
+    return tn_err_at(err, TN_E_TYPE, name, 0, 0, "'%s' takes %s, not %s", call->agg->name, want,
+                     text);
 }
 
 tn_int128 tni_pow10(unsigned n)

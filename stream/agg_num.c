@@ -7,6 +7,8 @@
  * DECIMAL(p,s) DECIMAL(p,s) rounded half up.
  *
  * @thread owner of the state */
+#include <math.h>
+
 #include "stream/agg_int.h"
 
 #include "stream/base/hash.h"
@@ -573,6 +575,24 @@ static enum tn_status extreme_bind(struct tn_agg_call *call, struct tn_arena *ar
     return TN_OK;
 }
 
+/* Trino's max: NaN is below all numbers, though it sorts above them. */
+static void max_f64_query(const struct tn_column *col, const uint32_t *rows, uint32_t rows_count,
+                          void *const *states)
+{
+    for (uint32_t i = 0; i < rows_count; i++) {
+        struct tni_cell *cell = states[i];
+        uint32_t row = tni_row(rows, i);
+        double value = tn_column_f64(col, row);
+        if (cell->state != TNI_CELL_VALUE || isnan(cell->d) || value > cell->d)
+            tni_cell_set(cell, col, row);
+    }
+}
+
+static bool is_max_f64_query(const struct tn_agg_call *call)
+{
+    return call->rules == TN_RULES_QUERY && call->type->kind == TN_K_DOUBLE;
+}
+
 static void extreme_apply(const struct tn_column *col, const uint32_t *rows, uint32_t rows_count,
                           void *const *states, int sign)
 {
@@ -593,8 +613,10 @@ static void extreme_apply(const struct tn_column *col, const uint32_t *rows, uin
 static void max_update(const struct tn_agg_call *call, const struct tn_column *args,
                        const uint32_t *rows, uint32_t rows_count, void *const *states)
 {
-    (void)call;
-    extreme_apply(&args[0], rows, rows_count, states, 1);
+    if (is_max_f64_query(call))
+        max_f64_query(&args[0], rows, rows_count, states);
+    else
+        extreme_apply(&args[0], rows, rows_count, states, 1);
 }
 
 static void min_update(const struct tn_agg_call *call, const struct tn_column *args,
@@ -616,7 +638,12 @@ static void extreme_merge(const struct tn_agg_call *call, void *to, const void *
 
 static void max_merge(const struct tn_agg_call *call, void *to, const void *from)
 {
-    extreme_merge(call, to, from, 1);
+    struct tni_cell *cell = to;
+    const struct tni_cell *other = from;
+    if (!is_max_f64_query(call) || cell->state != TNI_CELL_VALUE || other->state != TNI_CELL_VALUE)
+        extreme_merge(call, to, from, 1);
+    else if (isnan(cell->d) || other->d > cell->d)
+        tni_cell_copy(call->type, cell, other);
 }
 
 static void min_merge(const struct tn_agg_call *call, void *to, const void *from)

@@ -2,6 +2,8 @@
  * arbitrary, any_value, max_by, min_by.
  *
  * @thread owner of the state */
+#include <math.h>
+
 #include "stream/agg_int.h"
 
 static void zero_init(const struct tn_agg_call *call, void *state)
@@ -257,15 +259,28 @@ static enum tn_status by_bind(struct tn_agg_call *call, struct tn_arena *arena, 
     return TN_OK;
 }
 
+/* Order of two cells; NaN is below all numbers for max_by and above them for min_by. */
+static int by_cmp(const struct tn_type *type, const struct tni_cell *a, double b, int cmp, int sign)
+{
+    if (type->kind != TN_K_DOUBLE || sign < 0 || isnan(a->d) == isnan(b))
+        return cmp;
+    return -cmp;
+}
+
 static void by_apply(const struct tn_column *args, const uint32_t *rows, uint32_t rows_count,
                      void *const *states, int sign)
 {
     for (uint32_t i = 0; i < rows_count; i++) {
         struct by_state *s = states[i];
         uint32_t row = tni_row(rows, i);
-        if (tn_column_is_null(&args[1], row) ||
-            (s->order.state == TNI_CELL_VALUE &&
-             sign * tni_cell_cmp_row(&s->order, &args[1], row) >= 0))
+        if (tn_column_is_null(&args[1], row))
+            continue;
+        const struct tn_type *type = args[1].type;
+        double value = type->kind == TN_K_DOUBLE ? tn_column_f64(&args[1], row) : 0;
+        if (s->order.state == TNI_CELL_VALUE &&
+            sign * by_cmp(type, &s->order, value, tni_cell_cmp_row(&s->order, &args[1], row),
+                          sign) >=
+                0)
             continue;
         tni_cell_set(&s->order, &args[1], row);
         tni_cell_set(&s->value, &args[0], row);
@@ -292,7 +307,9 @@ static void by_merge(const struct tn_agg_call *call, void *to, const void *from,
     const struct by_state *b = from;
     if (b->order.state != TNI_CELL_VALUE ||
         (a->order.state == TNI_CELL_VALUE &&
-         sign * tni_cell_cmp(call->arg_types[1], &a->order, &b->order) >= 0))
+         sign * by_cmp(call->arg_types[1], &a->order, b->order.d,
+                       tni_cell_cmp(call->arg_types[1], &a->order, &b->order), sign) >=
+             0))
         return;
     tni_cell_copy(call->arg_types[1], &a->order, &b->order);
     tni_cell_copy(call->arg_types[0], &a->value, &b->value);

@@ -400,9 +400,9 @@ static enum tn_status percentile_bind(struct tn_agg_call *call, struct tn_arena 
         return tn_err_set(err, TN_E_TYPE, "'%s': the percentile must be a number", call->agg->name);
     p->type = tn_type_of(TN_K_DOUBLE);
     if (!(p->d >= 0 && p->d <= 1))
-        return tn_err_set(err, TN_E_INVALID, "'%s': percentile must be in [0, 1], not %g",
-                          call->agg->name, p->d);
-    call->type = call->arg_types[0];
+        return tn_err_at(err, TN_E_INVALID, "INVALID_FUNCTION_ARGUMENT", 0, 0,
+                         "'%s': percentile must be in [0, 1], not %g", call->agg->name, p->d);
+    call->type = tn_type_of(kind == TN_K_DOUBLE ? TN_K_DOUBLE : TN_K_BIGINT);
     call->state_bytes = sizeof(struct digest_state);
     return TN_OK;
 }
@@ -537,10 +537,8 @@ static void percentile_final(const struct tn_agg_call *call, void *const *states
         double value = digest_value(s, call->params[0].d);
         if (call->type->kind == TN_K_DOUBLE)
             ((double *)ret_col->values)[i] = value;
-        else if (call->type->kind == TN_K_BIGINT)
-            ((int64_t *)ret_col->values)[i] = (int64_t)llround(value);
         else
-            ((int32_t *)ret_col->values)[i] = (int32_t)lround(value);
+            ((int64_t *)ret_col->values)[i] = (int64_t)llround(value);
     }
 }
 

@@ -242,8 +242,9 @@ static enum tn_status no_overload(const char *name, enum tn_rules rules,
             is_first = false;
         }
     }
-    tn_err_at(err, TN_E_TYPE, is_operator ? "TYPE_MISMATCH" : "FUNCTION_NOT_FOUND", 0, 0, "%.*s",
-              TN_STR_FMT(tn_buf_str(&buf)));
+    bool is_concat = rules == TN_RULES_QUERY && !strcmp(name, "||"); /* a function to Trino */
+    tn_err_at(err, TN_E_TYPE, is_operator && !is_concat ? "TYPE_MISMATCH" : "FUNCTION_NOT_FOUND", 0,
+              0, "%.*s", TN_STR_FMT(tn_buf_str(&buf)));
     tn_buf_release(&buf);
     return TN_E_TYPE;
 }

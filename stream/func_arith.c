@@ -442,6 +442,24 @@ static void scale_interval_exact(struct tn_call *call)
         .name = NAME, .flags = (FLAGS) | TN_FN_INTERNAL, .args_count = sizeof(ARGS) - 1,           \
         .args = ARGS, .result = TN_K_##RESULT, .kernel = FN                                        \
     }
+/* The type of the timestamp, with its precision. */
+static enum tn_status resolve_moment(const struct tn_func *func, const struct tn_type **arg_types,
+                                     uint32_t args_count, struct tn_arena *arena,
+                                     const struct tn_type **ret_type)
+{
+    (void)func;
+    (void)arena;
+    for (uint32_t i = 0; i < args_count; i++)
+        if (arg_types[i]->kind == TN_K_TIMESTAMP || arg_types[i]->kind == TN_K_TIMESTAMP_TZ)
+            *ret_type = arg_types[i];
+    return TN_OK;
+}
+
+#define MOMENT(NAME, ARGS)                                                                         \
+    {                                                                                              \
+        .name = NAME, .flags = TN_FN_QUERY | TN_FN_INTERNAL, .args_count = 2, .args = ARGS,        \
+        .kernel = add_interval, .resolve = resolve_moment                                          \
+    }
 #define DEC(NAME, FN)                                                                              \
     {.name = NAME,                                                                                 \
      .flags = TN_FN_QUERY | TN_FN_INTERNAL,                                                        \
@@ -466,14 +484,14 @@ static const struct tn_func rows[] = {
     ROW("+", TN_FN_QUERY, "vD", DATE, add_interval),
     ROW("+", TN_FN_QUERY, "Dw", DATE, add_interval),
     ROW("+", TN_FN_QUERY, "wD", DATE, add_interval),
-    ROW("+", TN_FN_QUERY, "tv", TIMESTAMP, add_interval),
-    ROW("+", TN_FN_QUERY, "vt", TIMESTAMP, add_interval),
-    ROW("+", TN_FN_QUERY, "tw", TIMESTAMP, add_interval),
-    ROW("+", TN_FN_QUERY, "wt", TIMESTAMP, add_interval),
-    ROW("+", TN_FN_QUERY, "zv", TIMESTAMP_TZ, add_interval),
-    ROW("+", TN_FN_QUERY, "vz", TIMESTAMP_TZ, add_interval),
-    ROW("+", TN_FN_QUERY, "zw", TIMESTAMP_TZ, add_interval),
-    ROW("+", TN_FN_QUERY, "wz", TIMESTAMP_TZ, add_interval),
+    MOMENT("+", "tv"),
+    MOMENT("+", "vt"),
+    MOMENT("+", "tw"),
+    MOMENT("+", "wt"),
+    MOMENT("+", "zv"),
+    MOMENT("+", "vz"),
+    MOMENT("+", "zw"),
+    MOMENT("+", "wz"),
     ROW("+", TN_FN_QUERY, "Tv", TIME, add_interval),
     ROW("+", TN_FN_QUERY, "vT", TIME, add_interval),
     ROW("+", TN_FN_QUERY, "vv", INTERVAL_DAY, checked_add_i64),
@@ -486,10 +504,10 @@ static const struct tn_func rows[] = {
     ROW("-", TNI_BOTH, "dd", DOUBLE, sub_f64),
     ROW("-", TN_FN_QUERY, "Dv", DATE, add_interval),
     ROW("-", TN_FN_QUERY, "Dw", DATE, add_interval),
-    ROW("-", TN_FN_QUERY, "tv", TIMESTAMP, add_interval),
-    ROW("-", TN_FN_QUERY, "tw", TIMESTAMP, add_interval),
-    ROW("-", TN_FN_QUERY, "zv", TIMESTAMP_TZ, add_interval),
-    ROW("-", TN_FN_QUERY, "zw", TIMESTAMP_TZ, add_interval),
+    MOMENT("-", "tv"),
+    MOMENT("-", "tw"),
+    MOMENT("-", "zv"),
+    MOMENT("-", "zw"),
     ROW("-", TN_FN_QUERY, "Tv", TIME, add_interval),
     ROW("-", TN_FN_QUERY, "vv", INTERVAL_DAY, checked_sub_i64),
     ROW("-", TN_FN_QUERY, "ww", INTERVAL_YEAR, checked_sub_i64),

@@ -117,7 +117,7 @@ static void extreme(struct tn_call *call, int wanted)
         for (uint32_t i = span.from; i < span.end; i++)
             if (!tn_column_is_null(items, i) &&
                 (rows[row] == TNI_NO_ITEM ||
-                 tni_item_cmp(items, i, items, rows[row], call->arena) * wanted > 0))
+                 tni_item_beats(call, items, i, items, rows[row], wanted)))
                 rows[row] = i;
     }
     tni_give_items(call, items, rows);

@@ -29,21 +29,23 @@ static void bigint_to_int_stream(struct tn_call *call)
         TNI_OUT(call, int32_t)[row] = (int32_t)(uint32_t)(uint64_t)a[row];
 }
 
-static void put_integer(struct tn_call *call, uint32_t row, int64_t value)
+static bool put_integer(struct tn_call *call, uint32_t row, int64_t value)
 {
     if (call->type->kind == TN_K_BIGINT)
         TNI_OUT(call, int64_t)[row] = value;
     else if (value >= INT32_MIN && value <= INT32_MAX)
         TNI_OUT(call, int32_t)[row] = (int32_t)value;
     else
-        tni_error_range(call, row, "out of range for integer: %lld", (long long)value);
+        return false;
+    return true;
 }
 
 static void bigint_to_int_query(struct tn_call *call)
 {
     for (uint32_t row = 0; row < call->rows_count; row++)
-        if (tni_row_ok(call, row))
-            put_integer(call, row, tn_column_i64(&call->args[0], row));
+        if (tni_row_ok(call, row) && !put_integer(call, row, tn_column_i64(&call->args[0], row)))
+            tni_error_range(call, row, "out of range for integer: %lld",
+                            (long long)tn_column_i64(&call->args[0], row));
 }
 
 static void double_to_integer_stream(struct tn_call *call)
@@ -70,11 +72,13 @@ static void double_to_integer_query(struct tn_call *call)
         if (!tni_row_ok(call, row))
             continue;
         double rounded = round(x);
-        if (!(rounded >= -0x1p63 && rounded < 0x1p63))
-            tni_error_range(call, row, "out of range for %s: %g",
-                            call->type->kind == TN_K_BIGINT ? "bigint" : "integer", x);
+        bool is_wide = call->type->kind == TN_K_BIGINT;
+        if (rounded >= -0x1p63 && rounded < 0x1p63 && put_integer(call, row, (int64_t)rounded))
+            continue;
+        if (is_wide || isnan(x))
+            tni_error_cast(call, row, "unable to cast %g to %s", x, is_wide ? "bigint" : "integer");
         else
-            put_integer(call, row, (int64_t)rounded);
+            tni_error_range(call, row, "out of range for integer: %g", x);
     }
 }
 
@@ -92,10 +96,10 @@ static void decimal_to_integer(struct tn_call *call)
             value = 0; /* cannot happen: the scale shrinks */
         if (is_stream && call->type->kind == TN_K_INTEGER)
             value = (int32_t)(uint32_t)(tn_uint128)value;
-        if (is_stream || (value >= INT64_MIN && value <= INT64_MAX))
-            put_integer(call, row, (int64_t)(uint64_t)(tn_uint128)value);
-        else
-            tni_error_range(call, row, "out of range for integer");
+        bool is_in = is_stream || (value >= INT64_MIN && value <= INT64_MAX);
+        if (!is_in || !put_integer(call, row, (int64_t)(uint64_t)(tn_uint128)value))
+            tni_error_cast(call, row, "a decimal is out of range for %s",
+                           call->type->kind == TN_K_BIGINT ? "bigint" : "integer");
     }
 }
 
@@ -127,8 +131,8 @@ static void number_to_double(struct tn_call *call)
 
 static void error_decimal(struct tn_call *call, uint32_t row)
 {
-    tni_error_range(call, row, "value does not fit DECIMAL(%d, %d)", call->type->precision,
-                    call->type->scale);
+    tni_error_cast(call, row, "value does not fit DECIMAL(%d, %d)", call->type->precision,
+                   call->type->scale);
 }
 
 static void exact_to_decimal(struct tn_call *call)

@@ -1,5 +1,6 @@
 /* Building blocks of functions over lists: results from item numbers, sets of cells, order of
  * cells. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "stream/base/hash.h"
@@ -152,4 +153,15 @@ int tni_item_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_col
         return tn_value_cmp(&x, &y);
     }
     }
+}
+
+bool tni_item_beats(const struct tn_call *call, const struct tn_column *a, uint32_t cell_a,
+                    const struct tn_column *b, uint32_t cell_b, int wanted)
+{
+    if (a->type->kind == TN_K_DOUBLE && tni_call_rules(call) == TN_RULES_QUERY) {
+        double x = tn_column_f64(a, cell_a), y = tn_column_f64(b, cell_b);
+        if (isnan(x) || isnan(y))
+            return isnan(y) && !isnan(x);
+    }
+    return tni_item_cmp(a, cell_a, b, cell_b, call->arena) * wanted > 0;
 }

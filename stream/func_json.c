@@ -36,6 +36,11 @@ static bool read_path(struct tn_call *call, uint32_t row, struct path_arg *path)
         return true;
     struct tn_str text = tni_arg_str(call, 1, row);
     path->is_ready = tni_json_path_parse(text, &path->path);
+    if (!is_stream(call)) { /* Trino's paths start at $ and count from the start */
+        path->is_ready &= text.len > 0 && text.ptr[0] == '$';
+        for (uint32_t i = 0; path->is_ready && i < path->path.count; i++)
+            path->is_ready = path->path.steps[i].name.ptr || path->path.steps[i].index >= 0;
+    }
     if (!path->is_ready)
         tni_error_argument(call, row, "invalid JSON path: '%.*s'",
                            (int)(text.len < 80 ? text.len : 80), text.ptr);

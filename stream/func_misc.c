@@ -11,10 +11,8 @@ static uint32_t winner(const struct tn_call *call, uint32_t row, int wanted)
         if (tni_arg_null(call, arg, row))
             continue;
         if (best == UINT32_MAX ||
-            tni_item_cmp(&call->args[arg], tni_arg_row(call, arg, row), &call->args[best],
-                         tni_arg_row(call, best, row), call->arena) *
-                    wanted >
-                0)
+            tni_item_beats(call, &call->args[arg], tni_arg_row(call, arg, row), &call->args[best],
+                           tni_arg_row(call, best, row), wanted))
             best = arg;
     }
     return best;

@@ -50,5 +50,9 @@ bool tni_item_set_has(const struct tni_item_set *set, const struct tn_column *co
 /* Order of two cells that are not NULL. */
 int tni_item_cmp(const struct tn_column *a, uint32_t cell_a, const struct tn_column *b,
                  uint32_t cell_b, struct tn_arena *arena);
+/* a is larger (wanted 1) or smaller (wanted -1) than b; under query rules NaN never beats a number.
+ */
+bool tni_item_beats(const struct tn_call *call, const struct tn_column *a, uint32_t cell_a,
+                    const struct tn_column *b, uint32_t cell_b, int wanted);
 
 #endif

@@ -5,6 +5,8 @@
  * TIME ZONE 'z' (at_timezone) gives the wall clock of that zone as a TIMESTAMP: truncating,
  * extracting and printing it do what they do in Trino. with_timezone(t, 'z') is the instant at
  * which that zone shows t. @thread the running one */
+#include <stdio.h>
+
 #include "stream/base/time.h"
 #include "stream/base/zone.h"
 #include "stream/func_int.h"
@@ -248,6 +250,21 @@ static void kernel_from_iso(struct tn_call *call)
     }
 }
 
+/* An instant in the zone of its type, with Z or the offset. */
+static size_t iso_instant(const struct tn_type *type, int64_t us, char *to)
+{
+    int32_t offset_s = type->zone ? tn_zone_offset_s(type->zone, us) : 0;
+    int64_t local_us = type->zone ? tn_zone_to_local(type->zone, us) : us;
+    size_t len = tn_timestamp_text(local_us, type->precision, 'T', to);
+    if (offset_s == 0) {
+        to[len] = 'Z';
+        return len + 1;
+    }
+    int minutes = (offset_s < 0 ? -offset_s : offset_s) / 60;
+    return len + (size_t)snprintf(to + len, 8, "%c%02d:%02d", offset_s < 0 ? '-' : '+',
+                                  minutes / 60 % 24, minutes % 60);
+}
+
 static void kernel_to_iso(struct tn_call *call)
 {
     struct tni_text out;
@@ -255,14 +272,14 @@ static void kernel_to_iso(struct tn_call *call)
     tni_text_open(&out, call, (size_t)call->rows_count * 24);
     for (uint32_t row = 0; row < call->rows_count; row++) {
         if (tni_row_ok(call, row)) {
-            char *to = tni_text_reserve(&out, TN_TIME_TEXT_MAX + 1);
-            size_t len = kind == TN_K_DATE
-                             ? tn_date_text(tni_arg_i32(call, 0, row), to)
-                             : tn_timestamp_text(tni_arg_i64(call, 0, row),
-                                                 call->args[0].type->precision, 'T', to);
-            if (kind == TN_K_TIMESTAMP_TZ)
-                to[len++] = 'Z';
-            out.len += len;
+            char *to = tni_text_reserve(&out, TN_TIME_TEXT_MAX + 8);
+            if (kind == TN_K_DATE)
+                out.len += tn_date_text(tni_arg_i32(call, 0, row), to);
+            else if (kind == TN_K_TIMESTAMP_TZ)
+                out.len += iso_instant(call->args[0].type, tni_arg_i64(call, 0, row), to);
+            else
+                out.len += tn_timestamp_text(tni_arg_i64(call, 0, row),
+                                             call->args[0].type->precision, 'T', to);
         }
         tni_text_end(&out);
     }

@@ -218,7 +218,7 @@ static void print_trino(const struct tn_type *type, struct trino_style style, st
     for (uint32_t i = 0; i < type->children_count; i++) {
         struct tn_str field = type->children[i].name;
         if (i)
-            tn_buf_add_text(buf, type->kind == TN_K_STRUCT || style.is_display ? ", " : ",");
+            tn_buf_add_text(buf, ", ");
         if (type->kind == TN_K_STRUCT && field.len > 0)
             tn_buf_printf(buf, is_plain_name(field) ? "%.*s " : "\"%.*s\" ", TN_STR_FMT(field));
         print_trino(type->children[i].type, style, buf);

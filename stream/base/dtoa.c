@@ -142,6 +142,11 @@ size_t tn_double_text(double value, char text[TN_DOUBLE_TEXT_MAX])
 
 size_t tn_double_text_exponent(double value, char text[TN_DOUBLE_TEXT_MAX])
 {
+    if (value == 0) { /* Trino's only number without a fraction */
+        const char *zero = signbit(value) ? "-0E0" : "0E0";
+        memcpy(text, zero, strlen(zero));
+        return strlen(zero);
+    }
     return double_text(value, text, true);
 }
 

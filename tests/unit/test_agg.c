@@ -229,7 +229,10 @@ static void test_numbers(void)
     EXPECT("avg", Q, dec, "-100,-101", NULL, "-101E-2");
     EXPECT("min", S, T(VARCHAR), "b,a,c", NULL, "a");
     EXPECT("max", S, T(VARCHAR), "b,a,c,null", NULL, "c");
-    EXPECT("max", Q, T(DOUBLE), "1,nan,2", NULL, "nan");
+    EXPECT("max", Q, T(DOUBLE), "1,nan,2", NULL, "2");
+    EXPECT("max", Q, T(DOUBLE), "nan,1", NULL, "1");
+    EXPECT("max", Q, T(DOUBLE), "nan,nan", NULL, "nan");
+    EXPECT("max", S, T(DOUBLE), "1,nan,2", NULL, "nan");
     EXPECT("min", S, T(DATE), "5,-3", NULL, "-3");
     EXPECT("max", S, dec, "-5,7", NULL, "7E-2");
     EXPECT("max", S, T(BOOLEAN), "true", NULL,

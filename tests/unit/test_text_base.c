@@ -54,7 +54,7 @@ static void test_double_text(void)
     char text[TN_DOUBLE_TEXT_MAX];
     CHECK_STR(((struct tn_str){text, tn_double_text_exponent(1.5, text)}), "1.5E0");
     CHECK_STR(((struct tn_str){text, tn_double_text_exponent(-1000, text)}), "-1.0E3");
-    CHECK_STR(((struct tn_str){text, tn_double_text_exponent(0, text)}), "0.0E0");
+    CHECK_STR(((struct tn_str){text, tn_double_text_exponent(0, text)}), "0E0");
 }
 
 static void test_double_round_trip(void)

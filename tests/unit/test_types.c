@@ -43,7 +43,7 @@ static void test_types(void)
     check_print(tn_type_array(&arena, tn_type_of(TN_K_INTEGER)), "ARRAY<INTEGER>",
                 "array(integer)");
     check_print(map, "MAP<STRING, STRUCT<`A` INTEGER, `b c` STRING>>",
-                "map(varchar,row(A integer, \"b c\" varchar))");
+                "map(varchar, row(A integer, \"b c\" varchar))");
     CHECK(tn_type_eq(map, tn_type_copy(&arena, map)) && tn_type_copy(&arena, map) != map);
     CHECK(!tn_type_eq(tn_type_decimal(&arena, 4, 2), tn_type_decimal(&arena, 4, 1)));
     CHECK(!tn_type_eq(tn_type_varchar(&arena, 3), tn_type_of(TN_K_VARCHAR)));
