@@ -14,7 +14,7 @@ from tarn_server import Server  # noqa: E402
 
 FILES = 1_000_000 if os.environ.get("TARN_TEST_FULL") else 50_000
 MIB = 1 << 20
-A_FILE = 900  # bytes of memory that one listed file may cost, besides what is kept of contents
+A_FILE = 1200  # bytes of memory that one listed file may cost, besides what is kept of contents
 BASE = 64 * MIB
 CACHE = 16 * MIB
 

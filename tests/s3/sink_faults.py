@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A whole tarn whose sink writes to S3 while the store goes away and while its credentials end: queries go on, memory
-of the process does not grow with the backlog, the sink says what is wrong, then catches up; every change is in exactly
-one object and nothing is lost.
+"""A whole tarn whose sink writes to S3 while the store goes away, while its credentials end, while a policy
+refuses it and while clocks differ: queries go on, memory of the process does not grow with the backlog, the sink says
+what is wrong, then catches up; every change is in exactly one object and nothing is lost.
 """
 import json
 import os
@@ -78,10 +78,7 @@ def test_expired(store, proxy, tarn, credentials):
     """The store does not take the keys any more; later the file is renewed, the process is not restarted."""
     before = tarn.sql("SELECT count(*) FROM changes")[0][0]
     store.user("next", "NEXTKEY", "next+secret")
-    policy = {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/next"]}, "Action": ["s3:*"],
-         "Resource": ["arn:aws:s3:::lake", "arn:aws:s3:::lake/*"]}]}
-    assert store.s3.request("PUT", "/lake", [("policy", "")], json.dumps(policy).encode())[0] in (200, 204)
+    put_policy(store)
 
     def expired(exchange):
         is_old = ACCESS_KEY.encode() in exchange.head
@@ -94,6 +91,30 @@ def test_expired(store, proxy, tarn, credentials):
     credentials.write_text("[default]\naws_access_key_id=NEXTKEY\naws_secret_access_key=next+secret\n")
     wait(tarn, "goes on with the new keys", lambda row: row["rows"] == before + 100 and row["state"] == "RUNNING")
     check_objects(S3(store.host, "NEXTKEY", "next+secret"), before + 100)  # the new objects are its own
+
+
+def put_policy(store, *more):
+    allow = {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/next"]}, "Action": ["s3:*"],
+             "Resource": ["arn:aws:s3:::lake", "arn:aws:s3:::lake/*"]}
+    body = json.dumps({"Version": "2012-10-17", "Statement": [allow, *({**allow, **one} for one in more)]})
+    assert store.s3.request("PUT", "/lake", [("policy", "")], body.encode())[0] in (200, 204)
+
+
+def test_refused(store, proxy, tarn):
+    """The bucket's policy refuses writing; then the store's clock is years away. Each is told, and goes on when mended."""
+    proxy.clear()
+    before = tarn.sql("SELECT count(*) FROM changes")[0][0]
+    put_policy(store, {"Effect": "Deny", "Action": ["s3:PutObject"]})
+    post(tarn, before, 50)
+    wait(tarn, "the policy is told", lambda row: "AccessDenied" in (row["error"] or "") and "'lake'" in row["error"])
+    put_policy(store)
+    wait(tarn, "allowed again", lambda row: row["rows"] == before + 50 and row["state"] == "RUNNING")
+    proxy.spoil(status(403, "RequestTimeTooSkewed", "Date: Mon, 01 Jan 2024 00:00:00 GMT\r\n"), times=-1)
+    post(tarn, before + 50, 50)
+    wait(tarn, "the clock is told", lambda row: "clock" in (row["error"] or ""))
+    proxy.clear()
+    wait(tarn, "the clock is right again", lambda row: row["rows"] == before + 100 and row["state"] == "RUNNING")
+    check_objects(S3(store.host, "NEXTKEY", "next+secret"), before + 100)
 
 
 def main():
@@ -111,6 +132,7 @@ def main():
             wait(tarn, "first objects", lambda row: row["rows"] == 50)
             test_away(store, proxy, tarn)
             test_expired(store, proxy, tarn, credentials)
+            test_refused(store, proxy, tarn)
     print("the store was away and the credentials ended; nothing is lost, nothing doubled")
 
 
