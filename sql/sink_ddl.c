@@ -63,6 +63,15 @@ static const char *confluent_place(struct tni_change *change, const struct tn_si
     return tn_arena_printf(change->arena, "%s/%s/%s", base, dir, spec->decl.topic);
 }
 
+/* A place is written as it is: a '..' would be followed before anything looks at it. */
+static bool climbs(const char *place)
+{
+    for (const char *at = place; (at = strstr(at, "..")) != NULL; at += 2)
+        if ((at == place || at[-1] == '/') && (!at[2] || at[2] == '/'))
+            return true;
+    return false;
+}
+
 static enum tn_status find_location(struct tni_change *change, const struct tn_ast_sink *ast,
                                     struct tn_str schema_name, struct tn_str table,
                                     const struct tn_object *old, struct tn_sink_spec *spec,
@@ -75,7 +84,9 @@ static enum tn_status find_location(struct tni_change *change, const struct tn_a
     tn_buf_init(&clean, URL_MAX);
     if (spec->options.is_confluent && (to || spec->options.bucket))
         to = confluent_place(change, spec, to);
-    if (to) {
+    if (to && climbs(to)) {
+        st = tn_err_set(err, TN_E_INVALID, "TO '%s': '..' is not allowed", to);
+    } else if (to) {
         st = tn_object_url_normal(to, &url, err);
         if (!tn_failed(st))
             st = tn_zone_url_clean("TO", tn_buf_str(&url), &clean, err);

@@ -387,6 +387,31 @@ CREATE SINK k FROM s INTO a.s TO '{lake}/s'
     case.done()
 
 
+def test_paths():
+    """Values and names that try to leave the table's folder: escaped in folders, refused in names and places."""
+    values = ["../../etc", "..", ".", "/abs", "a/../../b", "%2e%2e%2f", "C:\\x", ""]
+    case = Case("paths", """
+CREATE STREAM s (a INT, c VARCHAR) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE SINK k FROM s INTO a.s TO '{lake}/in/s' WITH (rotate.idle='100ms', partition_by='c');
+""")
+    with case.server() as tarn:
+        post(tarn, "/streams/s", "\n".join(json.dumps({"a": a, "c": c}) for a, c in enumerate(values)), "application/x-ndjson")
+        settle(tarn, {"k": len(values)})
+        there = {row[0]: row[1] for row in tarn.sql("SELECT a, c FROM a.s")}
+        assert [there[a] for a in range(len(values))] == values[:-1] + [None], there
+        for place in (f"{case.lake}/../x", "s3://bucket/../x", "s3://bucket/a/./b", "s3://../x"):
+            status, body = tarn.request("POST", "/sql", f"CREATE SINK bad FROM s INTO a.bad TO '{place}'".encode())
+            assert status == 400, (place, status, body)
+        for name in ('a."../x"', 'a."x/y"', '"../a".x', '"..".x', 'a.".."'):
+            status, body = tarn.request("POST", "/sql", f"CREATE SINK bad FROM s INTO {name}".encode())
+            assert status == 400, (name, status, body)
+    outside = [path for path in case.root.rglob("*") if path.is_file() and case.lake / "in" / "s" not in path.parents
+               and case.root / "state" not in path.parents]
+    assert sorted(path.name for path in outside) == ["p.sql", "state.log"], outside
+    case.table("in/s").check()
+    case.done()
+
+
 def test_checkpoints():
     """A long table log opens by its checkpoints: the entries in them are not asked for one by one."""
     case = Case("checkpoints", """

@@ -90,7 +90,6 @@ def test_expired(store, proxy, tarn, credentials):
     assert tarn.sql("SELECT count(*) FROM changes")[0][0] == before + 100
     credentials.write_text("[default]\naws_access_key_id=NEXTKEY\naws_secret_access_key=next+secret\n")
     wait(tarn, "goes on with the new keys", lambda row: row["rows"] == before + 100 and row["state"] == "RUNNING")
-    check_objects(S3(store.host, "NEXTKEY", "next+secret"), before + 100)  # the new objects are its own
 
 
 def put_policy(store, *more):
@@ -114,7 +113,7 @@ def test_refused(store, proxy, tarn):
     wait(tarn, "the clock is told", lambda row: "clock" in (row["error"] or ""))
     proxy.clear()
     wait(tarn, "the clock is right again", lambda row: row["rows"] == before + 100 and row["state"] == "RUNNING")
-    check_objects(S3(store.host, "NEXTKEY", "next+secret"), before + 100)
+    check_objects(S3(store.host, "NEXTKEY", "next+secret"), before + 100)  # the new objects are its own
 
 
 def main():
