@@ -74,9 +74,9 @@ def main():
                 report("trino", f"{name}: loop, CPU", "ms", cpu, cpu_limit, "limit")
                 report("trino", f"{name}: loop, p50", "ms", statistics.median(took))
                 report("trino", f"{name}: loop, p99", "ms", took[int(len(took) * 0.99)], 5.0, "limit")
-                python = ROOT / "build/bi/venv/bin/python"
+                python = ROOT / "build/bench-venv/bin/python"
                 if not python.exists():
-                    print("  (no Python client: bin/setup bi installs it)")
+                    print("  (no Python client: bin/setup bench installs it)")
                     continue
                 host, port = server.address.split(":")
                 count = 500
