@@ -4,6 +4,7 @@ Why the pipe: it needs no port and no WebSocket client, and the browser ends wit
 open a page, evaluate expressions, wait for one to become true, emulate media and sizes, take screenshots.
 """
 import base64
+import fcntl
 import json
 import os
 import select
@@ -33,10 +34,10 @@ class Browser:
         self.into, from_browser = os.pipe()
 
         def set_pipes():
-            os.dup2(to_browser, 10)
-            os.dup2(from_browser, 11)
-            os.dup2(10, 3)
-            os.dup2(11, 4)
+            # Copies above 4 first: either end may be 3 or 4 itself, and one must not overwrite the other.
+            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 5) for end in (to_browser, from_browser)]
+            os.dup2(ends[0], 3)
+            os.dup2(ends[1], 4)
 
         args = [path, *FLAGS, f"--user-data-dir={self.profile}", "--remote-debugging-pipe", "about:blank"]
         self.process = subprocess.Popen(args, preexec_fn=set_pipes, close_fds=False, stdin=subprocess.DEVNULL,
