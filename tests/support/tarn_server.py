@@ -65,7 +65,16 @@ class Server:
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.connection = None
-            raise Gone(f"{error}; exit status {self.process.poll()}") from error
+            raise Gone(f"{error}; {self._end()}") from error
+
+    def _end(self):
+        """How the process ended, with its last lines; or that it runs."""
+        try:
+            status = self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            return "it still runs"
+        text = pathlib.Path(f"{self.state}.log").read_text(errors="replace")
+        return f"exit status {status}, its last lines:\n{text[-4000:]}"
 
     def sql(self, text, fresh=True):
         """Rows as lists; raises on an error answer."""
