@@ -172,6 +172,11 @@ static const struct pair defaults[] = {{"client.id", "tarn"},
                                        {"log.configuration.warnings", "false"},
                                        {"socket.keepalive.enable", "true"}};
 
+/* Before 2.10 a handle that hears of a topic's new id without having missed the topic corrupts its
+ * memory: asking every second makes it miss the topic. */
+#define SAFE_RECREATION_VERSION 0x020a0000
+static const struct pair old_library_set[] = {{"topic.metadata.refresh.interval.ms", "1000"}};
+
 static const struct pair fetch_set[] = {{"isolation.level", "read_committed"},
                                         {"enable.auto.commit", "false"},
                                         {"enable.auto.offset.store", "false"},
@@ -282,6 +287,8 @@ static void set_role(struct tni_kafka *kafka, rd_kafka_conf_t *conf, enum tni_kr
 {
     char text[256], id[512];
     SET_OURS(defaults);
+    if (rd_kafka_version() < SAFE_RECREATION_VERSION)
+        SET_OURS(old_library_set);
     switch (role) {
     case TNI_KROLE_FETCH: SET_OURS(fetch_set); break;
     case TNI_KROLE_ADMIN: SET_OURS(admin_set); break;

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds librdkafka of Debian 13 on Debian 12, once, into FOLDER (the caller's build/librdkafka): exactly-once needs 2.5.0
-# or newer, Debian 12 has 2.0.2. The source package comes by apt in a private configuration whose sources are this machine's
-# own with the suite swapped, so nothing is installed and no mirror is named. Where the system's library is new
-# enough there is nothing to do.
+# Builds librdkafka of Debian 13, once, into FOLDER (the caller's build/librdkafka): exactly-once needs 2.5.0 or newer,
+# Debian 12 has 2.0.2; and versions before 2.10 corrupt their memory when a topic is deleted and created anew, so that the
+# process ends: the library built here is mended (one condition, below). The source package comes by apt in a private
+# configuration whose sources are this machine's own with the suite swapped, so nothing is installed and no mirror is named.
+# Where the system's library is new enough there is nothing to do.
 # Usage: tests/kafka/librdkafka.sh FOLDER
 set -euo pipefail
 folder=$(realpath -m "$1")
 suite=trixie version=2.8.0
 [ ! -f "$folder/usr/include/librdkafka/rdkafka.h" ] || exit 0
-if pkg-config --atleast-version=2.5.0 rdkafka; then
+if pkg-config --atleast-version=2.10.0 rdkafka; then
   echo "librdkafka $(pkg-config --modversion rdkafka) of the system is used"
   exit 0
 fi
@@ -47,6 +48,11 @@ cd "$work"
 apt-get "${options[@]}" update -q >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
 apt-get "${options[@]}" source -q librdkafka >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
 cd "$work"/librdkafka-"$version"*/ || { echo "librdkafka $version is not what Debian's $suite has" >&2; exit 1; }
+# A topic's cache entry stays in the tree of topic ids when the topic comes back with another id: freed, but still found.
+cache=src/rdkafka_metadata_cache.c condition='} else if (old \&\& !RD_KAFKA_UUID_IS_ZERO('
+[ "$(grep -c "${condition//\\/}" $cache)" = 1 ] || { echo "librdkafka $version: $cache is not the one to mend" >&2; exit 1; }
+id=rkmce_metadata_internal_topic.topic_id
+sed -i "s/$condition/}\n if (old \&\& rd_kafka_Uuid_cmp(old->$id, rkmce->$id) != 0 \&\& !RD_KAFKA_UUID_IS_ZERO(/" $cache
 DEB_BUILD_OPTIONS="nocheck parallel=2" dpkg-buildpackage -b -uc -us >"$work/log" 2>&1 ||
   { tail -n 20 "$work/log" >&2; exit 1; }
 rm -rf "$folder.new"
