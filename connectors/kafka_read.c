@@ -4,8 +4,10 @@
  * cursor's own queue, read() takes batches out of it and hands the messages over without a copy
  * (they are freed with the records). A fetcher (one librdkafka consumer) lets one cursor follow a
  * partition; another reader at the same partition gets another fetcher. A read at an offset where
- * the reader has no cursor opens one; a reader keeps at most two per partition (one behind the
- * other while a query catches up), so a rewind re-uses the one that was used longest ago.
+ * the reader has no cursor opens one; a reader keeps two per partition (one behind the other while
+ * a query catches up), so a rewind re-uses the one that was used longest ago. One that was used
+ * just now is left alone, up to eight: several that read in turns would take each other's cursor
+ * away before anything has come, for ever.
  *
  * The end. librdkafka reports the offset at which a fetch found nothing more (last stable offset,
  * also behind control records and aborted data), but only after the broker let that fetch wait.
@@ -21,6 +23,8 @@
 #include "stream/batch.h"
 
 #define CURSORS_OF_PARTITION 2
+#define CURSORS_MAX          8
+#define BUSY_NS              1000000000ll
 #define IDLE_NS              30000000000ll /* an unused cursor stops fetching */
 #define SWEEP_READS          4096
 #define FETCHERS_MAX         32
@@ -257,7 +261,9 @@ static enum tn_status cursor_at(struct tn_log_reader *reader, const struct tn_to
             oldest = i;
         count++;
     }
-    if (count >= CURSORS_OF_PARTITION)
+    int64_t now = tn_mono_ns(reader->kafka->clock);
+    if (count >= CURSORS_MAX ||
+        (count >= CURSORS_OF_PARTITION && now - reader->cursors[oldest]->used_ns > BUSY_NS))
         drop_cursor(reader, oldest);
     return cursor_open(reader, topic, partition, offset, ret_cursor, err);
 }

@@ -458,8 +458,12 @@ static enum tn_status apply_all(struct apply *apply, bool is_prune, struct tn_er
     tn_catalog_each(apply->db->catalog, absent_object, absent);
     tn_catalog_each_query(apply->db->catalog, absent_query, absent);
     absent_sinks(absent);
-    for (size_t i = 0; i < apply->steps_count; i++)
-        TN_TRY(run_step(apply, &apply->steps[i], err));
+    enum tn_status st = TN_OK;
+    tn_engine_hold(apply->db->config.engine, true); /* its queries read what is there once */
+    for (size_t i = 0; i < apply->steps_count && !tn_failed(st); i++)
+        st = run_step(apply, &apply->steps[i], err);
+    tn_engine_hold(apply->db->config.engine, false);
+    TN_TRY(st);
     if (is_prune)
         return prune(apply, absent, err);
     warn_absent(apply, absent);

@@ -154,6 +154,9 @@ static enum tn_status step_check(const struct tn_node *a, const struct tn_node *
 {
     if (a->kind != b->kind)
         return differs(err, "%s differs", step_name(a->kind));
+    if (a->is_fold != b->is_fold)
+        return differs(err, "rows are grouped by another key, and what is on its way there differs "
+                            "with EMIT");
     if (a->decl && b->decl) {
         TN_TRY(decl_check(a->decl, b->decl, err));
         if (a->kind != TN_NODE_SOURCE)

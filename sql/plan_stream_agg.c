@@ -2,7 +2,8 @@
  * sql/plan_stream_int.h.
  *
  * Rows reach AGGREGATE as (group expressions, arguments, filters): by a PROJECT when they are
- * already keyed by exactly the groups, else as the columns of the repartition topic. Behind it
+ * already keyed by exactly the groups, else as the columns of the repartition topic, or folded
+ * into partial states on the way there (can_fold). Behind it
  * every expression is over group columns and aggregate results.
  */
 #include "sql/plan_stream_int.h"
@@ -20,6 +21,7 @@ struct agg_plan {
     uint32_t (*args)[4];
     int32_t *filters;
     bool is_repartitioned;
+    bool is_folded; /* the repartition topic carries partial states */
     struct tni_columns columns;
 };
 
@@ -138,6 +140,44 @@ static bool is_keyed_by_groups(const struct tni_planner *pl)
     return true;
 }
 
+static bool is_key_type(const struct tn_type *type)
+{
+    return type->kind != TN_K_DOUBLE && !tn_kind_is_nested(type->kind);
+}
+
+/* May rows be aggregated before they are repartitioned, too? Only where nothing can tell: no
+ * output per row, no windows (which row is late is known behind the topic), results that are the
+ * same however rows are grouped. Not behind a join: what it has written is compared record by
+ * record (verify_join.c). */
+static bool can_fold(const struct agg_plan *ap)
+{
+    const struct tni_planner *pl = ap->pl;
+    const struct tni_with *with = pl->request->with;
+    bool can = !pl->is_table && pl->query->window.kind == TN_WINDOW_NONE &&
+               pl->query->sources_count == 1 && !(with && !strcmp(with->emit, "update"));
+    for (uint32_t k = 0; can && k < pl->query->groups_count; k++)
+        can = is_key_type(ap->fields[k].type);
+    for (uint32_t a = 0; can && a < ap->aggs_count; a++)
+        can = tn_agg_is_exact(&ap->calls[a]);
+    return can;
+}
+
+static enum tn_status fold(struct agg_plan *ap, const struct tn_schema *schema, struct tn_err *err)
+{
+    struct tni_planner *pl = ap->pl;
+    struct tn_node node = {.schema = schema,
+                           .exprs = ap->exprs,
+                           .exprs_count = ap->width,
+                           .keys_count = pl->query->groups_count,
+                           .aggs_count = ap->aggs_count,
+                           .aggs = ap->calls,
+                           .agg_args = (const uint32_t(*)[4])ap->args,
+                           .agg_filters = ap->filters};
+    ap->is_folded = true;
+    return tni_flow_fold(pl, &node, pl->sink.key_format, pl->sink.key_delimiter,
+                         pl->sink.partitions_count, "Aggregate-GroupBy", err);
+}
+
 static enum tn_status feed(struct agg_plan *ap, struct tn_err *err)
 {
     struct tni_planner *pl = ap->pl;
@@ -149,6 +189,8 @@ static enum tn_status feed(struct agg_plan *ap, struct tn_err *err)
     if (ap->is_repartitioned && pl->query->sources[0].object->decl.window != TN_WINDOW_NONE)
         return tn_err_at(err, TN_E_UNSUPPORTED, "NOT_SUPPORTED", pl->query->line, pl->query->col,
                          "rows with windowed keys cannot be grouped by another key");
+    if (ap->is_repartitioned && can_fold(ap))
+        return fold(ap, schema, err);
     if (ap->is_repartitioned)
         return tni_flow_exchange(pl, ap->exprs, schema, pl->query->groups_count,
                                  pl->sink.key_format, pl->sink.key_delimiter,
@@ -200,6 +242,7 @@ static enum tn_status aggregate_node(struct agg_plan *ap, struct tn_err *err)
     node->aggs = ap->calls;
     node->agg_args = (const uint32_t(*)[4])ap->args;
     node->agg_filters = ap->filters;
+    node->is_fold = ap->is_folded;
     node->window = pl->query->window;
     const struct tni_with *with = pl->request->with;
     if (with && with->retention_ms > node->window.retention_ms &&

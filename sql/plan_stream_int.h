@@ -94,6 +94,12 @@ enum tn_status tni_flow_exchange(struct tni_planner *pl, struct tn_expr *const *
                                  const struct tn_format *format, char delimiter, int32_t partitions,
                                  const char *step, struct tn_err *err);
 
+/* The same for rows that are folded first: `fold` has the fields of a folding REPARTITION
+ * (stream/plan.h) and the schema of its exprs. */
+enum tn_status tni_flow_fold(struct tni_planner *pl, const struct tn_node *fold,
+                             const struct tn_format *format, char delimiter, int32_t partitions,
+                             const char *step, struct tn_err *err);
+
 /* plan_stream_sink.c */
 enum tn_status tni_flow_project(struct tni_planner *pl, struct tn_err *err);
 /* Formats, delimiters, topic and partitions of the sink into pl->sink; `keys_count` 0 = no key. */

@@ -240,6 +240,36 @@ enum tn_status tni_flow_exchange(struct tni_planner *pl, struct tn_expr *const *
     return TN_OK;
 }
 
+enum tn_status tni_flow_fold(struct tni_planner *pl, const struct tn_node *fold,
+                             const struct tn_format *format, char delimiter, int32_t partitions,
+                             const char *step, struct tn_err *err)
+{
+    const struct tn_format *raw = tn_format_find(pl->request->formats, TN_STR("RAW"));
+    uint32_t keys = fold->keys_count;
+    struct tn_schema *schema = tni_schema_new(pl->arena, keys + 1);
+    struct tn_field *fields = (struct tn_field *)(uintptr_t)schema->fields;
+    TN_ASSERT(raw);
+    memcpy(fields, fold->schema->fields, keys * sizeof *fields);
+    fields[keys] = (struct tn_field){TN_STR("KSQL_AGG_STATES"), tn_type_of(TN_K_BYTES)};
+    struct tn_topic_decl *decl = TN_ARENA_NEW(pl->arena, struct tn_topic_decl);
+    *decl = *repartition_decl(pl, step, schema, keys, format, delimiter, partitions);
+    decl->value_format = raw;
+    decl->is_value_bare = true;
+    TN_TRY(tni_format_check(decl, true, err));
+    int at = tni_node_add(pl, TN_NODE_REPARTITION, pl->node, fold->schema, err);
+    struct tn_node *node = tni_node_at(pl, at);
+    int input = node->input;
+    *node = *fold;
+    node->kind = TN_NODE_REPARTITION;
+    node->input = input;
+    node->decl = decl;
+    node->is_fold = true;
+    tni_stage_add(pl, partitions);
+    pl->node = source_node(pl, decl, false, err);
+    pl->schema = schema;
+    return TN_OK;
+}
+
 enum tn_status tni_flow_repartition(struct tni_planner *pl, struct tn_expr *const *keys,
                                     const struct tn_str *names, uint32_t keys_count,
                                     const struct tn_format *format, char delimiter,

@@ -198,10 +198,12 @@ bool tni_verify_is_own(const struct tni_verify *verify, const struct tn_node *no
 }
 
 /* Records that the query writes again against those it has written: repartition topics of streams,
- * and the result of a query that fills a stream alone. */
+ * and the result of a query that fills a stream alone. How folded rows are spread over records
+ * depends on when rounds end: they are summed up by key first. */
 static enum tn_status compare_records(struct tni_verify *verify, struct tn_log *scratch,
-                                      const char *topic, struct tn_err *err)
+                                      const struct tn_node *node, struct tn_err *err)
 {
+    const char *topic = node->decl->topic;
     struct tni_vrows was, again;
     char what[TN_TOPIC_NAME_MAX + 64];
     tni_vrows_init(&was);
@@ -209,6 +211,10 @@ static enum tn_status compare_records(struct tni_verify *verify, struct tn_log *
     enum tn_status st = tni_vrows_topic(verify->config->log, topic, true, &was, err);
     if (!tn_failed(st))
         st = tni_vrows_topic(scratch, topic, true, &again, err);
+    if (!tn_failed(st) && node->is_fold)
+        st = tni_vrows_unfold(node, &was, err);
+    if (!tn_failed(st) && node->is_fold)
+        st = tni_vrows_unfold(node, &again, err);
     if (!tn_failed(st)) {
         tni_vrows_sort(&was);
         tni_vrows_sort(&again);
@@ -232,7 +238,7 @@ static enum tn_status compare_written(struct tni_verify *verify, struct tn_log *
         for (uint32_t i = 0; i < plan->stages[s].nodes_count && !tn_failed(st); i++) {
             const struct tn_node *node = &plan->stages[s].nodes[i];
             if (tni_verify_is_own(verify, node) && verify->doubts[s] == TNI_DOUBT_NONE)
-                st = compare_records(verify, scratch, node->decl->topic, err);
+                st = compare_records(verify, scratch, node, err);
         }
     verify->object = table;
     return st;

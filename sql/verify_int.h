@@ -25,6 +25,9 @@ void tni_vrows_add(struct tni_vrows *rows, struct tn_str key, struct tn_str valu
 void tni_vrows_fold(struct tni_vrows *rows);
 /* By key, then value; all stay. */
 void tni_vrows_sort(struct tni_vrows *rows);
+/* Records of partial states (stream/fold.h) that `node` writes, as one row per key. */
+enum tn_status tni_vrows_unfold(const struct tn_node *node, struct tni_vrows *rows,
+                                struct tn_err *err);
 /* Rows of a query's table as the engine shows them now. is_wire: the bytes that the result topic
  * has for them; else key columns (and window) and value columns as JSON objects. */
 enum tn_status tni_vrows_scan(struct tn_engine *engine, const struct tn_object *object,

@@ -6,6 +6,7 @@
 #include "sql/verify_int.h"
 #include "sql/writers.h"
 #include "stream/base/mem.h"
+#include "stream/fold.h"
 
 #define READ_BYTES ((size_t)4 << 20)
 
@@ -107,6 +108,103 @@ enum tn_status tni_vrows_topic(struct tn_log *log, const char *name, bool is_all
         st = read_partition(log, &topic, p, reader, is_all, rows, err);
     log->type->reader_close(reader);
     return st;
+}
+
+/* ---- folded rows ---- */
+
+static enum tn_status items_of(const struct tni_vrows *records, struct tni_vrows *items,
+                               struct tn_err *err)
+{
+    for (size_t i = 0; i < records->count; i++) {
+        struct tn_fold_reader reader;
+        struct tn_fold_item item;
+        enum tn_status st;
+        TN_TRY(tn_fold_open(records->items[i].value, &reader, err));
+        while ((st = tn_fold_next(&reader, &item, err)) == TN_OK)
+            tni_vrows_add(items, item.key, item.states);
+        if (st != TN_END)
+            return st;
+    }
+    return TN_OK;
+}
+
+/* {"count":7} 0e: what the states give, and their bytes, which may say more. */
+static enum tn_status states_text(const struct tn_node *node, struct tn_str states,
+                                  struct tn_arena *arena, struct tn_buf *text, struct tn_err *err)
+{
+    const char *ptr = states.ptr, *end = states.ptr + states.len;
+    enum tn_status st = TN_OK;
+    for (uint32_t a = 0; a < node->aggs_count && !tn_failed(st); a++) {
+        const struct tn_agg_call *call = &node->aggs[a];
+        void *state = tn_arena_alloc(arena, call->state_bytes);
+        struct tn_column col;
+        call->agg->init(call, state);
+        st = call->agg->decode(call, state, ptr, end, &ptr);
+        if (tn_failed(st)) {
+            tn_err_set(err, st, "a repartition record of partial states is damaged");
+        } else {
+            call->agg->final(call, &state, 1, &col, arena);
+            tn_buf_printf(text, "%c\"%s\":", a ? ',' : '{', call->agg->name);
+            tn_cell_json(text, &col, 0);
+        }
+        if (call->agg->release)
+            call->agg->release(call, state);
+    }
+    tn_buf_add_text(text, "} ");
+    for (size_t i = 0; i < states.len; i++)
+        tn_buf_printf(text, "%02x", (unsigned char)states.ptr[i]);
+    return st;
+}
+
+/* Sorted items: those of each key become one row. */
+static enum tn_status sum_items(const struct tn_node *node, const struct tni_vrows *items,
+                                struct tni_vrows *rows, struct tn_err *err)
+{
+    enum tn_status st = TN_OK;
+    struct tn_str *states = tn_alloc_array(items->count + 1, sizeof *states);
+    struct tn_buf sum, text;
+    struct tn_arena arena;
+    tn_buf_init(&sum, TN_RECORD_BYTES_MAX);
+    tn_buf_init(&text, 4 * TN_RECORD_BYTES_MAX);
+    tn_arena_init(&arena, 0);
+    for (size_t from = 0, to = 0; from < items->count && !tn_failed(st); from = to) {
+        uint32_t count = 0;
+        for (; to < items->count && tn_str_eq(items->items[from].key, items->items[to].key); to++)
+            states[count++] = items->items[to].value;
+        tn_buf_reset(&sum);
+        tn_buf_reset(&text);
+        tn_arena_reset(&arena);
+        st = tn_fold_merge(node->aggs, node->aggs_count, states, count, &sum, err);
+        if (!tn_failed(st))
+            st = states_text(node, tn_buf_str(&sum), &arena, &text, err);
+        if (!tn_failed(st))
+            tni_vrows_add(rows, items->items[from].key, tn_buf_str(&text));
+    }
+    tn_arena_release(&arena);
+    tn_buf_release(&text);
+    tn_buf_release(&sum);
+    tn_free(states);
+    return st;
+}
+
+enum tn_status tni_vrows_unfold(const struct tn_node *node, struct tni_vrows *rows,
+                                struct tn_err *err)
+{
+    struct tni_vrows items, sums;
+    tni_vrows_init(&items);
+    tni_vrows_init(&sums);
+    enum tn_status st = items_of(rows, &items, err);
+    tni_vrows_sort(&items);
+    if (!tn_failed(st))
+        st = sum_items(node, &items, &sums, err);
+    tni_vrows_release(&items);
+    if (tn_failed(st)) {
+        tni_vrows_release(&sums);
+        return st;
+    }
+    tni_vrows_release(rows);
+    *rows = sums;
+    return TN_OK;
 }
 
 /* ---- a table's rows as the topic has them ---- */

@@ -89,7 +89,7 @@ static void count_from_final(const struct tn_agg_call *call, void *state,
 
 static const struct tn_agg count_agg = {
     .name = "count",
-    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_RETRACT | TN_AGG_INVERTIBLE,
+    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_RETRACT | TN_AGG_INVERTIBLE | TN_AGG_EXACT,
     .args_min = 0,
     .args_max = 1,
     .bind = count_bind,
@@ -152,6 +152,22 @@ uint32_t tn_agg_columns_count(const struct tn_agg *agg, uint32_t given)
     if (columns < agg->args_min || given - columns > agg->params_max)
         return UINT32_MAX;
     return columns;
+}
+
+bool tn_agg_is_exact(const struct tn_agg_call *call)
+{
+    if (!(call->agg->flags & TN_AGG_EXACT) || call->params_count || call->is_distinct)
+        return false;
+    for (uint32_t i = 0; i < call->args_count && call->agg != &count_agg; i++)
+        switch (call->arg_types[i]->kind) {
+        case TN_K_BOOLEAN:
+        case TN_K_INTEGER:
+        case TN_K_BIGINT:
+        case TN_K_VARCHAR:
+        case TN_K_DATE: break;
+        default: return false; /* DOUBLE rounds, DECIMAL may overflow on the way */
+        }
+    return true;
 }
 
 enum tn_status tn_agg_bind(struct tn_agg_call *call, struct tn_arena *arena, struct tn_err *err)

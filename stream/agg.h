@@ -36,7 +36,8 @@ enum tn_agg_flags {
     TN_AGG_RETRACT = 1u << 2,    /* `retract` is there: usable over tables */
     TN_AGG_INVERTIBLE = 1u << 3, /* the final value determines the state: `from_final` is there */
     TN_AGG_NULLS = 1u << 4,      /* update sees NULL arguments; else the caller drops such rows */
-    TN_AGG_ROWS = 1u << 5        /* needs row order (offsets): LATEST, EARLIEST, COLLECT */
+    TN_AGG_ROWS = 1u << 5,       /* needs row order (offsets): LATEST, EARLIEST, COLLECT */
+    TN_AGG_EXACT = 1u << 6       /* merge is exact over arguments that are (tn_agg_is_exact) */
 };
 
 struct tn_agg {
@@ -81,6 +82,9 @@ const struct tn_agg *const *tn_agg_all(size_t *ret_count);
 /* Of `given` written arguments, how many are columns (the first ones); the rest are call->params,
  * which must be constants. UINT32_MAX when no split fits. COUNT(*) and COUNT() give 0 arguments. */
 uint32_t tn_agg_columns_count(const struct tn_agg *agg, uint32_t given);
+/* Does merge give the same bytes of a state however its rows were split and in whatever order the
+ * parts come? COUNT; SUM and AVG of integers; MIN and MAX of what has one form of each value. */
+bool tn_agg_is_exact(const struct tn_agg_call *call);
 /* Check counts, call agg->bind, round state_bytes up to 8. call->agg, rules, args_count, arg_types,
  * params must be set. */
 enum tn_status tn_agg_bind(struct tn_agg_call *call, struct tn_arena *arena, struct tn_err *err);

@@ -189,7 +189,7 @@ static enum tn_status sum_stream_error(const struct tn_agg_call *call, const voi
 
 static const struct tn_agg sum_stream_agg = {
     .name = "sum",
-    .flags = TN_AGG_STREAM | TN_AGG_RETRACT | TN_AGG_INVERTIBLE,
+    .flags = TN_AGG_STREAM | TN_AGG_RETRACT | TN_AGG_INVERTIBLE | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = sum_stream_bind,
@@ -545,7 +545,7 @@ static enum tn_status avg_stream_decode(const struct tn_agg_call *call, void *st
 
 static const struct tn_agg avg_stream_agg = {
     .name = "avg",
-    .flags = TN_AGG_STREAM | TN_AGG_RETRACT,
+    .flags = TN_AGG_STREAM | TN_AGG_RETRACT | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = avg_stream_bind,
@@ -695,7 +695,7 @@ static size_t cell_bytes_extra(const struct tn_agg_call *call, const void *state
 
 static const struct tn_agg max_agg = {
     .name = "max",
-    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_INVERTIBLE,
+    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_INVERTIBLE | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = extreme_bind,
@@ -713,7 +713,7 @@ static const struct tn_agg max_agg = {
 
 static const struct tn_agg min_agg = {
     .name = "min",
-    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_INVERTIBLE,
+    .flags = TN_AGG_STREAM | TN_AGG_QUERY | TN_AGG_INVERTIBLE | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = extreme_bind,

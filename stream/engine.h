@@ -54,6 +54,10 @@ enum tn_status tn_engine_step(struct tn_engine *engine, struct tn_err *err);
  * earlier run of the same query id are taken up (restore from the changelog tail happens in the
  * background). @thread any */
 enum tn_status tn_engine_add(struct tn_engine *engine, struct tn_plan *plan, struct tn_err *err);
+/* While held nothing is read, so queries added one after another begin at the same records and read
+ * them once; else each catches up with the others by itself. Counts: release as often. @thread any
+ */
+void tn_engine_hold(struct tn_engine *engine, bool is_held);
 /* Replace a running query's plan, keeping its state and positions (OR REPLACE rules were checked by
  * sql/). */
 enum tn_status tn_engine_replace(struct tn_engine *engine, struct tn_plan *plan,

@@ -169,6 +169,13 @@ static enum tn_status run_drop(struct tn_engine *engine, void *ctx, struct tn_er
     return TN_OK;
 }
 
+void tn_engine_hold(struct tn_engine *engine, bool is_held)
+{
+    atomic_fetch_add(&engine->holds_count, is_held ? 1 : -1);
+    for (uint32_t w = 0; w < engine->workers_count && !is_held; w++)
+        engine->workers[w].wake.signal(&engine->workers[w].wake);
+}
+
 enum tn_status tn_engine_drop(struct tn_engine *engine, const char *query_id, struct tn_err *err)
 {
     pthread_mutex_lock(&engine->lock);

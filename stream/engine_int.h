@@ -40,6 +40,7 @@ struct tni_query;
 struct tni_worker;
 struct tni_turn;
 struct tni_dead;
+struct tni_fold;
 
 /* ---- reading ---- */
 
@@ -152,6 +153,7 @@ struct tni_op {
     struct tn_codec *key_codec, *value_codec;
     struct tn_buf key_bytes, value_bytes, window_bytes;
     struct tn_records_builder *builders; /* by partition of the topic */
+    struct tni_fold *fold; /* REPARTITION that folds: the open round; NULL = nothing */
 };
 
 /* STANDBY: of another process; follows the changelogs. */
@@ -367,6 +369,7 @@ struct tn_engine {
     pthread_cond_t commit_cond;
     bool is_commit_signalled; /* guarded by commit_lock */
     atomic_bool is_stopping;
+    atomic_int holds_count;        /* tn_engine_hold */
     atomic_ullong boundary_wanted; /* workers with round below make a boundary */
     atomic_bool park_wanted;
     enum tni_round_state round_state;
@@ -639,6 +642,15 @@ enum tn_status tni_project_run(const struct tn_node *node, struct tn_batch *batc
                                const bool *wanted, struct tn_arena *arena,
                                struct tni_counters *counters, struct tn_batch **ret_batch,
                                struct tn_err *err);
+/* op_fold.c: rows on their way to a repartition topic, aggregated per round */
+enum tn_status tni_fold_rows(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
+                             struct tn_err *err);
+/* What is folded becomes records of the open round; nothing for other kinds of op. */
+enum tn_status tni_fold_flush(struct tni_task *task, struct tni_op *op, struct tn_err *err);
+void tni_fold_drop(struct tni_op *op);
+/* The AGGREGATE behind it: partial states into the states of their groups. */
+enum tn_status tni_fold_merge(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
+                              struct tn_err *err);
 /* Decoding of repartition records of tables: op and both values (op_repartition.c). */
 enum tn_status tni_change_decode(struct tni_source *source, struct tni_block *block,
                                  struct tn_err *err);

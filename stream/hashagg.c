@@ -565,6 +565,12 @@ enum tn_status tn_hashagg_merge(struct tn_hashagg *to, const struct tn_hashagg *
 
 /* ---- results ---- */
 
+void tn_hashagg_encode(const struct tn_hashagg *ha, uint32_t group, struct tn_buf *buf)
+{
+    for (uint32_t a = 0; a < ha->aggs_count; a++)
+        ha->aggs[a].agg->encode(&ha->aggs[a], state_at(ha, group, a), buf);
+}
+
 static void number_column(const struct tn_hashagg *ha, uint32_t from, uint32_t count,
                           struct tn_arena *arena, struct tn_column *col)
 {

@@ -39,6 +39,8 @@ enum tn_status tn_hashagg_update(struct tn_hashagg *ha, const uint32_t *groups,
 enum tn_status tn_hashagg_merge(struct tn_hashagg *to, const struct tn_hashagg *from,
                                 struct tn_err *err);
 
+/* The states of a group, one `encode` behind the other: added to `buf`. */
+void tn_hashagg_encode(const struct tn_hashagg *ha, uint32_t group, struct tn_buf *buf);
 uint32_t tn_hashagg_count(const struct tn_hashagg *ha);
 size_t tn_hashagg_bytes(const struct tn_hashagg *ha);
 /* Key columns and final aggregate columns of groups [from, from + count) in `arena`. First

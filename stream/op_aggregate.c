@@ -337,6 +337,8 @@ enum tn_status tni_op_aggregate(struct tni_task *task, struct tni_op *op, struct
                                 struct tn_err *err)
 {
     const struct tn_node *node = op->node;
+    if (node->is_fold)
+        return tni_fold_merge(task, op, batch, err);
     struct tn_column *keys = tn_arena_alloc(task->arena, node->keys_count * sizeof *keys);
     for (uint32_t k = 0; k < node->keys_count; k++)
         keys[k] = batch->columns[node->keys[k]];

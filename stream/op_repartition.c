@@ -9,7 +9,7 @@
  *           tag 3 | varint n | old row of n bytes | new row      an update under one key
  *
  * row = stream/rowcode.h of the value columns. An update whose key changes becomes two records, old
- * first.
+ * first. Rows of a stream that are only counted behind the topic are folded first (op_fold.c).
  * @thread worker
  */
 #include "stream/op_int.h"
@@ -22,12 +22,12 @@ enum { TAG_NEW = 1, TAG_OLD = 2, TAG_BOTH = 3 };
 static enum tn_status new_columns(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
                                   struct tn_batch **ret_batch)
 {
-    const struct tn_schema *schema = op->node->decl->schema;
+    uint32_t width = op->node->exprs_count;
     struct tn_batch *out = TN_ARENA_NEW(task->arena, struct tn_batch);
     *out = *batch;
-    out->schema = schema;
-    out->columns = TN_ARENA_ARRAY(task->arena, struct tn_column, schema->fields_count);
-    for (uint32_t i = 0; i < schema->fields_count; i++) {
+    out->schema = op->node->is_fold ? op->node->schema : op->node->decl->schema;
+    out->columns = TN_ARENA_ARRAY(task->arena, struct tn_column, width);
+    for (uint32_t i = 0; i < width; i++) {
         struct tn_result result;
         tn_program_run(op->node->programs[i], batch, task->arena, &result);
         if (result.errors_count)
@@ -133,6 +133,8 @@ enum tn_status tni_op_repartition(struct tni_task *task, struct tni_op *op, stru
 {
     struct tn_batch *out = NULL;
     TN_TRY(new_columns(task, op, batch, &out));
+    if (op->node->is_fold)
+        return tni_fold_rows(task, op, out, err);
     if (task->stage->nodes[op->node->input].is_table)
         return send_changes(task, op, out, err);
     return tni_op_sink(task, op, out, err);

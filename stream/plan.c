@@ -71,7 +71,7 @@ static bool needs_exprs(const struct tn_node *node, uint32_t *ret_count)
     case TN_NODE_FILTER:
     case TN_NODE_JOIN_TABLE: *ret_count = 1; return true;
     case TN_NODE_PROJECT: *ret_count = node->schema->fields_count; return true;
-    case TN_NODE_REPARTITION: *ret_count = node->decl->schema->fields_count; return true;
+    case TN_NODE_REPARTITION: *ret_count = node->decl->schema->fields_count; return !node->is_fold;
     case TN_NODE_SOURCE:
     case TN_NODE_AGGREGATE:
     case TN_NODE_MATERIALIZE:
@@ -79,6 +79,42 @@ static bool needs_exprs(const struct tn_node *node, uint32_t *ret_count)
     case TN_NODE_SINK: break;
     }
     return false;
+}
+
+/* Arguments and filters among `in_count` columns. */
+static enum tn_status check_calls(const struct check *c, const struct tn_node *node,
+                                  uint32_t in_count)
+{
+    for (uint32_t a = 0; a < node->aggs_count; a++) {
+        const struct tn_agg_call *call = &node->aggs[a];
+        for (uint32_t i = 0; i < call->args_count; i++)
+            if (node->agg_args[a][i] >= in_count)
+                return broken(c, "an aggregate's argument is out of range");
+        if (node->agg_filters && node->agg_filters[a] >= (int32_t)in_count)
+            return broken(c, "an aggregate's filter is out of range");
+    }
+    return TN_OK;
+}
+
+/* Both ends of a fold. */
+static enum tn_status check_fold(const struct check *c, const struct tn_node *node)
+{
+    const struct tn_node *input = &c->stage->nodes[node->input];
+    const struct tn_topic_decl *decl = node->kind == TN_NODE_AGGREGATE ? input->decl : node->decl;
+    if (!decl || decl->keys_count != node->keys_count || node->keys_count == 0 ||
+        decl->schema->fields_count != node->keys_count + 1 ||
+        decl->schema->fields[node->keys_count].type->kind != TN_K_BYTES)
+        return broken(c, "the topic does not carry keys and partial states");
+    if (c->plan->is_emit_every_update || node->window.kind != TN_WINDOW_NONE || decl->is_table)
+        return broken(c, "what shows every row cannot be folded");
+    for (uint32_t a = 0; a < node->aggs_count; a++)
+        if (!tn_agg_is_exact(&node->aggs[a]) || node->aggs[a].args_count > 1)
+            return broken(c, "an aggregate depends on how rows are folded");
+    if (node->kind == TN_NODE_AGGREGATE)
+        return TN_OK;
+    if (node->exprs_count < node->keys_count)
+        return broken(c, "wrong number of expressions");
+    return check_calls(c, node, node->exprs_count);
 }
 
 static enum tn_status check_aggregate(const struct check *c, const struct tn_node *node)
@@ -90,16 +126,11 @@ static enum tn_status check_aggregate(const struct check *c, const struct tn_nod
     for (uint32_t k = 0; k < node->keys_count; k++)
         if (node->keys[k] >= in_count)
             return broken(c, "a key column is out of range");
-    for (uint32_t a = 0; a < node->aggs_count; a++) {
-        const struct tn_agg_call *call = &node->aggs[a];
-        for (uint32_t i = 0; i < call->args_count; i++)
-            if (node->agg_args[a][i] >= in_count)
-                return broken(c, "an aggregate's argument is out of range");
-        if (node->agg_filters && node->agg_filters[a] >= (int32_t)in_count)
-            return broken(c, "an aggregate's filter is out of range");
-        if (c->stage->nodes[node->input].is_table && !call->agg->retract)
+    if (!node->is_fold)
+        TN_TRY(check_calls(c, node, in_count));
+    for (uint32_t a = 0; a < node->aggs_count; a++)
+        if (c->stage->nodes[node->input].is_table && !node->aggs[a].agg->retract)
             return broken(c, "the aggregate cannot undo, its input is a table");
-    }
     if (node->window.kind != TN_WINDOW_NONE && node->window.size_ms <= 0)
         return broken(c, "the window has no size");
     return TN_OK;
@@ -163,6 +194,8 @@ static enum tn_status check_node(const struct check *c, const struct tn_node *no
     TN_TRY(check_shape(c, node));
     if (node->kind == TN_NODE_AGGREGATE)
         TN_TRY(check_aggregate(c, node));
+    if (node->is_fold)
+        TN_TRY(check_fold(c, node));
     if (node->kind == TN_NODE_HOLD)
         TN_TRY(check_hold(c, node));
     if (node->kind == TN_NODE_AGGREGATE || node->kind == TN_NODE_MATERIALIZE ||
@@ -242,6 +275,10 @@ static void mark_reads(const struct tn_node *reader, uint32_t in_count, const bo
             mask[i] = mask[i] || live[i];
         break;
     case TN_NODE_AGGREGATE:
+        if (reader->is_fold) {
+            mask[reader->keys_count] = true;
+            break;
+        }
         for (uint32_t k = 0; k < reader->keys_count; k++)
             mask[reader->keys[k]] = true;
         for (uint32_t a = 0; a < reader->aggs_count; a++) {
@@ -325,19 +362,27 @@ static void print_exprs(const struct tn_node *node, struct tn_buf *buf)
     }
 }
 
-static void print_aggregate(const struct tn_plan *plan, const struct tn_node *node,
-                            const struct tn_schema *in, struct tn_buf *buf)
+/* `in` NULL: without the arguments. */
+static void print_calls(const struct tn_node *node, const struct tn_schema *in, struct tn_buf *buf)
 {
-    tn_buf_add_text(buf, " by ");
-    print_names(node->schema, 0, node->keys_count, buf);
     for (uint32_t a = 0; a < node->aggs_count; a++) {
         tn_buf_printf(buf, "%s%s(", a == 0 ? ": " : ", ", node->aggs[a].agg->name);
-        for (uint32_t i = 0; i < node->aggs[a].args_count; i++) {
+        for (uint32_t i = 0; in && i < node->aggs[a].args_count; i++) {
             tn_buf_add_text(buf, i == 0 ? "" : ", ");
             tn_buf_add_str(buf, in->fields[node->agg_args[a][i]].name);
         }
         tn_buf_add_text(buf, ")");
     }
+}
+
+static void print_aggregate(const struct tn_plan *plan, const struct tn_node *node,
+                            const struct tn_schema *in, struct tn_buf *buf)
+{
+    tn_buf_add_text(buf, " by ");
+    print_names(node->schema, 0, node->keys_count, buf);
+    print_calls(node, node->is_fold ? NULL : in, buf);
+    if (node->is_fold)
+        tn_buf_add_text(buf, " of partial states");
     print_window(&node->window, buf);
     const struct tn_store_spec *store = &plan->stores[node->store];
     tn_buf_printf(buf, "; store '%s' changelog '%s'%s", store->name,
@@ -355,6 +400,10 @@ static void print_node(const struct tn_plan *plan, const struct tn_stage *stage,
     if (node->decl)
         print_decl(node->decl, buf);
     print_exprs(node, buf);
+    if (node->kind == TN_NODE_REPARTITION && node->is_fold) {
+        tn_buf_add_text(buf, "; folded");
+        print_calls(node, node->schema, buf);
+    }
     if (node->kind == TN_NODE_AGGREGATE)
         print_aggregate(plan, node, stage->nodes[node->input].schema, buf);
     else if (node->kind == TN_NODE_MATERIALIZE || node->kind == TN_NODE_HOLD ||

@@ -15,7 +15,10 @@
  * behind an AGGREGATE or MATERIALIZE and yields its columns. JOIN_TABLE yields its input's columns,
  * then the columns of the store's MATERIALIZE node (all NULL for an unmatched LEFT row).
  * REPARTITION: exprs[i] gives column i of decl->schema, the first decl->keys_count of them the new
- * key; the next stage's SOURCE reads the same decl. All expressions are bound with rel = 0 against
+ * key; the next stage's SOURCE reads the same decl. A folding one (is_fold) has the key columns and
+ * one BYTES column in decl->schema; exprs are the keys_count key columns, then what agg_args and
+ * agg_filters name; the AGGREGATE that reads its SOURCE is_fold, too, with the same aggregates, and
+ * merges what fold.h describes. All expressions are bound with rel = 0 against
  * the input node's schema and compiled by tn_plan_compile.
  *
  * Ownership: everything lives in plan->arena; shared read-only by tasks; reference counted. @thread
@@ -123,6 +126,8 @@ struct tn_node {
     const struct tn_agg_call *aggs;
     const uint32_t (*agg_args)[4]; /* input columns of each aggregate's arguments */
     const int32_t *agg_filters;    /* input BOOLEAN column of FILTER (WHERE), −1 = none */
+    bool is_fold; /* REPARTITION: rows are aggregated before they are written (keys_count, aggs,
+                     agg_args, agg_filters over exprs); AGGREGATE: its input is such a topic */
     struct tn_window window;
     int store; /* plan->stores index: AGGREGATE, MATERIALIZE, HOLD, JOIN_TABLE (table side) */
     enum tn_join_kind join;

@@ -200,16 +200,20 @@ static void source_failed(struct tni_source *source, const struct tn_err *err)
 static enum tn_status read_one(struct tni_worker *worker)
 {
     bool has_drained = false;
+    if (atomic_load_explicit(&worker->engine->holds_count, memory_order_relaxed) > 0)
+        return TN_AGAIN;
     for (uint32_t i = 0; i < worker->sources_count; i++) {
         worker->sources_turn = (worker->sources_turn + 1) % worker->sources_count;
         struct tni_source *source = worker->sources[worker->sources_turn];
         struct tn_err err = TN_ERR_INIT;
         bool was_drained = source->is_drained;
+        int64_t was_at = source->next;
         enum tn_status st = tni_source_step(source, &err);
         has_drained |= source->is_drained && !was_drained;
         if (tn_failed(st))
             source_failed(source, &err);
-        tni_source_merge(source);
+        if (source->next != was_at)
+            tni_source_merge(source);
         if (st != TN_AGAIN)
             return TN_OK;
     }

@@ -86,7 +86,7 @@ static enum tn_status init_writer(struct tni_task *task, struct tni_op *op, stru
         TN_TRY(open_codec(task, decl, true, &op->key_codec, err));
     bool is_change =
         op->node->kind == TN_NODE_REPARTITION && task->stage->nodes[op->node->input].is_table;
-    if (!is_change && decl->schema->fields_count > decl->keys_count)
+    if (!is_change && !op->node->is_fold && decl->schema->fields_count > decl->keys_count)
         TN_TRY(open_codec(task, decl, false, &op->value_codec, err));
     return TN_OK;
 }
@@ -170,10 +170,13 @@ static enum tn_status init_op(struct tni_task *task, struct tni_op *op, struct t
     case TN_NODE_SINK:
     case TN_NODE_REPARTITION: return init_writer(task, op, err);
     case TN_NODE_JOIN_TABLE: init_join(task, op); break;
+    case TN_NODE_AGGREGATE:
+        return op->node->is_fold ? open_codec(task, task->stage->nodes[op->node->input].decl, true,
+                                              &op->key_codec, err)
+                                 : TN_OK;
     case TN_NODE_SOURCE:
     case TN_NODE_FILTER:
     case TN_NODE_PROJECT:
-    case TN_NODE_AGGREGATE:
     case TN_NODE_HOLD:
     case TN_NODE_MATERIALIZE: break;
     }
@@ -299,6 +302,7 @@ static void release_op(struct tni_op *op)
     for (int32_t p = 0; op->builders && p < op->topic.partitions_count; p++)
         tn_records_builder_release(&op->builders[p]);
     tn_free(op->builders);
+    tni_fold_drop(op);
     tn_buf_release(&op->key_bytes);
     tn_buf_release(&op->value_bytes);
     tn_buf_release(&op->window_bytes);
@@ -396,6 +400,9 @@ struct tni_turn *tni_task_boundary(struct tni_task *task, struct tn_err *err)
             return NULL; /* the caller sees err; the turn stays open for the rewind */
     }
     for (uint32_t i = 0; i < task->ops_count; i++)
+        if (tn_failed(tni_fold_flush(task, &task->ops[i], err)))
+            return NULL;
+    for (uint32_t i = 0; i < task->ops_count; i++)
         tni_op_flush_builders(task, &task->ops[i]);
     if (!task->turn && !has_moved(task))
         return NULL;
@@ -414,6 +421,7 @@ static void drop_open_outputs(struct tni_task *task)
     for (uint32_t i = 0; i < task->ops_count; i++) {
         struct tni_op *op = &task->ops[i];
         op->is_touched = false;
+        tni_fold_drop(op);
         for (int32_t p = 0; op->builders && p < op->topic.partitions_count; p++)
             tn_records_builder_release(&op->builders[p]);
     }

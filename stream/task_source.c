@@ -235,6 +235,24 @@ static int64_t catch_up_limit(const struct tni_source *source)
     return limit;
 }
 
+/* Between two of its form, and the hindmost can go on: that one will come here. So of many queries
+ * that began one after another only two read a partition at a time. One that has no room does not
+ * count: its task may wait for rows of this very source. */
+static bool waits_for_hindmost(const struct tni_source *source)
+{
+    bool is_behind = false, comes_one = false;
+    for (uint32_t i = 0; i < source->worker->sources_count; i++) {
+        const struct tni_source *other = source->worker->sources[i];
+        if (other == source || other->next == source->next ||
+            other->is_change != source->is_change ||
+            !same_stream(other, &source->topic, source->partition, source->decl))
+            continue;
+        is_behind |= other->next > source->next;
+        comes_one |= other->next < source->next && !other->is_drained && tni_source_has_room(other);
+    }
+    return is_behind && comes_one;
+}
+
 bool tni_source_merge(struct tni_source *source)
 {
     struct tni_worker *worker = source->worker;
@@ -605,7 +623,7 @@ static uint32_t records_below(const struct tn_records *records, int64_t limit)
 enum tn_status tni_source_step(struct tni_source *source, struct tn_err *err)
 {
     struct tn_engine *engine = source->worker->engine;
-    if (source->is_drained || !tni_source_has_room(source))
+    if (source->is_drained || !tni_source_has_room(source) || waits_for_hindmost(source))
         return TN_AGAIN;
     if (source->is_stale)
         TN_TRY(reopen_codecs(source, err));

@@ -354,6 +354,53 @@ int kit_aggregate(struct plan_kit *kit, int input, const char *keys, const char 
     return add(kit, node);
 }
 
+/* Keys and partial states. */
+static struct tn_topic_decl *fold_decl(struct plan_kit *kit, const char *topic,
+                                       const struct tn_schema *in, uint32_t keys_count,
+                                       int32_t partitions_count)
+{
+    struct tn_field *fields = TN_ARENA_ARRAY(kit->arena, struct tn_field, keys_count + 1);
+    struct tn_schema *schema = TN_ARENA_NEW(kit->arena, struct tn_schema);
+    struct tn_topic_decl *decl = kit_decl(kit, topic, "k INTEGER, states VARCHAR", 1,
+                                          &tn_format_kafka, &tn_format_raw, partitions_count);
+    memcpy(fields, in->fields, keys_count * sizeof *fields);
+    fields[keys_count] = (struct tn_field){TN_STR("states"), tn_type_of(TN_K_BYTES)};
+    *schema = (struct tn_schema){keys_count + 1, fields};
+    decl->schema = schema;
+    decl->keys_count = keys_count;
+    decl->key_format = keys_count > 1 ? &tn_format_json : &tn_format_kafka;
+    decl->is_key_bare = keys_count == 1;
+    decl->is_value_bare = true;
+    return decl;
+}
+
+int kit_fold(struct plan_kit *kit, int input, const char *topic, const char *keys,
+             const char *calls, const char *store, int32_t partitions_count)
+{
+    const struct tn_schema *in = kit->nodes[input].schema;
+    struct tn_expr **exprs = TN_ARENA_ARRAY(kit->arena, struct tn_expr *, in->fields_count + 1);
+    for (uint32_t c = 0; c < in->fields_count; c++)
+        exprs[c] = kit_at(kit, in, c);
+    int agg = kit_aggregate(kit, input, keys, calls, NULL, store);
+    struct tn_node node = kit->nodes[agg];
+    struct tn_topic_decl *decl = fold_decl(kit, topic, in, node.keys_count, partitions_count);
+    kit->nodes_count--; /* not here but behind the topic */
+    int at = kit_repartition(kit, input, decl, exprs);
+    struct tn_node *fold = &kit->nodes[at];
+    fold->schema = in;
+    fold->keys_count = node.keys_count;
+    fold->aggs_count = node.aggs_count;
+    fold->aggs = node.aggs;
+    fold->agg_args = node.agg_args;
+    fold->is_fold = true;
+    kit_stage(kit, partitions_count);
+    node.input = kit_source(kit, decl);
+    node.is_fold = true;
+    kit_store(kit)->stage = kit->plan->stages_count;
+    kit_store(kit)->node = kit->nodes_count;
+    return add(kit, node);
+}
+
 void kit_stage(struct plan_kit *kit, int32_t partitions_count)
 {
     struct tn_stage *stage = &kit->plan->stages[kit->plan->stages_count++];

@@ -49,6 +49,10 @@ int kit_sink(struct plan_kit *kit, int input, const struct tn_topic_decl *decl);
 int kit_aggregate(struct plan_kit *kit, int input, const char *keys, const char *calls,
                   const struct tn_window *window, const char *store);
 /* The store of the last kit_aggregate or kit_materialize. */
+/* The same over a repartition topic: its rows are folded. The input's first columns are the keys;
+ * ends the stage. */
+int kit_fold(struct plan_kit *kit, int input, const char *topic, const char *keys,
+             const char *calls, const char *store, int32_t partitions_count);
 struct tn_store_spec *kit_store(struct plan_kit *kit);
 
 /* Ends the stage begun. */
