@@ -114,38 +114,44 @@ def folder_case(root):
 
 
 def s3_case(root):
-    """The store stops answering at a part in the middle of a file, while more comes in."""
-    pipeline, seen, stalled = root / "p.sql", [], []
+    """The store stops answering at a part in the middle of a file, while more comes in; the upload is gone on with. It
+    stops again, and the process is killed: the next one makes the same file, and nothing is left of the upload."""
+    pipeline, seen, limit = root / "p.sql", [], [5]
 
     def stall(exchange):
-        part = exchange.head.split(b"partNumber=")[1].split(b"&")[0].split(b" ")[0]
-        seen.append(int(part))
-        if int(part) < 5 or not stalled:
-            return False
-        return fault.hang_before(exchange)
+        part = int(exchange.head.split(b"partNumber=")[1].split(b"&")[0].split(b" ")[0])
+        seen.append(part)
+        return part >= limit[0] and fault.hang_before(exchange)
 
     rows = S3_BYTES * 5 // 4 // ROW
     with Radosgw() as gateway, fault.FaultProxy(gateway.host) as proxy:
         gateway.bucket("lake")
         proxy.spoil(stall, query="partNumber", times=-1)
-        stalled.append(True)
         pipeline.write_text(STREAM)
         settings = {"s3.endpoint": proxy.url, "s3.timeout.ms": "2s", "s3.stall.timeout.ms": "500ms",
                     "s3.retry.backoff.ms": "5", "s3.retry.backoff.max.ms": "50"}
         with Server(pipeline, root / "state", settings, gateway.env) as tarn:
-            rows = fill(tarn, 0, rows)
+            fill(tarn, 0, rows)
+        pipeline.write_text(STREAM + f"CREATE SINK k FROM s INTO a.s TO 's3://lake/s' WITH ({with_clause(S3_BYTES)});")
+        with Server(pipeline, root / "state", settings, gateway.env) as tarn:
             peak = Peak(tarn)
-            tarn.sql(f"CREATE SINK k FROM s INTO a.s TO 's3://lake/s' WITH ({with_clause(S3_BYTES)})")
             wait(tarn, "the stall is told", lambda row: row["state"] == "RETRYING" and 5 in seen)
             more = fill(tarn, rows, 8 * MIB // ROW)
             assert tarn.sql("SELECT count(*), max(a) FROM s") == [[more, more - 1]]
             row = wait(tarn, "reading pauses", lambda row: row["state"] == "RETRYING")
             assert row["rows"] == 0 and row["open_bytes"] < S3_BYTES + 32 * MIB, row
-            stalled.clear()
-            proxy.clear()
-            wait(tarn, "caught up", lambda row: row["rows"] == more and row["open_rows"] == 0)
+            limit[0] = 7
+            wait(tarn, "the second stall", lambda row: row["state"] == "RETRYING" and 7 in seen)
+            assert seen.count(1) == 1, f"the upload began again: {seen}"
             peak.check("large files to a store that stalls")
-        assert seen.count(1) == 1, f"the upload began again: {seen}"
+            tarn.kill()
+        limit[0] = 1 << 30
+        with Server(pipeline, root / "state", settings, gateway.env) as tarn:
+            peak = Peak(tarn)
+            wait(tarn, "caught up", lambda row: row["rows"] == more and row["open_rows"] == 0)
+            peak.check("the same again after a kill")
+        _, _, uploads = gateway.s3.request("GET", "/lake", [("uploads", "")])
+        assert b"<Upload>" not in uploads, uploads
         check_table(BucketStore(gateway, "lake"), more, S3_BYTES)
 
 
