@@ -17,10 +17,10 @@
 #include "connectors/object_token.h"
 #include "sql/db_int.h"
 #include "sql/members.h"
+#include "sql/members_wire.h"
 #include "sql/scan_int.h"
 
 #define TNI_MEMBERS_WIRE    1
-#define TNI_PART_BYTES      (TN_PARTITIONS_MAX / 8 + 1)
 #define TNI_STATEMENT_BYTES 16
 #define TNI_MEMBER_URL_MAX  300
 #define TNI_MEMBER_CALL_MS  10000
@@ -121,22 +121,5 @@ void tni_gather_release(struct tni_exec_ctx *ctx);
 enum tn_status tni_members_fresh(struct tn_members *members, const char *const *ids, size_t count,
                                  struct tn_budget *budget, uint32_t *ret_others,
                                  struct tn_err *err);
-
-/* Texts and bits on the wire. */
-static inline void tni_wire_add(struct tn_buf *buf, struct tn_str bytes)
-{
-    tn_buf_add_varint(buf, bytes.len);
-    tn_buf_add_str(buf, bytes);
-}
-static inline bool tni_wire_read(const char **at, const char *end, struct tn_str *ret_bytes)
-{
-    uint64_t len = 0;
-    const char *ptr = tn_varint_read(*at, end, &len);
-    if (!ptr || len > (uint64_t)(end - ptr))
-        return false;
-    *ret_bytes = (struct tn_str){ptr, (size_t)len};
-    *at = ptr + len;
-    return true;
-}
 
 #endif

@@ -142,31 +142,23 @@ static void note_asked(struct tni_asked *asked, const struct tni_member *member)
 static void print_scan(const struct tni_gather *gather, const uint8_t *wanted, struct tn_buf *buf)
 {
     tn_buf_add(buf, asked_of(gather->ctx)->id, TNI_STATEMENT_BYTES);
-    tni_wire_add(buf, tn_str_of(gather->query_id));
-    tn_buf_add_be64(buf, tn_scan_wire_fingerprint(gather->schema));
-    tn_buf_add_varint(buf, gather->keys_count);
-    tni_wire_add(buf, (struct tn_str){(const char *)wanted, TNI_PART_BYTES});
-    tn_buf_add_varint(buf, gather->schema->fields_count);
-    for (uint32_t c = 0; c < gather->schema->fields_count; c++)
-        tn_buf_add_byte(buf, gather->needed[c] ? 1 : 0);
-    tn_scan_wire_add_filter(buf, gather->filter, gather->schema, gather->keys_count);
+    tni_scan_ask_add(buf, gather->query_id, gather->schema, gather->keys_count, wanted,
+                     gather->needed, gather->filter);
 }
 
 /* The head of a page; *ret_missing has ptr NULL or all bits. */
 static enum tn_status take_page(struct tni_gather *gather, struct tn_str page,
                                 struct tn_str *ret_missing, struct tn_err *err)
 {
-    const char *at = page.ptr + 17;
-    struct tn_str missing;
-    if (page.len < 18 || !tni_wire_read(&at, page.ptr + page.len, &missing) ||
-        (missing.len != 0 && missing.len != TNI_PART_BYTES))
+    struct tni_scan_page head;
+    if (!tni_scan_page_read(page, &head))
         return tn_err_set(err, TN_E_CORRUPT, "process %s answered something else",
                           gather->member.url);
-    gather->is_last = page.ptr[0] == 1;
-    gather->scan = tn_be64(page.ptr + 1);
-    gather->at = at;
-    gather->end = page.ptr + page.len;
-    *ret_missing = missing;
+    gather->is_last = head.is_last;
+    gather->scan = head.scan;
+    gather->at = head.rows;
+    gather->end = head.end;
+    *ret_missing = head.missing;
     return TN_OK;
 }
 

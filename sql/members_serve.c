@@ -167,37 +167,9 @@ static void session_give(struct tni_members_serve *serve, struct session *sessio
 
 /* ---- scans ---- */
 
-struct scan_request {
-    char query_id[256];
-    uint64_t fingerprint;
-    uint32_t keys_count;
-    struct tn_str wanted, needed;
-    const char *rest, *end; /* the filter */
-};
-
 static enum tn_status malformed(struct tn_err *err)
 {
     return tn_err_set(err, TN_E_INVALID, "malformed request between processes");
-}
-
-static enum tn_status parse_scan(struct tn_str body, struct scan_request *ask, struct tn_err *err)
-{
-    const char *at = body.ptr, *end = body.ptr + body.len;
-    struct tn_str id;
-    uint64_t keys = 0;
-    if (!tni_wire_read(&at, end, &id) || id.len >= sizeof ask->query_id || end - at < 8)
-        return malformed(err);
-    memcpy(ask->query_id, id.ptr, id.len);
-    ask->query_id[id.len] = 0;
-    ask->fingerprint = tn_be64(at);
-    at = tn_varint_read(at + 8, end, &keys);
-    if (!at || keys > 256 || !tni_wire_read(&at, end, &ask->wanted) ||
-        ask->wanted.len != TNI_PART_BYTES || !tni_wire_read(&at, end, &ask->needed))
-        return malformed(err);
-    ask->keys_count = (uint32_t)keys;
-    ask->rest = at;
-    ask->end = end;
-    return TN_OK;
 }
 
 static enum tn_status pin_session(struct tni_members_serve *serve, struct session *session,
@@ -210,7 +182,7 @@ static enum tn_status pin_session(struct tni_members_serve *serve, struct sessio
 
 /* Opens once without a filter, to know the schema; then with it. */
 static enum tn_status open_table(struct tni_members_serve *serve, struct session *session,
-                                 const struct scan_request *ask, struct tn_scan_parts *parts,
+                                 const struct tni_scan_ask *ask, struct tn_scan_parts *parts,
                                  struct open_scan *open, struct tn_err *err)
 {
     struct tn_engine *engine = serve->members->config.engine;
@@ -266,10 +238,7 @@ static enum tn_status answer_page(struct tni_members_serve *serve, struct sessio
                                   struct open_scan *open, const uint8_t *missing,
                                   struct tn_buf *out, bool *ret_end, struct tn_err *err)
 {
-    tn_buf_add_byte(out, 0); /* is it the last? */
-    tn_buf_add_be64(out, open->id);
-    tn_buf_add_be64(out, (uint64_t)tn_pin_commit(session->pin));
-    tni_wire_add(out, (struct tn_str){(const char *)missing, missing ? TNI_PART_BYTES : 0});
+    tni_scan_page_add(out, open->id, (uint64_t)tn_pin_commit(session->pin), missing);
     TN_TRY(fill_page(serve, open, out, ret_end, err));
     if (*ret_end)
         out->ptr[0] = 1;
@@ -286,8 +255,8 @@ static void scan_free(struct open_scan *open)
 static enum tn_status serve_scan(struct tni_members_serve *serve, struct session *session,
                                  struct tn_str body, struct tn_buf *out, struct tn_err *err)
 {
-    struct scan_request ask;
-    TN_TRY(parse_scan(body, &ask, err));
+    struct tni_scan_ask ask;
+    TN_TRY(tni_scan_ask_read(body, &ask, err));
     struct open_scan *open = tn_alloc(sizeof *open);
     struct tn_scan_parts parts = {.wanted = (const uint8_t *)ask.wanted.ptr};
     bool is_end = false;

@@ -9,6 +9,7 @@
 #include "stream/rowcode.h"
 
 #define KEYS_MAX 100000u
+#define ROWS_MAX (1u << 20)
 
 uint64_t tn_scan_wire_fingerprint(const struct tn_schema *schema)
 {
@@ -93,7 +94,7 @@ enum tn_status tn_scan_wire_read(const char **at, const char *end, const struct 
 {
     uint64_t count = 0;
     const char *ptr = tn_varint_read(*at, end, &count);
-    if (!ptr || count > (uint64_t)(end - ptr))
+    if (!ptr || count > (uint64_t)(end - ptr) || count > ROWS_MAX)
         return corrupt(err);
     *at = ptr;
     struct tn_batch *batch = tn_batch_new(schema, (uint32_t)count, arena);

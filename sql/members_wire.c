@@ -1,0 +1,80 @@
+/* Requests and pages between processes as bytes. Contract: members_wire.h. Nothing here trusts the
+ * other side: each length is checked against what is left. @thread any */
+#include "sql/members_wire.h"
+
+#include "stream/base/hash.h"
+
+void tni_wire_add(struct tn_buf *buf, struct tn_str bytes)
+{
+    tn_buf_add_varint(buf, bytes.len);
+    tn_buf_add_str(buf, bytes);
+}
+
+bool tni_wire_read(const char **at, const char *end, struct tn_str *ret_bytes)
+{
+    uint64_t len = 0;
+    const char *ptr = tn_varint_read(*at, end, &len);
+    if (!ptr || len > (uint64_t)(end - ptr))
+        return false;
+    *ret_bytes = (struct tn_str){ptr, (size_t)len};
+    *at = ptr + len;
+    return true;
+}
+
+void tni_scan_ask_add(struct tn_buf *buf, const char *query_id, const struct tn_schema *schema,
+                      uint32_t keys_count, const uint8_t *wanted, const bool *needed,
+                      const struct tn_key_filter *filter)
+{
+    tni_wire_add(buf, tn_str_of(query_id));
+    tn_buf_add_be64(buf, tn_scan_wire_fingerprint(schema));
+    tn_buf_add_varint(buf, keys_count);
+    tni_wire_add(buf, (struct tn_str){(const char *)wanted, TNI_PART_BYTES});
+    tn_buf_add_varint(buf, schema->fields_count);
+    for (uint32_t c = 0; c < schema->fields_count; c++)
+        tn_buf_add_byte(buf, needed[c] ? 1 : 0);
+    tn_scan_wire_add_filter(buf, filter, schema, keys_count);
+}
+
+enum tn_status tni_scan_ask_read(struct tn_str body, struct tni_scan_ask *ask, struct tn_err *err)
+{
+    const char *at = body.ptr, *end = body.ptr + body.len;
+    struct tn_str id;
+    uint64_t keys = 0;
+    if (!tni_wire_read(&at, end, &id) || id.len >= sizeof ask->query_id || end - at < 8)
+        goto malformed;
+    memcpy(ask->query_id, id.ptr, id.len);
+    ask->query_id[id.len] = 0;
+    ask->fingerprint = tn_be64(at);
+    at = tn_varint_read(at + 8, end, &keys);
+    if (!at || keys > TNI_SCAN_KEYS_MAX || !tni_wire_read(&at, end, &ask->wanted) ||
+        ask->wanted.len != TNI_PART_BYTES || !tni_wire_read(&at, end, &ask->needed))
+        goto malformed;
+    ask->keys_count = (uint32_t)keys;
+    ask->rest = at;
+    ask->end = end;
+    return TN_OK;
+malformed:
+    return tn_err_set(err, TN_E_INVALID, "malformed request between processes");
+}
+
+void tni_scan_page_add(struct tn_buf *buf, uint64_t scan, uint64_t commit, const uint8_t *missing)
+{
+    tn_buf_add_byte(buf, 0);
+    tn_buf_add_be64(buf, scan);
+    tn_buf_add_be64(buf, commit);
+    tni_wire_add(buf, (struct tn_str){(const char *)missing, missing ? TNI_PART_BYTES : 0});
+}
+
+bool tni_scan_page_read(struct tn_str body, struct tni_scan_page *page)
+{
+    const char *end = body.ptr + body.len, *at = body.ptr + 17;
+    if (body.len < 18 || !tni_wire_read(&at, end, &page->missing) ||
+        (page->missing.len != 0 && page->missing.len != TNI_PART_BYTES))
+        return false;
+    page->is_last = body.ptr[0] == 1;
+    page->scan = tn_be64(body.ptr + 1);
+    page->commit = tn_be64(body.ptr + 9);
+    page->rows = at;
+    page->end = end;
+    return true;
+}
