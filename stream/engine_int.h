@@ -144,7 +144,8 @@ struct tni_op {
     /* JOIN_TABLE */
     struct tni_op *table; /* the MATERIALIZE op looked up, here or in the global task */
     struct tni_task *global;
-    bool *live_values; /* the table's value columns that something reads */
+    bool *live_values; /* the table's value columns that something reads; FILTER over a stream: the
+                          columns; NULL = all */
     /* SINK, REPARTITION */
     struct tn_topic topic;
     bool is_pinned; /* records stay in the task's partition: the topic rebuilds a store */
@@ -189,6 +190,7 @@ struct tni_task {
     int64_t stream_time_ms;     /* largest row time consumed */
     atomic_llong shown_time_ms; /* the same, for any thread */
     int64_t committed_time_ms;
+    bool is_folding;           /* its rows do not count towards the size of a round */
     bool is_stuck;             /* global: its topic cannot be read on; until it is loaded again */
     bool is_blocked;           /* waits for the rewind it asked for */
     bool is_state_bad;         /* drop the stored state at the next recovery */
@@ -319,6 +321,7 @@ struct tni_worker {
     atomic_bool is_idle, has_changes, has_rows;
     atomic_llong emit_at_ns;    /* results that are held back become due; INT64_MAX = none */
     atomic_llong open_rows;     /* consumed in the open round */
+    atomic_llong folded_rows;   /* of them, by tasks that only fold */
     atomic_llong changed_at_ns; /* first change of the open round; 0 = none */
     uint64_t round;             /* boundaries made */
     struct tn_log_reader *reader;
@@ -633,8 +636,9 @@ bool tni_hold_is_due(const struct tni_task *task, const struct tni_op *op);
 void tni_worker_plan_emits(struct tni_worker *worker);
 /* Close builders into the open turn. */
 void tni_op_flush_builders(struct tni_task *task, struct tni_op *op);
-/* Filter and project of one batch without a task, for table scans. ret_batch may be the input. */
-enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch,
+/* Filter and project of one batch without a task, for table scans. ret_batch may be the input.
+ * live: columns that must be in it, NULL = all. */
+enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch, const bool *live,
                               struct tn_arena *arena, struct tni_counters *counters,
                               struct tn_batch **ret_batch, struct tn_err *err);
 /* wanted: output columns to compute, the others come out absent; NULL = all. */
@@ -661,6 +665,11 @@ enum tn_status tni_round_step(struct tn_engine *engine);
 /* Monotonic time at which round_step has something to do by itself; INT64_MAX = none. */
 int64_t tni_round_deadline_ns(struct tn_engine *engine);
 void tni_worker_boundary(struct tni_worker *worker);
+/* Rows of the open round that may have made a change each. */
+static inline int64_t tni_worker_rows(const struct tni_worker *worker)
+{
+    return atomic_load(&worker->open_rows) - atomic_load(&worker->folded_rows);
+}
 /* It holds its share of what a round may: it stops, and the round ends. */
 bool tni_worker_is_full(const struct tni_worker *worker);
 void tni_part_free(struct tni_part *part);

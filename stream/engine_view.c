@@ -644,7 +644,7 @@ static enum tn_status run_chain(struct tn_table_scan *scan, struct tn_batch **ba
     for (uint32_t i = 0; i < scan->chain_count && (*batch)->rows_count; i++) {
         const struct tn_node *node = scan->chain[i];
         if (node->kind == TN_NODE_FILTER)
-            TN_TRY(tni_filter_run(node, *batch, &scan->arena, NULL, batch, err));
+            TN_TRY(tni_filter_run(node, *batch, NULL, &scan->arena, NULL, batch, err));
         else
             TN_TRY(tni_project_run(node, *batch, scan->wanted ? scan->wanted[i] : NULL,
                                    &scan->arena, NULL, batch, err));

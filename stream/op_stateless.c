@@ -99,8 +99,24 @@ static struct tn_batch *filter_changes(struct tn_batch *batch, const uint8_t *ma
     return kept;
 }
 
+/* The batch with nothing in the columns that nobody reads behind it. */
+static struct tn_batch *only_live(const struct tn_batch *batch, const bool *live,
+                                  struct tn_arena *arena)
+{
+    uint32_t width = batch->schema->fields_count;
+    struct tn_batch *out = TN_ARENA_NEW(arena, struct tn_batch);
+    *out = *batch;
+    out->columns = TN_ARENA_ARRAY(arena, struct tn_column, width);
+    memcpy(out->columns, batch->columns, width * sizeof *out->columns);
+    for (uint32_t i = 0; i < width; i++)
+        if (!live[i])
+            out->columns[i] = (struct tn_column){
+                .type = batch->columns[i].type, .rows_count = batch->rows_count, .is_absent = true};
+    return out;
+}
+
 static struct tn_batch *filter_rows(struct tn_batch *batch, const struct tn_result *result,
-                                    struct tn_arena *arena)
+                                    const bool *live, struct tn_arena *arena)
 {
     uint32_t *rows = tn_arena_alloc(arena, batch->rows_count * sizeof *rows);
     uint32_t count = tn_result_select(result, rows);
@@ -111,10 +127,12 @@ static struct tn_batch *filter_rows(struct tn_batch *batch, const struct tn_resu
                 rows[kept++] = rows[i];
         count = kept;
     }
-    return count == batch->rows_count ? batch : tn_batch_gather(batch, rows, count, arena);
+    if (count == batch->rows_count)
+        return batch;
+    return tn_batch_gather(live ? only_live(batch, live, arena) : batch, rows, count, arena);
 }
 
-enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch,
+enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch, const bool *live,
                               struct tn_arena *arena, struct tni_counters *counters,
                               struct tn_batch **ret_batch, struct tn_err *err)
 {
@@ -123,7 +141,7 @@ enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch
     tn_program_run(node->programs[0], batch, arena, &result);
     count_errors(counters, result.errors_count);
     if (!node->is_table) {
-        *ret_batch = filter_rows(batch, &result, arena);
+        *ret_batch = filter_rows(batch, &result, live, arena);
         return TN_OK;
     }
     uint32_t *rows = tn_arena_alloc(arena, batch->rows_count * sizeof *rows);
@@ -143,7 +161,8 @@ enum tn_status tni_op_filter(struct tni_task *task, struct tni_op *op, struct tn
                              struct tn_err *err)
 {
     struct tn_batch *kept = NULL;
-    TN_TRY(tni_filter_run(op->node, batch, task->arena, &task->query->counters, &kept, err));
+    TN_TRY(tni_filter_run(op->node, batch, op->live_values, task->arena, &task->query->counters,
+                          &kept, err));
     return tni_op_push(task, op, kept, err);
 }
 

@@ -78,7 +78,7 @@ static struct pending look(struct tn_engine *engine)
         p.has_rows |= atomic_load(&worker->has_rows);
         p.is_full |= tni_worker_is_full(worker);
         p.is_drained &= atomic_load(&worker->is_idle);
-        p.rows += atomic_load(&worker->open_rows);
+        p.rows += tni_worker_rows(worker);
         p.bytes += atomic_load(&worker->round_bytes);
         int64_t since = atomic_load(&worker->changed_at_ns);
         if (since && since < p.since_ns)
@@ -209,6 +209,7 @@ static void reset_workers(struct tn_engine *engine)
         atomic_store(&worker->has_changes, false);
         atomic_store(&worker->has_rows, false);
         atomic_store(&worker->open_rows, 0);
+        atomic_store(&worker->folded_rows, 0);
         atomic_store(&worker->round_bytes, 0);
         atomic_store(&worker->changed_at_ns, 0);
         atomic_store(&worker->is_idle, false);

@@ -35,6 +35,7 @@ void tni_worker_boundary(struct tni_worker *worker)
     tn_metric_observe(engine->m.round_rows, rows);
     tn_metric_add(engine->m.rows_in, rows);
     atomic_store(&worker->open_rows, 0);
+    atomic_store(&worker->folded_rows, 0);
     atomic_store(&worker->round_bytes, 0);
     atomic_store(&worker->changed_at_ns, 0);
     atomic_store(&worker->has_changes, false);
@@ -224,7 +225,7 @@ bool tni_worker_is_full(const struct tni_worker *worker)
 {
     const struct tn_engine_config *config = &worker->engine->config;
     int64_t share = (int64_t)worker->engine->workers_count;
-    return atomic_load(&worker->open_rows) * share >= config->round_rows_max ||
+    return tni_worker_rows(worker) * share >= config->round_rows_max ||
            atomic_load(&worker->round_bytes) * share >= config->round_bytes_max;
 }
 

@@ -170,12 +170,18 @@ static enum tn_status init_op(struct tni_task *task, struct tni_op *op, struct t
     case TN_NODE_SINK:
     case TN_NODE_REPARTITION: return init_writer(task, op, err);
     case TN_NODE_JOIN_TABLE: init_join(task, op); break;
+    case TN_NODE_FILTER:
+        if (!op->node->is_table && op->readers_count) { /* without readers subscribers see it */
+            op->live_values =
+                TN_ARENA_ARRAY(&task->own_arena, bool, op->node->schema->fields_count + 1);
+            tni_plan_live(task->stage, op->number, op->live_values);
+        }
+        break;
     case TN_NODE_AGGREGATE:
         return op->node->is_fold ? open_codec(task, task->stage->nodes[op->node->input].decl, true,
                                               &op->key_codec, err)
                                  : TN_OK;
     case TN_NODE_SOURCE:
-    case TN_NODE_FILTER:
     case TN_NODE_PROJECT:
     case TN_NODE_HOLD:
     case TN_NODE_MATERIALIZE: break;
@@ -244,6 +250,17 @@ static bool is_last_shown(const struct tni_task *task, const struct tni_op *op)
            op->node->kind != TN_NODE_REPARTITION && op->node->kind != TN_NODE_JOIN_TABLE;
 }
 
+/* All its rows end in folds, which bound themselves: a round may take any number of them. */
+static bool has_folds_only(const struct tni_task *task)
+{
+    for (uint32_t i = 0; i < task->ops_count; i++) {
+        const struct tni_op *op = &task->ops[i];
+        if (op->store || (op->readers_count == 0 && !op->node->is_fold))
+            return false;
+    }
+    return true;
+}
+
 enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uint32_t stage,
                              int32_t partition, int table_node, struct tn_err *err)
 {
@@ -284,6 +301,7 @@ enum tn_status tni_task_init(struct tni_task *task, struct tni_query *query, uin
         op->is_shown = op->is_mine && is_last_shown(task, op);
     }
     mark_replayed(task);
+    task->is_folding = has_folds_only(task);
     uint32_t stores_count = 0;
     for (uint32_t i = 0; i < task->ops_count; i++)
         stores_count += task->ops[i].store != NULL;

@@ -91,6 +91,8 @@ static enum tn_status run_rows(struct tni_input *input, struct tni_block *block,
             atomic_fetch_add_explicit(&task->query->counters.rows_in, to - from,
                                       memory_order_relaxed);
             atomic_fetch_add_explicit(&worker->open_rows, to - from, memory_order_relaxed);
+            if (task->is_folding)
+                atomic_fetch_add_explicit(&worker->folded_rows, to - from, memory_order_relaxed);
         }
         st = tni_op_push(task, &task->ops[input->node], batch, err);
     }

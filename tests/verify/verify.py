@@ -107,7 +107,8 @@ def main():
 
         text = verify(damaged(state, "record", "record", "BY_PAGE", "page-3"), 1)
         print(text)
-        expect(text, "by_page", '{"page":"page-3"}', 'table has {"n":86}', "changelog {")
+        # the record before it, or nothing where a slow run has given the log time to compact it away
+        expect(text, "by_page", '{"page":"page-3"}', 'table has {"n":86}', "changelog ")
         assert "recount: agrees" in text, text
 
         text = verify(damaged(state, "back", "position", "clicks", "-7"), 1)
