@@ -259,17 +259,18 @@ static void expr_test(struct agree_gen *gen)
         put(gen, ")");
         break;
     case 2:
-        kind = chance(gen, 50) ? K_INT : K_DEC;
+        kind = chance(gen, 30) ? K_TS : chance(gen, 50) ? K_INT : K_DEC;
         expr(gen, kind);
-        put(gen, " BETWEEN ");
+        put(gen, chance(gen, 30) ? " NOT BETWEEN " : " BETWEEN ");
         literal(gen, kind);
         put(gen, " AND ");
         literal(gen, kind);
         break;
     default:
         column(gen, K_TEXT);
-        tn_buf_printf(&gen->sql, " LIKE %s",
-                      PICK(gen, "'a%'", "'%b%'", "'_'", "'A_%'", "'é%'", "'%'", "''"));
+        tn_buf_printf(
+            &gen->sql, "%s LIKE %s", chance(gen, 30) ? " NOT" : "",
+            PICK(gen, "'a%'", "'%b%'", "'_'", "'A_%'", "'é%'", "'%'", "''", "'z!%!_' ESCAPE '!'"));
         break;
     }
     put(gen, ")");
@@ -292,11 +293,43 @@ static void expr_bool(struct agree_gen *gen)
     }
 }
 
+/* The time grains that charts use. */
+static void grain(struct agree_gen *gen)
+{
+    const char *col = strcmp(gen->rel, "u") == 0 ? "TIMESTAMP '2024-01-01 10:00:07.5'" : "t.ts";
+    const char *unit = PICK(gen, "second", "minute", "hour");
+    int part = *unit == 's'   ? agree_random(gen, 2) ? 5 : 30
+               : *unit == 'm' ? (int[]){5, 10, 15, 30}[agree_random(gen, 4)]
+                              : 6;
+    switch (agree_random(gen, 4)) {
+    case 0:
+    case 1:
+        tn_buf_printf(&gen->sql,
+                      "(date_trunc('%s', CAST(%s AS TIMESTAMP)) - INTERVAL '1' %s * "
+                      "(%s(CAST(%s AS TIMESTAMP)) %% %d))",
+                      unit, col, unit, unit, col, part);
+        break;
+    case 2:
+        tn_buf_printf(&gen->sql,
+                      "(date_trunc('week', CAST(%s AS TIMESTAMP) + INTERVAL '1' DAY) %s)", col,
+                      PICK(gen, "- INTERVAL '1' DAY", "+ INTERVAL '5' DAY"));
+        break;
+    default:
+        tn_buf_printf(&gen->sql, "(date_trunc('week', CAST(%s AS TIMESTAMP)) + INTERVAL '6' DAY)",
+                      col);
+    }
+}
+
 static void expr_time(struct agree_gen *gen, enum kind kind)
 {
     if (kind == K_TS && has("date_trunc") && chance(gen, 60)) {
-        tn_buf_printf(&gen->sql, "date_trunc('%s', ",
-                      PICK(gen, "minute", "hour", "day", "week", "month", "year"));
+        if (chance(gen, 40)) {
+            grain(gen);
+            return;
+        }
+        tn_buf_printf(
+            &gen->sql, "date_trunc('%s', ",
+            PICK(gen, "second", "MINUTE", "hour", "DAY", "week", "month", "quarter", "year"));
         expr(gen, K_TS);
         put(gen, ")");
     } else if (kind == K_DATE && chance(gen, 40)) {
@@ -383,7 +416,7 @@ static uint32_t items(struct agree_gen *gen, const char *alias)
 
 static void aggregate(struct agree_gen *gen)
 {
-    switch (agree_random(gen, 9)) {
+    switch (agree_random(gen, 12)) {
     case 0: put(gen, "count(*)"); break;
     case 1: call(gen, "count", any_kind(gen)); break;
     case 2:
@@ -395,6 +428,13 @@ static void aggregate(struct agree_gen *gen)
     case 4: call(gen, "sum", chance(gen, 50) ? K_DEC : K_WIDE); break;
     case 5: call(gen, "avg", chance(gen, 50) ? K_INT : K_DEC); break;
     case 6: call(gen, PICK(gen, "bool_and", "bool_or", "count_if"), K_BOOL); break;
+    case 7: call(gen, PICK(gen, "sum", "avg"), K_DOUBLE); break;
+    case 8: call(gen, "approx_distinct", any_kind(gen)); break;
+    case 9:
+        put(gen, "approx_percentile(");
+        expr(gen, chance(gen, 50) ? K_INT : K_DOUBLE);
+        put(gen, PICK(gen, ", 0.5)", ", 0)", ", 0.9e0)", ", 1)"));
+        break;
     default: call(gen, PICK(gen, "min", "max"), any_kind(gen)); break;
     }
     if (chance(gen, 20)) {
@@ -425,8 +465,9 @@ static uint32_t grouped(struct agree_gen *gen, const char *alias)
     for (uint32_t i = 0; i < groups; i++)
         tn_buf_printf(&gen->sql, "%s%u", i ? ", " : " GROUP BY ", i + 1);
     if (chance(gen, 30)) {
-        put(gen, " HAVING count(*) > ");
-        put(gen, PICK(gen, "0", "1", "3"));
+        put(gen, " HAVING ");
+        put(gen, PICK(gen, "count(*) > 0", "count(*) > 1", "count(*) > 3", "sum(t.i) > 3",
+                      "min(t.s) < 'b' OR max(t.d) > 1", "NOT (max(t.ts) IS NULL)"));
     }
     return groups + aggs;
 }
@@ -449,6 +490,7 @@ static void query_grouped(struct agree_gen *gen)
 
 static void query_derived(struct agree_gen *gen)
 {
+    gen->is_derived = true;
     put(gen, "SELECT c0, count(*), count(c0) FROM (");
     if (chance(gen, 50)) {
         put(gen, "SELECT ");
@@ -481,9 +523,29 @@ static void query_union(struct agree_gen *gen)
     order(gen, 2);
 }
 
+/* Superset's limit of series: the chart joined with its own largest groups. */
+static void query_series(struct agree_gen *gen)
+{
+    const char *group = PICK(gen, "s", "i", "dt", "m");
+    gen->is_native = false;
+    tn_buf_printf(&gen->sql,
+                  "SELECT t.%s, count(*) AS c, sum(t.j) AS s FROM t %s JOIN (SELECT %s AS g__, "
+                  "count(*) AS inner__ FROM t GROUP BY %s ORDER BY count(*) DESC, 1 LIMIT %u) AS "
+                  "series_limit ON t.%s = g__",
+                  group, chance(gen, 70) ? "" : "LEFT OUTER", group, group,
+                  1 + agree_random(gen, 4), group);
+    where(gen, 50);
+    tn_buf_printf(&gen->sql, " GROUP BY t.%s", group);
+    order(gen, 3);
+}
+
 static void query_join(struct agree_gen *gen)
 {
     gen->is_native = false;
+    if (chance(gen, 20)) {
+        query_series(gen);
+        return;
+    }
     put(gen, "SELECT ");
     expr(gen, any_kind(gen));
     gen->rel = "u";
@@ -556,6 +618,7 @@ const char *agree_query(struct agree_gen *gen)
     gen->depth = 0;
     gen->rel = "t";
     gen->is_native = true;
+    gen->is_derived = false;
     uint32_t form = agree_random(gen, 100);
     if (form < 30)
         query_plain(gen);

@@ -16,7 +16,8 @@ struct agree_gen {
     struct tn_buf sql;
     const char *rel; /* columns are written rel.column */
     int depth;
-    bool is_native; /* the query is within the native executor's shape */
+    bool is_derived; /* reads a derived table, whose rows and columns may be left out unevaluated */
+    bool is_native;  /* the query is within the native executor's shape */
 };
 
 void agree_gen_init(struct agree_gen *gen, uint64_t seed);
