@@ -143,13 +143,13 @@ static enum tn_status post_statement(void *ctx, struct tn_http_request *req, str
         tn_err_at(&query->err, TN_E_SYNTAX, "SYNTAX_ERROR", 1, 1, "mismatched input '<EOF>'");
     else if (query->err.code == TN_OK)
         (void)check_text(query, text, &query->err);
+    tni_trino_doc_post(query, tn_http_out(req)); /* while nobody else works on the query */
     if (query->err.code != TN_OK) {
         struct tn_err copy = query->err;
         tni_trino_query_done(query, copy.code, &copy);
     } else {
         query_start(query);
     }
-    tni_trino_doc_post(query, tn_http_out(req));
     tni_trino_query_unref(query);
     tn_http_reply(req, 200, "application/json");
     return TN_OK;

@@ -99,7 +99,7 @@ struct tni_trino_query {
     const struct tn_schema *schema; /* while it runs */
     struct tni_trino_page *first_page, *last_page;
     int pages_count;
-    int64_t rows_count;
+    _Atomic int64_t rows_count; /* written by the run, read by documents meanwhile */
     bool is_done, is_cancelled, is_abandoned;
     struct tn_err err;
     char *killed; /* message of kill_query; owned */

@@ -55,6 +55,7 @@ static enum tn_status page_batch(struct tn_rows *rows, const struct tn_batch *ba
     size_t limit = query->is_inline ? TNI_SQL_BUFFER_BYTES : query->page_bytes;
     if (is_only(page->schema, "rows", TN_K_BIGINT) && batch->rows_count == 1)
         page->written = tn_column_i64(&batch->columns[0], 0);
+    query->rows_count += batch->rows_count;
     for (uint32_t row = 0; row < batch->rows_count; row++) {
         tn_buf_add_text(buf, buf->len ? ",[" : "[");
         for (uint32_t i = 0; i < batch->schema->fields_count; i++) {
@@ -66,7 +67,6 @@ static enum tn_status page_batch(struct tn_rows *rows, const struct tn_batch *ba
             tni_trino_cell(buf, &col, row, query->client.has_datetime);
         }
         tn_buf_add_byte(buf, ']');
-        query->rows_count++;
         if (buf->len >= limit || tn_buf_over(buf))
             TN_TRY(page_flush(page, err));
     }
