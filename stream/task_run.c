@@ -125,6 +125,15 @@ static void pop(struct tni_input *input)
     input->queue_count--;
 }
 
+/* Where the input stands after this block. Behind the last one in the queue the source may have
+ * passed control records and aborted data already, and will not say so again. */
+static int64_t position_after(const struct tni_input *input, const struct tni_block *block)
+{
+    const struct tni_source *source = input->source;
+    bool is_ahead = source && input->queue_count == 1 && source->next > block->next;
+    return is_ahead ? source->next : block->next;
+}
+
 /* Rows [row, to) of the head block; drops the block when it is used up. */
 static enum tn_status run_head(struct tni_input *input, uint32_t to, struct tn_err *err)
 {
@@ -134,7 +143,7 @@ static enum tn_status run_head(struct tni_input *input, uint32_t to, struct tn_e
     bool is_last = to >= rows_count;
     if (is_last)
         to = rows_count;
-    int64_t next = is_last ? block->next : block->batch->offsets[to];
+    int64_t next = is_last ? position_after(input, block) : block->batch->offsets[to];
     block->refs++; /* trouble may clear the queue */
     enum tn_status st = run_rows(input, block, from, to, next, err);
     if (is_last)
