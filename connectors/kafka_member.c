@@ -10,10 +10,12 @@
  * a newer generation, so after a loss nothing is committed until the engine has heard of it.
  *
  * Static or dynamic. A static member (group.instance.id) has its partitions back at once after kill
- * -9, but does not leave when it ends, so others wait for the session time-out. A process that
- * finds nobody else in the group is static, one that joins others is dynamic and hands over at
- * SIGTERM. With standbys configured others are expected, so every process is dynamic. Decided when
- * it joins: changing it later would cost a rebalance for nothing.
+ * -9 and after a clean restart, since it does not leave when its handle is closed. A process that
+ * finds nobody else in the group is static, one that joins others is dynamic, and with standbys
+ * configured every process is. Decided when it joins: changing it later would cost a rebalance for
+ * nothing. A static one that ends while others are there leaves by unsubscribing, so that they need
+ * not wait for its session; it does the same, and subscribes again, when it comes back to an
+ * assignment made for fewer partitions, which brokers keep for it without asking anybody.
  * @thread engine's commit thread; "member": the polling thread
  */
 #include "connectors/kafka_int.h"
@@ -27,14 +29,17 @@
 
 #define POLL_MS  100
 #define GROUP_MS 5000
+#define LEAVE_MS 2000
+#define WIDTH_MS 15000 /* for brokers to know a topic that was just made or widened */
 
 struct tn_log_member {
     struct tni_kafka *kafka;
     rd_kafka_t *rk; /* the thread replaces it under lock; NULL between two */
     struct tn_wake *wake;
     char tasks_topic[TN_TOPIC_NAME_MAX + 1];
+    int32_t partitions_count;
     pthread_t thread;
-    bool has_thread;
+    bool has_thread, is_width_checked;
     pthread_mutex_t lock;
     bool is_closing, is_left;
     bool owned[TN_PARTITIONS_MAX];
@@ -78,11 +83,12 @@ static size_t count_others(const struct tni_kafka *kafka, const struct rd_kafka_
 
 /* Who is in the group besides earlier lives of this process. Not the Admin request for it: in
  * librdkafka 2.x one that times out ends the process by an assertion. */
-static enum tn_status group_look(struct tni_kafka *kafka, size_t *ret_others, struct tn_err *err)
+static enum tn_status group_look(struct tni_kafka *kafka, int timeout_ms, size_t *ret_others,
+                                 struct tn_err *err)
 {
     const struct rd_kafka_group_list *list = NULL;
     rd_kafka_resp_err_t code =
-        rd_kafka_list_groups(kafka->admin, kafka->application_id, &list, GROUP_MS);
+        rd_kafka_list_groups(kafka->admin, kafka->application_id, &list, timeout_ms);
     bool is_partial = code == RD_KAFKA_RESP_ERR__PARTIAL; /* a broker of several is away */
     if (code && !is_partial)
         return tni_kafka_err(err, code, "kafka: group '%s'", kafka->application_id);
@@ -167,6 +173,46 @@ void tni_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 
 /* ---- the thread ---- */
 
+static bool is_closing(struct tn_log_member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    bool is = member->is_closing;
+    pthread_mutex_unlock(&member->lock);
+    return is;
+}
+
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l}, NULL);
+}
+
+static int32_t width_seen(rd_kafka_t *rk, rd_kafka_topic_t *rkt)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(rk, 0, rkt, &metadata, POLL_MS * 10) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    int32_t count = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+    rd_kafka_metadata_destroy(metadata);
+    return count;
+}
+
+/* Who leads the group hands out the partitions it sees, and looks again only when somebody joins or
+ * leaves. A broker tells of new ones a moment after it has made them. */
+static void await_width(struct tn_log_member *member, rd_kafka_t *rk)
+{
+    struct tni_krkt *rkts = NULL;
+    rd_kafka_topic_t *rkt = tni_kafka_rkt(&rkts, rk, member->tasks_topic);
+    int64_t end = tn_mono_ns(member->kafka->clock) + WIDTH_MS * 1000000ll;
+    int32_t seen = 0;
+    while (!is_closing(member) && (seen = width_seen(rk, rkt)) < member->partitions_count &&
+           tn_mono_ns(member->kafka->clock) < end)
+        pause_ms(POLL_MS / 10);
+    if (seen < member->partitions_count && !is_closing(member))
+        tn_logf(TN_LOG_WARN, "kafka", "topic '%s' still shows %d partitions, %d are there",
+                member->tasks_topic, seen, member->partitions_count);
+    tni_kafka_rkts_free(rkts);
+}
+
 static enum tn_status subscribe(struct tn_log_member *member, rd_kafka_t *rk, struct tn_err *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -184,10 +230,12 @@ static enum tn_status join_group(struct tn_log_member *member, struct tn_err *er
     struct tni_kafka *kafka = member->kafka;
     rd_kafka_t *rk = NULL;
     size_t others = 0;
-    TN_TRY(group_look(kafka, &others, err));
+    member->is_width_checked = false;
+    TN_TRY(group_look(kafka, GROUP_MS, &others, err));
     kafka->is_static = others == 0 && !kafka->is_dynamic;
     TN_TRY(tni_kafka_new(kafka, TNI_KROLE_MEMBER, member, NULL, &rk, err));
     rd_kafka_poll_set_consumer(rk);
+    await_width(member, rk);
     enum tn_status st = subscribe(member, rk, err);
     if (tn_failed(st)) {
         rd_kafka_destroy(rk);
@@ -199,14 +247,6 @@ static enum tn_status join_group(struct tn_log_member *member, struct tn_err *er
     tn_logf(TN_LOG_INFO, "kafka", "state=joining group=%s member=%s", kafka->application_id,
             kafka->is_static ? "static" : "dynamic");
     return TN_OK;
-}
-
-static bool is_closing(struct tn_log_member *member)
-{
-    pthread_mutex_lock(&member->lock);
-    bool is = member->is_closing;
-    pthread_mutex_unlock(&member->lock);
-    return is;
 }
 
 /* What the group refuses for good, or for as long as nobody changes it. */
@@ -252,9 +292,45 @@ static void give_up_handle(struct tn_log_member *member, const char *reason)
     rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
-static void pause_ms(int ms)
+static int32_t count_owned(struct tn_log_member *member)
 {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l}, NULL);
+    int32_t count = 0;
+    pthread_mutex_lock(&member->lock);
+    for (int32_t p = 0; p < TN_PARTITIONS_MAX; p++)
+        count += member->owned[p];
+    pthread_mutex_unlock(&member->lock);
+    return count;
+}
+
+/* Leaves the group, a static member, too; until it owns nothing any more, at most a moment. */
+static void unsubscribe(struct tn_log_member *member)
+{
+    int64_t end = tn_mono_ns(member->kafka->clock) + LEAVE_MS * 1000000ll;
+    rd_kafka_unsubscribe(member->rk);
+    while (count_owned(member) > 0 && tn_mono_ns(member->kafka->clock) < end) {
+        rd_kafka_message_t *msg = rd_kafka_consumer_poll(member->rk, POLL_MS / 10);
+        if (msg)
+            rd_kafka_message_destroy(msg);
+    }
+}
+
+/* The assignment of an earlier life of this process, when there were fewer partitions. */
+static void check_width(struct tn_log_member *member)
+{
+    struct tn_err err = TN_ERR_INIT;
+    size_t others = 0;
+    int32_t owned = count_owned(member);
+    if (member->is_width_checked || owned == 0)
+        return;
+    member->is_width_checked = true;
+    if (!member->kafka->is_static || owned >= member->partitions_count ||
+        tn_failed(group_look(member->kafka, GROUP_MS, &others, &err)) || others > 0)
+        return;
+    tn_logf(TN_LOG_INFO, "kafka", "state=joining-again group=%s reason=\"%d of %d partitions\"",
+            member->kafka->application_id, owned, member->partitions_count);
+    rd_kafka_unsubscribe(member->rk); /* its partitions are given up as ever, in poll_once */
+    if (tn_failed(subscribe(member, member->rk, &err)))
+        tn_logf(TN_LOG_WARN, "kafka", "%s", err.message);
 }
 
 static void *member_main(void *arg)
@@ -268,6 +344,7 @@ static void *member_main(void *arg)
             continue;
         }
         poll_once(member);
+        check_width(member);
         if (rd_kafka_fatal_error(member->rk, reason, sizeof reason))
             give_up_handle(member, reason);
     }
@@ -327,6 +404,7 @@ enum tn_status tni_kafka_member_open(struct tn_log *log, int32_t partitions_coun
     struct tn_log_member *member = tn_alloc(sizeof *member);
     member->kafka = kafka;
     member->wake = wake;
+    member->partitions_count = partitions_count;
     member->shown = tn_alloc_array(TN_PARTITIONS_MAX, sizeof *member->shown);
     memcpy(member->tasks_topic, topic.name, sizeof member->tasks_topic);
     pthread_mutex_init(&member->lock, NULL);
@@ -381,6 +459,8 @@ rd_kafka_consumer_group_metadata_t *tni_kafka_member_metadata(struct tn_log_memb
 
 void tni_kafka_member_close(struct tn_log_member *member)
 {
+    struct tn_err err = TN_ERR_INIT;
+    size_t others = 0;
     if (!member)
         return;
     tni_kafka_txns_rejoined(member->kafka, NULL);
@@ -394,6 +474,9 @@ void tni_kafka_member_close(struct tn_log_member *member)
         if (member->revoking)
             finish_revoke(member);
         pthread_mutex_unlock(&member->lock);
+        if (member->kafka->is_static &&
+            !tn_failed(group_look(member->kafka, LEAVE_MS, &others, &err)) && others > 0)
+            unsubscribe(member);
         rd_kafka_consumer_close(member->rk); /* calls the rebalance callback once more */
         rd_kafka_destroy(member->rk);
     }
