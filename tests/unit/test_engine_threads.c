@@ -196,6 +196,17 @@ static void wait_fresh(struct world *w, const char *query_id)
     tn_fresh_free(fresh);
 }
 
+/* A round may still meet a fault and load everything again: then there is no table for a moment. */
+static int64_t settled_sum(struct world *w, const char *name)
+{
+    int64_t total = -1;
+    for (int i = 0; i < 1000 && total == -1; i++) {
+        wait_fresh(w, name);
+        total = sum(w, name);
+    }
+    return total;
+}
+
 static void add(struct world *w, struct tn_plan *plan)
 {
     CHECK_OK(tn_engine_add(w->engine, plan, &w->err), &w->err);
@@ -236,12 +247,9 @@ static void run(bool commits_state, bool has_faults)
     CHECK_OK(tn_engine_pause(w.engine, "group", true, &w.err), &w.err);
     CHECK_OK(tn_engine_pause(w.engine, "group", false, &w.err), &w.err);
     pthread_join(producer, NULL);
-    wait_fresh(&w, "join");
-    wait_fresh(&w, "group");
-    wait_fresh(&w, "late");
-    CHECK_INT(sum(&w, "join"), EVENTS);
-    CHECK_INT(sum(&w, "group"), EVENTS);
-    CHECK_INT(sum(&w, "late"), EVENTS);
+    CHECK_INT(settled_sum(&w, "join"), EVENTS);
+    CHECK_INT(settled_sum(&w, "group"), EVENTS);
+    CHECK_INT(settled_sum(&w, "late"), EVENTS);
     atomic_store(&w.is_done, true);
     pthread_join(observer, NULL);
     CHECK_INT(atomic_load(&w.scans), 0);
