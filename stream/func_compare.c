@@ -69,8 +69,7 @@ static void equal_text(struct side a, struct side b, uint32_t n, uint8_t *out)
     for (uint32_t row = 0; row < n; row++) {
         struct tn_str x = tn_column_str(a.col, a.is_const ? 0 : row);
         struct tn_str y = tn_column_str(b.col, b.is_const ? 0 : row);
-        if (x.len == y.len &&
-            (x.len == 0 || (*x.ptr == *y.ptr && memcmp(x.ptr, y.ptr, x.len) == 0)))
+        if (tn_str_eq(x, y))
             tn_bit_set(out, row);
     }
 }

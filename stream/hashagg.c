@@ -271,8 +271,10 @@ static uint32_t hash_number(uint64_t number)
     return (uint32_t)tn_mix64(number, 0x9FB21C651E98DF25ull);
 }
 
-static uint32_t hash_text(struct tn_str text)
+static inline uint32_t hash_text(struct tn_str text)
 {
+    if (text.len <= TN_STR_SHORT)
+        return (uint32_t)tn_mix64(tn_str_short(text), 0xA0761D6478BD642Full + text.len);
     return (uint32_t)(tn_hash64(text.ptr, text.len) >> 16);
 }
 

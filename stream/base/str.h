@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,9 +21,28 @@ static inline struct tn_str tn_str_of(const char *text)
     return (struct tn_str){text, text ? strlen(text) : 0};
 }
 
+/* Texts of up to TN_STR_SHORT bytes as a number: equal numbers and lengths are equal texts. */
+#define TN_STR_SHORT 8
+static inline uint64_t tn_str_short(struct tn_str text)
+{
+    uint32_t low, high;
+    if (text.len >= 4) { /* the first and the last four, which may overlap */
+        memcpy(&low, text.ptr, 4);
+        memcpy(&high, text.ptr + text.len - 4, 4);
+        return low | (uint64_t)high << 32;
+    }
+    if (text.len == 0)
+        return 0;
+    const unsigned char *ptr = (const unsigned char *)text.ptr;
+    return ptr[0] | (uint64_t)ptr[text.len / 2] << 8 | (uint64_t)ptr[text.len - 1] << 16;
+}
+
 static inline bool tn_str_eq(struct tn_str a, struct tn_str b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    if (a.len != b.len)
+        return false;
+    return a.len <= TN_STR_SHORT ? tn_str_short(a) == tn_str_short(b)
+                                 : memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 /* ASCII case-blind equality, the rule for SQL names. */

@@ -95,6 +95,24 @@ static void test_names(void)
     }
 }
 
+/* Equality of short texts takes a way of its own: every length, every byte that differs. */
+static void test_short_texts(void)
+{
+    char a[16], b[16];
+    for (size_t len = 0; len <= 12; len++) {
+        memset(a, 'x', sizeof a);
+        memset(b, 'x', sizeof b);
+        for (size_t other = 0; other <= 12; other++)
+            CHECK(tn_str_eq((struct tn_str){a, len}, (struct tn_str){b, other}) == (len == other));
+        for (size_t at = 0; at < len; at++) {
+            b[at] ^= (char)0x80;
+            CHECK(!tn_str_eq((struct tn_str){a, len}, (struct tn_str){b, len}));
+            b[at] ^= (char)0x80;
+        }
+    }
+    CHECK(tn_str_eq((struct tn_str){0}, TN_STR("")));
+}
+
 int main(void)
 {
     test_errors();
@@ -102,5 +120,6 @@ int main(void)
     test_buf();
     test_murmur2();
     test_names();
+    test_short_texts();
     return TN_TEST_END();
 }
