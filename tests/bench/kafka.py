@@ -216,15 +216,16 @@ def by_song(number):
 
 
 def queries_cpu(rig, topic, statements):
-    """(CPU seconds, records written) until all statements have seen everything."""
+    """(CPU seconds, records written, rows of the first table) until all statements have seen everything."""
     app = rig.fresh_name("tarn")
     with rig.tarn(app, WIDE_STREAM.format(topic=topic) + "".join(statements)) as tarn:
         for number in range(len(statements)):
             assert tarn.sql(f"SELECT count(*) FROM t{number}")[0][0] > 0
         cpu = cpu_seconds(tarn.process.pid)
         written = tarn.sql("SELECT sum(rows_out) FROM system.queries")[0][0]
+        rows = sorted(tarn.sql("SELECT * FROM t0"))
         tarn.stop()
-    return cpu, written
+    return cpu, written, rows
 
 
 def queries(rig, events):
@@ -235,9 +236,10 @@ def queries(rig, events):
     for name, make, many in (("counts by column", by_column, 100), ("counts by song", by_song, 10)):
         one = [queries_cpu(rig, topic, [make(0)]) for _ in range(ROUNDS)]
         all_of_them = queries_cpu(rig, topic, [make(i) for i in range(many)])
+        assert all_of_them[2] == one[0][2], "the first of many counts differs from the one alone"
         print(f"    {name}: {all_of_them[1]} records written by {many}, {one[0][1]} by one; CPU-seconds "
-              f"{all_of_them[0]:.2f}, one {spread([cpu for cpu, _ in one])}")
-        report("kafka-queries", f"{many} {name}, times one", "x", all_of_them[0] / statistics.median(cpu for cpu, _ in one))
+              f"{all_of_them[0]:.2f}, one {spread([cpu for cpu, _, _ in one])}")
+        report("kafka-queries", f"{many} {name}, times one", "x", all_of_them[0] / statistics.median(cpu for cpu, _, _ in one))
 
 
 def start_pace(rig, topic, out, seconds):

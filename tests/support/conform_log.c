@@ -320,6 +320,45 @@ static void case_read(void)
     factory->close(factory->ctx, log);
 }
 
+/* One reader at many positions of a partition in turns, as queries that began one after another:
+ * none may keep another from getting on. */
+static void case_turns(void)
+{
+    enum { TURNS = 6, RECORDS = 60 };
+    struct tn_log *log = factory->open(factory->ctx);
+    struct tn_topic topic = make_topic(log, "turns", 1, TN_CLEANUP_DELETE);
+    for (int i = 0; i < RECORDS; i++)
+        append_one(log, &topic, 0, "k", "v", i);
+    struct tn_log_reader *reader = open_reader(log, NULL);
+    int64_t at[TURNS];
+    int done = 0;
+    for (int t = 0; t < TURNS; t++)
+        at[t] = t * 9;
+    for (int round = 0; done < TURNS && round < REMOTE_ROUNDS; round++) {
+        bool has_moved = false;
+        for (int t = 0; t < TURNS; t++) {
+            struct tn_read read = {0};
+            struct tn_err err = TN_ERR_INIT;
+            if (at[t] == RECORDS)
+                continue;
+            enum tn_status st = log->type->read(reader, &topic, 0, at[t], 40, &read, &err);
+            CHECK(st == TN_OK || st == TN_AGAIN);
+            if (st != TN_OK)
+                continue;
+            CHECK_INT(read.records->offsets[0], at[t]);
+            has_moved = true;
+            at[t] = read.next;
+            done += at[t] == RECORDS;
+            tn_records_unref(read.records);
+        }
+        if (!has_moved && factory->is_remote)
+            nanosleep(&(struct timespec){0, 1000000}, NULL); /* the reads decide, not the pause */
+    }
+    CHECK_INT(done, TURNS);
+    log->type->reader_close(reader);
+    factory->close(factory->ctx, log);
+}
+
 static void case_headers(void)
 {
     struct tn_log *log = factory->open(factory->ctx);
@@ -954,6 +993,7 @@ int conform_log(const struct conform_log_factory *given)
     factory = given;
     case_topics();
     case_read();
+    case_turns();
     case_headers();
     case_sizes();
     case_wake();
