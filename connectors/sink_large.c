@@ -325,19 +325,17 @@ enum tn_status tni_sink_put_large(struct tni_sink *sink, struct tni_sink_file *f
         return TN_OK;
     struct tni_sink_upload *upload = file->upload;
     enum tn_status st = upload_parts(sink, file, key, err);
-    bool is_finishing = st == TN_OK;
     struct tn_object_request finish = {.op = TN_OBJECT_UPLOAD_FINISH,
                                        .key = key,
                                        .upload_id = upload->id,
                                        .etags = (const char(*)[TN_OBJECT_ETAG_MAX])upload->etags,
                                        .parts_count = upload->parts_count};
-    if (is_finishing)
+    if (st == TN_OK)
         st = ask(sink, &finish, err);
-    bool is_away = st == TN_E_IO || st == TN_E_TIMEOUT || st == TN_E_FULL || st == TN_E_BUSY ||
-                   st == TN_E_DENIED;
-    if (st == TN_OK || (is_away && !is_finishing))
+    if (st == TN_OK || st == TN_E_IO || st == TN_E_TIMEOUT || st == TN_E_FULL || st == TN_E_BUSY ||
+        st == TN_E_DENIED)
         return st; /* the next try goes on with it */
-    if (st != TN_E_INDEFINITE && st != TN_E_CANCELLED && !is_away)
+    if (st != TN_E_INDEFINITE && st != TN_E_CANCELLED)
         (void)!tn_object_upload_abort(sink->store, key, upload->id, sink->spec->options.timeout_ms,
                                       NULL);
     tn_free(upload); /* begun anew, which looks first; what is left of it is swept */
