@@ -8,6 +8,7 @@
  * @thread the shell's
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -35,7 +36,8 @@ static struct edit {
     const char *names[NAMES_MAX];
     size_t names_count;
     bool is_known, is_continued;
-} edit; /* libedit's prompt function gets no context */
+    int keys_fd; /* where keys come from */
+} edit;          /* libedit's prompt function gets no context */
 
 static const char help_text[] =
     "Statements end with ';' and may take several lines.\n"
@@ -194,10 +196,21 @@ static void take_interrupts(void)
     sigaction(SIGINT, &action, NULL);
 }
 
-/* One byte of the terminal: 1, 0 at its end, -1 with EINTR at Ctrl-C. */
+/* The terminal once more, since a byte that poll saw may be gone at the read: Ctrl-C empties the
+ * terminal's queue. Nonblocking on stdin itself would be so for whoever started us, too. */
+static int open_keys(void)
+{
+    char name[256];
+    if (ttyname_r(STDIN_FILENO, name, sizeof name) != 0)
+        return STDIN_FILENO;
+    int fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 ? STDIN_FILENO : fd;
+}
+
+/* One byte of the terminal: 1, 0 at its end, -1 with EINTR at Ctrl-C or when there is none. */
 static ssize_t read_byte(char *ret_byte)
 {
-    struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
+    struct pollfd fd = {.fd = edit.keys_fd, .events = POLLIN};
     sigset_t open;
     pthread_sigmask(SIG_BLOCK, NULL, &open);
     sigdelset(&open, SIGINT);
@@ -206,7 +219,10 @@ static ssize_t read_byte(char *ret_byte)
         errno = EINTR;
     if (ready < 0 || tni_shell_is_interrupted)
         return -1;
-    return read(STDIN_FILENO, ret_byte, 1);
+    ssize_t count = read(edit.keys_fd, ret_byte, 1);
+    if (count < 0 && errno == EAGAIN)
+        errno = EINTR;
+    return count;
 }
 
 /* libedit's source of keys: one character in the terminal's encoding. */
@@ -218,7 +234,7 @@ static int read_key(EditLine *line, wchar_t *ret_key)
     for (;;) {
         ssize_t count = read_byte(&byte);
         if (count < 0 && errno == EINTR && !tni_shell_is_interrupted)
-            continue; /* the window changed its size */
+            continue; /* the window changed its size, or the byte is gone */
         if (count <= 0)
             return (int)count;
         size_t used = mbrtowc(ret_key, &byte, 1, &state);
@@ -350,6 +366,7 @@ int tni_shell_interactive(struct tni_shell *shell, const char *url)
         return 2;
     }
     edit.shell = shell;
+    edit.keys_fd = open_keys();
     tn_arena_init(&edit.arena, 0);
     history_path(path, sizeof path);
     history(past, &event, H_SETSIZE, HISTORY_LINES);
@@ -359,6 +376,8 @@ int tni_shell_interactive(struct tni_shell *shell, const char *url)
     printf("connected to %s; statements end with ';', help shows more, Ctrl-D leaves\n", url);
     read_lines(shell, line, past, path);
     el_end(line);
+    if (edit.keys_fd != STDIN_FILENO)
+        close(edit.keys_fd);
     history_end(past);
     tn_arena_release(&edit.arena);
     return 0;

@@ -78,7 +78,8 @@ def fill(work):
             status, body = tarn.request("POST", "/streams/clicks", "\n".join(lines[at:at + 100]).encode(),
                                         {"Content-Type": "application/x-ndjson"})
             assert status == 200, (status, body)
-            tarn.sql("SELECT COUNT(*) FROM by_user", fresh=True)
+            for table in ("by_user", "by_page"):  # several results for each key
+                tarn.sql(f"SELECT COUNT(*) FROM {table}", fresh=True)
             if at == 300:  # some clicks came before, some come after
                 post("users", [{"usr": "user-4", "city": "city-1"}])
         for table in ("by_page", "by_user", "slow", "minutes", "by_city"):
