@@ -52,11 +52,12 @@ CREATE SINK objects FROM few INTO gold.few TO '{lake}/few'
 POINTS = ["sink-before-cut", "sink-after-cut", "sink-after-upload", "sink-before-complete", "sink-after-complete",
           "sink-in-notices", "sink-before-record", "sink-after-record"]
 BATCH = 250
+keys = 400
 
 
 def batch_of(seed, number):
     rng = random.Random(seed * 1_000_003 + number)
-    return [{"id": rng.randrange(400), "n": rng.randrange(1000)} for _ in range(BATCH)]
+    return [{"id": rng.randrange(keys), "n": rng.randrange(1000)} for _ in range(BATCH)]
 
 
 # ---- trouble of the store ----
@@ -305,9 +306,11 @@ def main():
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--events", type=int, default=34000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=keys, help="of the table; many: a change for nearly every event")
     parser.add_argument("--s3", action="store_true")
     parser.add_argument("--kafka", action="store_true")
     args = parser.parse_args()
+    globals()["keys"] = args.keys
     print("seed", args.seed)
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory(prefix="tarn-lake-crash-") as folder:

@@ -142,7 +142,7 @@ def s3_case(root):
             assert row["rows"] == 0 and row["open_bytes"] < S3_BYTES + 32 * MIB, row
             limit[0] = 7
             wait(tarn, "the second stall", lambda row: row["state"] == "RETRYING" and 7 in seen)
-            assert seen.count(1) == 1, f"the upload began again: {seen}"
+            assert min(seen[seen.index(5):]) == 5, f"the upload began again: {seen}"
             peak.check("large files to a store that stalls")
             tarn.kill()
         limit[0] = 1 << 30
