@@ -55,6 +55,13 @@ rd_kafka_topic_t *tni_kafka_rkt(struct tni_krkt **list, rd_kafka_t *rk, const ch
     return item->rkt;
 }
 
+void tni_kafka_ask_again(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(rk, 0, rkt, &metadata, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+}
+
 void tni_kafka_rkts_free(struct tni_krkt *list)
 {
     for (struct tni_krkt *next; list; list = next) {

@@ -195,6 +195,9 @@ rd_kafka_resp_err_t tni_kafka_produce(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int
 /* The handle's topic object, from a list kept beside it (one thread, or under a lock). */
 rd_kafka_topic_t *tni_kafka_rkt(struct tni_krkt **list, rd_kafka_t *rk, const char *name);
 void tni_kafka_rkts_free(struct tni_krkt *list);
+/* The handle knows fewer partitions of the topic than there are: asks for them, waits for the
+ * answer a moment at most. */
+void tni_kafka_ask_again(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int timeout_ms);
 
 /* ---- kafka_txn.c ---- */
 

@@ -39,7 +39,7 @@ struct cursor {
     int64_t from, next; /* offsets in [from, next] mean the same: nothing lies between */
     int64_t end;        /* as reported; −1 unknown */
     bool has_answer;    /* something came since it was opened: watermarks are of its own fetches */
-    int64_t used_ns;
+    int64_t used_ns, asked_ns;
     atomic_bool has_news; /* the queue may hold something */
     uint32_t at, count;   /* of messages taken from the queue, not handed over */
     rd_kafka_message_t *messages[TN_BATCH_ROWS_MAX];
@@ -221,7 +221,8 @@ static enum tn_status cursor_open(struct tn_log_reader *reader, const struct tn_
                               .partition = partition,
                               .from = offset,
                               .next = offset,
-                              .end = -1};
+                              .end = -1,
+                              .asked_ns = tn_mono_ns(reader->kafka->clock)};
     TN_GOTO(take_fetcher(reader->kafka, topic, partition, cursor, err));
     cursor->queue = rd_kafka_queue_new(cursor->fetcher->rk);
     rd_kafka_queue_cb_event_enable(cursor->queue, on_news, cursor);
@@ -400,6 +401,7 @@ static enum tn_status take_event(struct tn_log_reader *reader, struct cursor *cu
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case 100: { /* UNKNOWN_TOPIC_ID; Debian 12's header does not name it */
+        cursor->has_answer = false;
         struct tni_ktopic *live = tni_kafka_topic_live(reader->kafka, topic);
         if (live)
             atomic_store(&live->is_suspect, true);
@@ -495,6 +497,17 @@ static enum tn_status check_read(struct tn_log_reader *reader, const struct tn_t
     return TN_OK;
 }
 
+/* Nothing came at all: a handle without a group looks for new partitions of a topic only when it is
+ * told to. */
+static void ask_again(const struct tn_log_reader *reader, struct cursor *cursor)
+{
+    int64_t now = tn_mono_ns(reader->kafka->clock);
+    if (cursor->has_answer || now - cursor->asked_ns < BUSY_NS)
+        return;
+    cursor->asked_ns = now;
+    tni_kafka_ask_again(cursor->fetcher->rk, cursor->rkt, 1);
+}
+
 enum tn_status tni_kafka_read(struct tn_log_reader *reader, const struct tn_topic *topic,
                               int32_t partition, int64_t offset, size_t bytes_max,
                               struct tn_read *ret_read, struct tn_err *err)
@@ -515,6 +528,7 @@ enum tn_status tni_kafka_read(struct tn_log_reader *reader, const struct tn_topi
     }
     if (cursor->at == cursor->count) {
         step_controls(cursor, topic);
+        ask_again(reader, cursor);
         *ret_read = (struct tn_read){.next = cursor->next > offset ? cursor->next : offset,
                                      .end_visible = end_of(cursor, topic)};
         return TN_AGAIN;

@@ -90,7 +90,11 @@ static struct tni_ktxn_slot *add_slot(struct tn_log_txn *txn, struct tn_records 
     return slot;
 }
 
-/* A full queue answers TN_AGAIN; the next call with the same records goes on where this one ended.
+#define ASK_MS 20
+
+/* A full queue answers TN_AGAIN, so do partitions that the producer does not know yet (the topic
+ * got more, or was made anew with more); the next call with the same records goes on where this one
+ * ended.
  */
 enum tn_status tni_kafka_txn_append(struct tn_log_txn *txn, const struct tn_topic *topic,
                                     int32_t partition, struct tn_records *records,
@@ -109,6 +113,12 @@ enum tn_status tni_kafka_txn_append(struct tn_log_txn *txn, const struct tn_topi
             tni_kafka_produce(txns->rk, rkt, partition, records, slot->queued, slot);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             return TN_AGAIN;
+        bool is_stale = code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+                        code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+        if (is_stale && tni_kafka_topic_live(txns->kafka, topic)) { /* it is there: check_append */
+            tni_kafka_ask_again(txns->rk, rkt, ASK_MS);
+            return TN_AGAIN;
+        }
         if (code)
             return tni_kafka_err(err, code, "topic '%s' partition %d", topic->name, partition);
     }

@@ -60,9 +60,12 @@ def main():
                 whole(first, sent)
                 print(f"clean restart: {time.monotonic() - start:.1f} s")
             first, second = tarns = pair(folder, kafka, "cold")
-            with first, second:  # without, one that joined others does
+            with first, second:  # without, too: the first one is static, and leaves since there are others
                 shared(tarns, sent)
                 hand_over(second, first, sent, "hand-over without a standby")
+                assert second.start()
+                shared(tarns, sent)
+                hand_over(first, second, sent, "hand-over without a standby, by the first process")
     print("SIGTERM hands over: fine")
 
 

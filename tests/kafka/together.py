@@ -76,7 +76,8 @@ def exact(tarn, sent, with_plays=True):
         if not with_plays:
             return True
         for table, column, want in (("by_listener", "listener", sent.listeners), ("by_artist", "artist", sent.artists)):
-            got = dict(tarn.sql(f"SELECT {column}, n FROM {table}"))
+            # a topic with more partitions has a key's older records in another one: two rows, which add up
+            got = dict(tarn.sql(f"SELECT {column}, SUM(n) FROM {table} GROUP BY {column}"))
             if got != want:
                 return f"{table}: {sum(got.values())} of {sum(want.values())}"
     except (AssertionError, Gone) as error:
