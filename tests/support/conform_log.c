@@ -327,8 +327,16 @@ static void case_turns(void)
     enum { TURNS = 6, RECORDS = 60 };
     struct tn_log *log = factory->open(factory->ctx);
     struct tn_topic topic = make_topic(log, "turns", 1, TN_CLEANUP_DELETE);
+    struct tn_records_builder rb;
+    struct tn_err append_err = TN_ERR_INIT;
+    enum tn_status append_st;
+    tn_records_builder_init(&rb);
     for (int i = 0; i < RECORDS; i++)
-        append_one(log, &topic, 0, "k", "v", i);
+        tn_records_builder_add(&rb, TN_STR("k"), TN_STR("v"), i);
+    struct tn_records *records = tn_records_builder_finish(&rb);
+    tn_records_builder_release(&rb);
+    CHECK_INT(conform_append(log, &topic, 0, records, &append_st, &append_err), 0);
+    tn_records_unref(records);
     struct tn_log_reader *reader = open_reader(log, NULL);
     int64_t at[TURNS];
     int done = 0;
