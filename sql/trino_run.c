@@ -7,12 +7,12 @@
 struct page_rows {
     struct tn_rows base; /* first: the executor calls it */
     struct tni_trino_query *query;
-    const struct tn_schema *schema; /* the bound types, which know time zones */
+    const struct tn_schema *schema; /* the bound types, which know time zones; while rows come */
+    bool is_message, is_count;      /* the one column that statements without a result answer */
     int64_t written;                /* what a column `rows` said; −1 = nothing */
     struct tn_buf buf;
 };
 
-/* Is it the one column that statements without a result answer? */
 static bool is_only(const struct tn_schema *schema, const char *name, enum tn_kind kind)
 {
     return schema && schema->fields_count == 1 && schema->fields[0].type->kind == kind &&
@@ -22,9 +22,12 @@ static bool is_only(const struct tn_schema *schema, const char *name, enum tn_ki
 static enum tn_status page_columns(struct tn_rows *rows, const struct tn_schema *schema,
                                    struct tn_err *err)
 {
-    struct tni_trino_query *query = ((struct page_rows *)rows)->query;
+    struct page_rows *page = (struct page_rows *)rows;
+    struct tni_trino_query *query = page->query;
     (void)err;
-    ((struct page_rows *)rows)->schema = schema;
+    page->schema = schema;
+    page->is_message = is_only(schema, "message", TN_K_VARCHAR);
+    page->is_count = is_only(schema, "rows", TN_K_BIGINT);
     pthread_mutex_lock(&query->lock);
     tn_buf_reset(&query->columns);
     tni_trino_columns(&query->columns, schema, query->client.has_datetime);
@@ -53,7 +56,7 @@ static enum tn_status page_batch(struct tn_rows *rows, const struct tn_batch *ba
     struct tni_trino_query *query = page->query;
     struct tn_buf *buf = &page->buf;
     size_t limit = query->is_inline ? TNI_SQL_BUFFER_BYTES : query->page_bytes;
-    if (is_only(page->schema, "rows", TN_K_BIGINT) && batch->rows_count == 1)
+    if (page->is_count && batch->rows_count == 1)
         page->written = tn_column_i64(&batch->columns[0], 0);
     query->rows_count += batch->rows_count;
     for (uint32_t row = 0; row < batch->rows_count; row++) {
@@ -123,7 +126,7 @@ static enum tn_status run_text(struct tni_trino_query *query, struct page_rows *
                            query->pages_count ? UINT32_MAX
                                               : tn_mono_ns(query->trino->config.clock) - from_ns);
     query->update_type = query->session.update_type;
-    if (query->update_type && is_only(page->schema, "message", TN_K_VARCHAR)) {
+    if (query->update_type && page->is_message) {
         tn_buf_reset(&page->buf); /* the message is for people at a prompt */
         columns_none(query);
         query->rows_count = 0;
