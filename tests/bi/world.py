@@ -53,7 +53,10 @@ class World:
         return self
 
     def __exit__(self, *exc):
-        return self.server.__exit__(*exc)
+        status = self.server.stop() if self.server.process.poll() is None else self.server.process.returncode
+        if status != 0 and exc[0] is None:  # a sanitizer's report, too
+            log = pathlib.Path(f"{self.server.state}.log").read_text(errors="replace")
+            raise AssertionError(f"tarn ended with status {status}:\n{log[-8000:]}")
 
     def produce(self, stream, rows):
         body = "\n".join(json.dumps(row) for row in rows).encode()
