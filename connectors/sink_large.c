@@ -295,6 +295,7 @@ static enum tn_status upload_parts(struct tni_sink *sink, struct tni_sink_file *
                                    const char *key, struct tn_err *err)
 {
     struct tni_sink_upload *upload = file->upload;
+    TN_ASSERT(upload);
     int64_t bytes = tni_sink_file_bytes(file);
     char *room = tn_alloc(upload->piece);
     enum tn_status st = TN_OK;
@@ -324,6 +325,7 @@ enum tn_status tni_sink_put_large(struct tni_sink *sink, struct tni_sink_file *f
     if (is_there)
         return TN_OK;
     struct tni_sink_upload *upload = file->upload;
+    TN_ASSERT(upload);
     enum tn_status st = upload_parts(sink, file, key, err);
     struct tn_object_request finish = {.op = TN_OBJECT_UPLOAD_FINISH,
                                        .key = key,
