@@ -324,7 +324,7 @@ static void case_read(void)
  * none may keep another from getting on. */
 static void case_turns(void)
 {
-    enum { TURNS = 6, RECORDS = 60 };
+    enum { TURNS = 3, RECORDS = 60 };
     struct tn_log *log = factory->open(factory->ctx);
     struct tn_topic topic = make_topic(log, "turns", 1, TN_CLEANUP_DELETE);
     struct tn_records_builder rb;
