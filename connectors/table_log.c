@@ -284,7 +284,7 @@ static void *grow(struct reader *reader, void *items, uint32_t *cap, uint32_t co
         return items;
     *cap = *cap ? *cap * 2 : 8;
     char *grown = tn_arena_zalloc(reader->arena, *cap, size);
-    if (count)
+    if (items)
         memcpy(grown, items, count * size);
     return grown;
 }
