@@ -385,6 +385,13 @@ static enum tn_status topic_make(struct tn_log *log, const char *name, int32_t p
     return log->type->topic_create(log, &spec, err);
 }
 
+/* How long a windowed table's changelog keeps records: a day more than its windows, as Kafka
+ * Streams' windowstore.changelog.additional.retention.ms, since brokers look at the wall clock. */
+static int64_t changelog_retention(const struct tn_window *window)
+{
+    return window->retention_ms + INT64_C(86400000);
+}
+
 static enum tn_status stage_topics(const struct tn_plan *plan, uint32_t at, struct tn_log *log,
                                    int32_t replicas, int64_t stream_retention_ms,
                                    struct tn_err *err)
@@ -407,7 +414,7 @@ static enum tn_status stage_topics(const struct tn_plan *plan, uint32_t at, stru
         if (node->decl->is_table && is_windowed)
             for (uint32_t j = 0; j < stage->nodes_count; j++)
                 if (stage->nodes[j].kind == TN_NODE_AGGREGATE)
-                    retention = stage->nodes[j].window.retention_ms;
+                    retention = changelog_retention(&stage->nodes[j].window);
         TN_TRY(topic_make(log, node->decl->topic, node->decl->partitions_count, replicas, cleanup,
                           retention, err));
     }
@@ -427,7 +434,7 @@ enum tn_status tni_plan_topics(const struct tn_plan *plan, struct tn_log *log, i
         bool is_windowed = node->kind == TN_NODE_AGGREGATE && node->window.kind != TN_WINDOW_NONE;
         TN_TRY(topic_make(log, store->changelog, plan->stages[store->stage].partitions_count,
                           replicas, is_windowed ? TN_CLEANUP_BOTH : TN_CLEANUP_COMPACT,
-                          is_windowed ? node->window.retention_ms : -1, err));
+                          is_windowed ? changelog_retention(&node->window) : -1, err));
     }
     return TN_OK;
 }

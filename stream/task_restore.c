@@ -268,6 +268,18 @@ static bool is_cut(const struct tni_task *task, const struct tni_op *op,
            op->node->window.kind == TN_WINDOW_NONE && offsets->start > op->changelog_base;
 }
 
+/* Brokers compare event times with the wall clock: windows of old events go before their time. */
+static void warn_window_cut(const struct tni_task *task, const struct tni_op *op,
+                            const struct tn_offsets *offsets)
+{
+    if (task->is_owned && !task->query->engine->log->type->commits_state &&
+        offsets->start > op->changelog_base)
+        tn_logf(TN_LOG_WARN, "engine",
+                "rebuilding windows of '%s' partition %d: the changelog begins at offset %lld, "
+                "windows older than its retention.ms are not in it",
+                op->changelog.name, task->partition, (long long)offsets->start);
+}
+
 static void fail_cut(struct tni_task *task, const struct tni_op *op,
                      const struct tn_offsets *offsets)
 {
@@ -303,6 +315,8 @@ static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op
         from = meta->changelog_next;
     else if (is_cut(task, op, &offsets))
         fail_cut(task, op, &offsets);
+    else
+        warn_window_cut(task, op, &offsets);
     add_item(task, op, from, task->is_owned ? end : INT64_MAX);
     return TN_OK;
 }
