@@ -3,17 +3,21 @@
 
 Behind: a copy of the state folder from earlier gets the tail of the changelog and nothing more, and is exact. None: the
 whole changelog. Another cluster with topics of the same names: nothing of the old state is used, the tables are those of
-the new cluster. Each time /readyz is 503 with what is missing until the tables are there, and the metrics tell how much was
-read.
+the new cluster. Each time the tables are whole as soon as /readyz says so, and system.queries tells how much was read.
+
+A changelog that was deleted and created anew, or that lost its head while there is no local state: the query stops, by
+name and with what to do, and the others are exact.
 """
+import json
 import pathlib
 import shutil
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from faults import tool, topics, wait_topic  # noqa: E402
 from kafka_server import Cluster  # noqa: E402
-from shared import PIPELINE, Sent, metric, telling, whole  # noqa: E402
+from shared import PIPELINE, Sent, metric, telling, until, whole  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
 
@@ -39,6 +43,32 @@ def run(folder, state, kafka, sent, count):
     return read
 
 
+def refused(folder, kafka, sent, words):
+    """A start that finds a changelog it must not use: said with these words, and the hourly table is exact."""
+    with Server(folder / "pipeline.sql", folder / "state", settings(kafka)) as tarn:
+        def says():
+            text = tarn.request("GET", "/readyz")[1].decode()
+            return all(word in text for word in words) or text
+        until(f"/readyz with {words}", says)
+        rows = tarn.sql("SELECT SUM(n) FROM by_hour", fresh=True)
+        assert rows == [[sum(n for n, _ in sent.songs.values())]], rows
+        assert tarn.stop() == 0
+
+
+def damaged(folder, kafka, sent):
+    topics(kafka, "--delete", "--topic", "by-artist")
+    wait_topic(kafka, "by-artist", False)
+    topics(kafka, "--create", "--topic", "by-artist", "--partitions", "8", "--config", "cleanup.policy=compact")
+    refused(folder, kafka, sent, ["by-artist", "created anew"])
+    tool("kafka.admin.ConfigCommand", kafka, "--alter", "--entity-type", "topics", "--entity-name", "by-song",
+         "--add-config", "cleanup.policy=[compact,delete]")  # only such a topic's records may be deleted
+    cut = folder / "cut.json"
+    cut.write_text(json.dumps({"version": 1, "partitions": [{"topic": "by-song", "partition": p, "offset": -1} for p in range(8)]}))
+    tool("org.apache.kafka.tools.DeleteRecordsCommand", kafka, "--offset-json-file", cut)
+    shutil.rmtree(folder / "state")
+    refused(folder, kafka, sent, ["changelog 'by-song'", "begins at offset"])
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name:
         folder = pathlib.Path(name)
@@ -59,6 +89,7 @@ def main():
                 shutil.rmtree(folder / "state")
                 everything = run(folder, folder / "state", kafka, sent, 200)
                 assert clean < tail < everything, (tail, everything)
+                damaged(folder, kafka, sent)
             with Cluster(folder / "other") as kafka:
                 sent = Sent(kafka)
                 run(folder, folder / "state", kafka, sent, 500)
