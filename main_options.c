@@ -88,7 +88,7 @@ const struct tn_opts tni_demo_opts = {"tarn demo", demo_options, 4};
  * tables. */
 static enum tn_status server_set(struct tni_server *server, struct tn_str pair, struct tn_err *err)
 {
-    const char *equals = memchr(pair.ptr, '=', pair.len);
+    const char *equals = pair.len ? memchr(pair.ptr, '=', pair.len) : NULL;
     if (!equals)
         return tn_err_set(err, TN_E_INVALID, "--set takes key=value, got '%.*s'", TN_STR_FMT(pair));
     struct tn_str name = {pair.ptr, (size_t)(equals - pair.ptr)};

@@ -201,6 +201,10 @@ bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_missing)
         is_ready = false;
         tn_buf_printf(ret_missing, "processing has stopped: %s\n", engine->fatal.message);
     }
+    if (engine->is_unwritten) {
+        is_ready = false;
+        tn_buf_printf(ret_missing, "state is not written: %s\n", engine->unwritten.message);
+    }
     if (engine->has_members && engine->member_partitions &&
         (engine->generation == 0 || atomic_load(&engine->is_bereft))) {
         is_ready = false;

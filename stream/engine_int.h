@@ -363,6 +363,8 @@ struct tn_engine {
     struct tn_fresh *freshes;
     struct tn_err fatal; /* fenced, or too many failures; code TN_OK while fine */
     atomic_bool is_fatal;
+    struct tn_err unwritten; /* why the state port refuses what was committed */
+    bool is_unwritten;
 
     /* the commit thread */
     pthread_t commit_thread;

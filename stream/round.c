@@ -142,6 +142,8 @@ static int64_t deadline_ns(struct tn_engine *engine)
     else if (p.has_rows && p.is_drained && engine->committed_at_ns + TNI_COMMIT_GAP_NS < at)
         at = engine->committed_at_ns + TNI_COMMIT_GAP_NS;
     at = p.emit_at_ns < at ? p.emit_at_ns : at;
+    if (atomic_load(&engine->is_flush_wanted))
+        at = now;
     return at > engine->retry_at_ns ? at : engine->retry_at_ns;
 }
 
@@ -302,6 +304,23 @@ static enum tn_status run_controls(struct tn_engine *engine)
 
 /* ---- the machine ---- */
 
+/* One line when the store begins to refuse, one when it takes state again; /readyz says it, too. */
+static void note_flush(struct tn_engine *engine, const struct tn_err *err)
+{
+    bool is_refused = err->code != TN_OK;
+    if (is_refused && !engine->is_unwritten)
+        tn_logf(TN_LOG_WARN, "engine", "state not written, tried again until it is: %s",
+                err->message);
+    if (!is_refused && engine->is_unwritten)
+        tn_logf(TN_LOG_INFO, "engine", "state is written again");
+    if (is_refused == engine->is_unwritten)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->is_unwritten = is_refused;
+    engine->unwritten = *err;
+    pthread_mutex_unlock(&engine->lock);
+}
+
 static enum tn_status settled(struct tn_engine *engine)
 {
     tni_parts_clear(engine);
@@ -311,9 +330,10 @@ static enum tn_status settled(struct tn_engine *engine)
     tni_engine_finish_drops(engine);
     struct tn_err err = TN_ERR_INIT;
     if (tn_failed(tni_round_flush(engine, false, &err))) {
-        tn_logf(TN_LOG_WARN, "engine", "state not written, trying again later: %s", err.message);
         engine->retry_at_ns = tn_mono_ns(engine->clock) + backoff_ns(4);
+        atomic_store(&engine->is_flush_wanted, true); /* also when nothing comes any more */
     }
+    note_flush(engine, &err);
     engine->round_state = atomic_load(&engine->park_wanted) ? TNI_ROUND_CONTROL : TNI_ROUND_OPEN;
     if (engine->round_state == TNI_ROUND_OPEN)
         tni_workers_kick(engine); /* one that was full may go on */
