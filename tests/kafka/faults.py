@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a broker can do to a running tarn: rights taken away, topics deleted, recreated and widened, records dropped or
-refused, the producer fenced. Each is said in /readyz and one log line, the other queries go on exactly, and tarn goes on by
-itself where that loses nothing.
+refused, a bit flipped, the producer fenced. Each is said in /readyz and one log line, the other queries go on exactly, and
+tarn goes on by itself where that loses nothing.
 """
 import json
 import pathlib
@@ -169,6 +169,35 @@ def dropped_records(kafka, folder):
     print("records dropped before they were read: said, and passed")
 
 
+def corrupt_batch(kafka, folder):
+    """One bit of a batch flips on the broker's disk: topic, partition and offset are said, nothing is passed over."""
+    (folder / "corrupt.sql").write_text(pipeline(["bits", "fine"]))
+    given = {"application.id": "corrupt", "kafka.bootstrap.servers": kafka.bootstrap}
+    with Server(folder / "corrupt.sql", folder / "corrupt", given) as server:
+        tarn = Tarn(server)
+        server.wait_ready()
+        tarn.send("bits")
+        tarn.wait_counted("bits")
+        assert server.stop() == 0
+    subprocess.run(["kcat", "-b", kafka.bootstrap, "-P", "-t", "bits", "-p", "0", "-X", "acks=all"], check=True, text=True,
+                   input='{"k":"flipped","n":1}\n')
+    segment = next(kafka.folder.glob("node*/data/bits-0/*.log"))
+    with open(segment, "r+b") as file:
+        data = file.read()
+        at = data.rindex(b"flipped")
+        file.seek(at)
+        file.write(bytes([data[at] ^ 1]))
+    with Server(folder / "corrupt.sql", folder / "corrupt", given) as server:
+        tarn.server = server
+        tarn.wait_missing("topic 'bits' partition 0", "offset")
+        assert server.sql("SELECT SUM(c) FROM of_bits", fresh=False) == [[1]]
+        tarn.sent["fine"] = server.sql("SELECT COALESCE(SUM(c), 0) FROM of_fine", fresh=True)[0][0]
+        tarn.send("fine")
+        assert server.sql("SELECT SUM(c) FROM of_fine", fresh=True) == [[tarn.sent["fine"]]]
+        assert server.stop() == 0
+    print("a flipped bit in a batch: said, nothing passed over, the other query exact")
+
+
 def rights(folder):
     """A user whose rights come and go."""
     with Cluster(folder / "kafka-acl", security=True, settings=AUTHORIZER) as kafka:
@@ -213,6 +242,7 @@ def main():
         with Cluster(folder / "kafka") as kafka:
             topic_faults(kafka, folder)
             dropped_records(kafka, folder)
+            corrupt_batch(kafka, folder)
         rights(folder)
 
 
