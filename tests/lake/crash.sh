@@ -3,7 +3,7 @@
 cd "$(dirname "$0")" || exit 2
 if [ -n "${TARN_TEST_FULL:-}" ]; then
   case " $* " in *" --kafka "*) set -- --keys 400000 "$@" ;; esac # its commits are long: few changes of a few keys
-  exec python3 crash.py --kills 32 --events 140000 "$@"
+  exec python3 crash.py --kills 32 --events 180000 "$@"
 fi
 case " $* " in
 *" --kafka "*) exec python3 crash.py --kills 11 --events 40000 "$@" ;; # each start joins a group: seconds
