@@ -13,11 +13,22 @@
 #define THREADS_MAX    16
 #define WAIT_NS        100000000 /* then deadline and cancellation are looked at */
 #define WINDOW         3         /* units a thread that are ready or under way */
+#define PIECE_BYTES    ((size_t)2 << 20)
+#define READY_BYTES    ((size_t)64 << 20) /* pieces of all units that wait for the scan, but */
+#define READY_MIN      2                  /* so many of a unit in any case */
+
+/* A unit that comes in pieces. */
+struct tni_zone_stream {
+    struct tni_zone_cols **pieces;
+    uint32_t ready, cap, taken; /* guarded */
+    struct tni_zone_unit out;   /* the piece that was taken last */
+};
 
 struct tni_zone_pool {
     struct tni_zone_job job;
     struct tni_zone_unit *units;
     uint32_t count, cap;
+    size_t piece_bytes, ready_bytes; /* the latter guarded */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     uint32_t next, taken; /* guarded: next to decode, next to hand out */
@@ -66,8 +77,11 @@ static void add_file(struct tni_zone_pool *pool, uint32_t file, int64_t unit_byt
     bool is_growing = !job->files->is_own && f->modified_ms > job->growing_after_ms;
     if (job->zone->layout.format != TN_FILE_JSON || is_growing ||
         job->zone->layout.on_bad == TN_FILE_BAD_FAIL /* its error names the line of the file */ ||
-        !is_plain(job, f))
+        !is_plain(job, f)) {
+        add_unit(pool, file, 0, f->bytes);
+        pool->units[pool->count - 1].stream = tn_alloc(sizeof(struct tni_zone_stream));
         return;
+    }
     for (int64_t from = 0; from < f->bytes; from += unit_bytes) {
         int64_t to = from + unit_bytes;
         if (f->bytes - to < unit_bytes)
@@ -102,6 +116,36 @@ static bool is_stopped(struct tni_zone_pool *pool)
     return stopped;
 }
 
+static struct tni_zone_cols *cols_new(const struct tni_zone_job *job)
+{
+    return tni_zone_cols_new(job->layout, job->needed, job->zone->layout.schema->fields_count);
+}
+
+/* What the unit has so far becomes a piece, as soon as there is room for it. */
+static enum tn_status give_piece(struct tni_zone_pool *pool, struct tni_zone_unit *unit)
+{
+    struct tni_zone_stream *stream = unit->stream;
+    pthread_mutex_lock(&pool->lock);
+    while (stream->ready >= READY_MIN && pool->ready_bytes >= READY_BYTES && !pool->is_stopped)
+        pthread_cond_wait(&pool->work, &pool->lock);
+    bool is_over = pool->is_stopped;
+    if (!is_over) {
+        if (stream->ready == stream->cap) {
+            stream->cap = stream->cap ? stream->cap * 2 : 8;
+            stream->pieces = tn_realloc(stream->pieces, stream->cap * sizeof *stream->pieces);
+        }
+        stream->pieces[stream->ready++] = unit->cols;
+        pool->ready_bytes += unit->cols->bytes;
+        unit->cols = NULL;
+        pthread_cond_signal(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (is_over)
+        return TN_E_CANCELLED;
+    unit->cols = cols_new(&pool->job);
+    return TN_OK;
+}
+
 static enum tn_status decode(struct tni_zone_pool *pool, struct tni_zone_unit *unit)
 {
     const struct tni_zone_job *job = &pool->job;
@@ -126,7 +170,7 @@ static enum tn_status decode(struct tni_zone_pool *pool, struct tni_zone_unit *u
             tni_zone_cols_get(job->ctx->zones, file, job->layout, job->needed, columns_count);
     if (unit->cols)
         return TN_OK;
-    unit->cols = tni_zone_cols_new(job->layout, job->needed, columns_count);
+    unit->cols = cols_new(job);
     tn_arena_init(&arena, 0);
     enum tn_status st = tn_file_scan_open(&spec, &scan, &unit->err);
     while (st == TN_OK) {
@@ -138,6 +182,8 @@ static enum tn_status decode(struct tni_zone_pool *pool, struct tni_zone_unit *u
             tni_zone_cols_add(unit->cols, columns, rows_count);
         if (st == TN_OK && is_stopped(pool))
             st = TN_E_CANCELLED;
+        if (st == TN_OK && unit->stream && unit->cols->bytes >= pool->piece_bytes)
+            st = give_piece(pool, unit);
     }
     if (scan)
         unit->counts = *tn_file_scan_counts(scan);
@@ -188,6 +234,7 @@ struct tni_zone_pool *tni_zone_pool_new(const struct tni_zone_job *job)
         return NULL;
     struct tni_zone_pool *pool = tn_alloc(sizeof *pool);
     pool->job = *job;
+    pool->piece_bytes = small ? (size_t)small : PIECE_BYTES;
     for (uint32_t i = 0; i < job->files->count; i++)
         if ((!job->is_wanted || job->is_wanted[i]) &&
             !tni_zone_cols_has(job->ctx->zones, &job->files->files[i], job->layout))
@@ -214,13 +261,36 @@ bool tni_zone_pool_has(const struct tni_zone_pool *pool, uint32_t file)
     return pool && pool->taken < pool->count && pool->units[pool->taken].file == file;
 }
 
+/* Lock held: a piece, or, behind the last one, the rest of the unit with its status. */
+static struct tni_zone_unit *take_piece(struct tni_zone_pool *pool, struct tni_zone_unit *unit)
+{
+    struct tni_zone_stream *stream = unit->stream;
+    bool is_rest = stream->ready == 0;
+    stream->out = (struct tni_zone_unit){
+        .file = unit->file, .from = stream->taken > 0, .to = unit->to, .is_last = is_rest};
+    if (is_rest) {
+        stream->out.st = unit->st;
+        stream->out.err = unit->err;
+        stream->out.counts = unit->counts;
+        stream->out.cols = unit->cols;
+        unit->cols = NULL;
+        pool->taken++;
+        return &stream->out;
+    }
+    stream->out.cols = stream->pieces[0];
+    pool->ready_bytes -= stream->out.cols->bytes;
+    memmove(stream->pieces, stream->pieces + 1, --stream->ready * sizeof *stream->pieces);
+    stream->taken++;
+    return &stream->out;
+}
+
 enum tn_status tni_zone_pool_take(struct tni_zone_pool *pool, struct tn_budget *budget,
                                   struct tni_zone_unit **ret_unit, struct tn_err *err)
 {
     enum tn_status st = TN_OK;
     pthread_mutex_lock(&pool->lock);
     struct tni_zone_unit *unit = &pool->units[pool->taken];
-    while (!unit->is_done && !tn_failed(st)) {
+    while (!unit->is_done && !(unit->stream && unit->stream->ready) && !tn_failed(st)) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (until.tv_nsec += WAIT_NS) / 1000000000;
@@ -229,9 +299,9 @@ enum tn_status tni_zone_pool_take(struct tni_zone_pool *pool, struct tn_budget *
         st = tn_budget_check(budget, err);
     }
     if (!tn_failed(st)) {
-        pool->taken++;
+        pool->taken += unit->stream == NULL;
+        *ret_unit = unit->stream ? take_piece(pool, unit) : unit;
         pthread_cond_broadcast(&pool->work);
-        *ret_unit = unit;
     }
     pthread_mutex_unlock(&pool->lock);
     return st;
@@ -250,6 +320,13 @@ void tni_zone_pool_free(struct tni_zone_pool *pool)
     for (uint32_t i = pool->taken; i < pool->count; i++)
         if (pool->units[i].cols)
             tni_zone_cols_unpin(pool->job.ctx->zones, pool->units[i].cols);
+    for (uint32_t i = 0; i < pool->count; i++) {
+        struct tni_zone_stream *stream = pool->units[i].stream;
+        for (uint32_t p = 0; stream && p < stream->ready; p++)
+            tni_zone_cols_unpin(pool->job.ctx->zones, stream->pieces[p]);
+        tn_free(stream ? stream->pieces : NULL);
+        tn_free(stream);
+    }
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->done);
     pthread_mutex_destroy(&pool->lock);

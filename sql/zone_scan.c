@@ -43,6 +43,7 @@ struct zone_scan {
     bool is_filling;            /* cols gets what is decoded */
     struct tni_zone_pool *pool; /* NULL = the scan reads all itself */
     struct tni_zone_unit *unit; /* cols is this part of the file */
+    struct tni_zone_cols *kept; /* all parts so far, to be remembered; NULL = not wanted */
     int64_t now_ms, charged;
     struct tn_batch *batch; /* under construction */
     struct tni_gather gather;
@@ -83,6 +84,33 @@ static enum tn_status file_gone(struct zone_scan *scan, struct tn_err *err)
     return tn_err_set(err, TN_E_BUSY, "object '%s' changed while it was read", file->key);
 }
 
+/* May its contents be remembered? */
+static bool may_keep(struct zone_scan *scan)
+{
+    return tni_zone_cols_fits(scan->base.ctx->zones, file_of(scan)->bytes) &&
+           (scan->files->is_own || scan->files->is_atomic ||
+            scan->now_ms - file_of(scan)->modified_ms >= GROWING_MS);
+}
+
+/* A file that comes in several units is remembered as a whole. */
+static void keep_unit(struct zone_scan *scan, const struct tni_zone_unit *unit)
+{
+    if (unit->from == 0 && !unit->is_whole && may_keep(scan))
+        scan->kept = tni_zone_cols_new(scan->layout, scan->needed, scan->stored_count);
+    for (uint32_t p = 0; scan->kept && p < scan->cols->parts_count; p++)
+        tni_zone_cols_add(scan->kept, scan->cols->parts[p].columns,
+                          scan->cols->parts[p].rows_count);
+}
+
+static void drop_kept(struct zone_scan *scan, bool is_good)
+{
+    if (scan->kept && is_good)
+        tni_zone_cols_put(scan->base.ctx->zones, file_of(scan), scan->kept);
+    if (scan->kept)
+        tni_zone_cols_unpin(scan->base.ctx->zones, scan->kept);
+    scan->kept = NULL;
+}
+
 /* The next unit of the pool is of this file. */
 static enum tn_status unit_open(struct zone_scan *scan, struct tn_err *err)
 {
@@ -102,6 +130,8 @@ static enum tn_status unit_open(struct zone_scan *scan, struct tn_err *err)
                           file_of(scan)->key);
     if (tn_failed(unit->st) && err)
         *err = unit->err;
+    if (unit->st == TN_OK)
+        keep_unit(scan, unit);
     return unit->st;
 }
 
@@ -141,10 +171,9 @@ static void file_close(struct zone_scan *scan, bool is_whole)
         scan->bad_lines += counts->bad_lines;
         scan->bytes_read += counts->bytes;
     }
-    bool is_kept = scan->unit && scan->unit->is_whole && scan->unit->st == TN_OK && scan->cols &&
-                   tni_zone_cols_fits(scan->base.ctx->zones, file_of(scan)->bytes) &&
-                   (scan->files->is_own || scan->files->is_atomic ||
-                    scan->now_ms - file_of(scan)->modified_ms >= GROWING_MS);
+    bool is_good = scan->unit && scan->unit->st == TN_OK && scan->cols;
+    bool is_kept = is_good && scan->unit->is_whole && may_keep(scan);
+    drop_kept(scan, is_good && is_whole);
     scan->unit = NULL;
     if ((scan->is_filling || is_kept) && is_whole)
         tni_zone_cols_put(scan->base.ctx->zones, file_of(scan), scan->cols);

@@ -4,6 +4,7 @@ input by name. S3 is the same code over another adapter (tests/s3)."""
 import gzip
 import os
 import pathlib
+import random
 import sys
 import tempfile
 
@@ -347,6 +348,37 @@ def latest(t):
     check("has no $latest" in t.error('SELECT * FROM lake."events$latest"'), True, "no keys, no $latest")
 
 
+def large(t):
+    """Files of more than 2 MB that cannot be cut are read by several threads, in pieces: the same rows in the same order,
+    remembered as any others, given up in the middle, and one that ends too early is named."""
+    random_numbers = random.Random(5)
+    packed, plain = t.folder("large"), t.folder("large_csv")
+    t.sql(f"CREATE TABLE lake.large (n bigint, s varchar) WITH (external_location = '{packed}')")
+    t.sql(f"CREATE TABLE lake.large_csv (n bigint, s varchar) WITH (format = 'CSV', external_location = '{plain}')")
+    wanted = []
+    for number in range(4):
+        rows = [(random_numbers.getrandbits(60), f"{random_numbers.getrandbits(90):x}") for _ in range(80_000)]
+        wanted += rows
+        lines = "".join(f'{{"n":{n},"s":"{s}"}}\n' for n, s in rows)
+        t.write(packed, f"f{number}.json.gz", gzip.compress(lines.encode(), 1))
+        t.write(plain, f"f{number}.csv", "".join(f"{n},{s}\n" for n, s in rows))
+    assert min(path.stat().st_size for path in [*packed.iterdir(), *plain.iterdir()]) > 2 << 20
+    for table in ("lake.large", "lake.large_csv"):
+        before = t.metric("tarn_zone_files_read_total")
+        check([tuple(row) for row in t.sql(f"SELECT n, s FROM {table}")] == wanted, True, f"{table}: rows in order")
+        check(t.metric("tarn_zone_files_read_total") - before, 4, f"{table}: files")
+        check(t.sql(f"SELECT count(*), sum(n % 1000), max(s) FROM {table}"),
+              [[len(wanted), sum(n % 1000 for n, _ in wanted), max(s for _, s in wanted)]], f"{table}: again")
+        check(t.metric("tarn_zone_files_read_total") - before, 4, f"{table}: remembered")
+    other = t.folder("large_other")
+    t.sql(f"CREATE TABLE lake.large_other (n bigint, s varchar) WITH (external_location = '{other}')")
+    for path in packed.iterdir():
+        t.write(other, path.name, path.read_bytes())
+    check(t.sql("SELECT n FROM lake.large_other LIMIT 3"), [[n] for n, _ in wanted[:3]], "given up in the middle")
+    t.write(other, "f2.json.gz", (packed / "f2.json.gz").read_bytes()[:-70_000])
+    check("f2.json.gz" in t.error("SELECT count(s) FROM lake.large_other"), True, "ends too early: named")
+
+
 def restarted(t):
     check(t.sql("SELECT count(*) FROM songs.songs"), [[18]], "tables survive a restart")
     check(t.sql("SELECT count(*), sum(n) FROM gold.top"), [[5, 15]], "written ones too")
@@ -368,7 +400,7 @@ def main():
             tarn.request("POST", "/streams/plays", b'{"song":"b"}\n')
             tarn.sql("SELECT * FROM plays_by_song")
             t = Case(tarn, root)
-            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, writing_partitions, types, joins, bad_input, latest]:
+            for part in [music_chart, grains, malformed, csv, partitions, changing, following, writing, writing_partitions, types, joins, bad_input, latest, large]:
                 part(t)
         with Server(root / "pipeline.sql", root / "state") as tarn:
             restarted(Case(tarn, root))
