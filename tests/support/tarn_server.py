@@ -57,7 +57,7 @@ class Server:
     def request(self, method, path, body=b"", headers=None):
         """(status, body); Gone when the server died before a full answer."""
         try:
-            if self.connection is None:
+            if self.connection is None or self._is_closed():
                 host, port = self.address.rsplit(":", 1)
                 self.connection = http.client.HTTPConnection(host, int(port), timeout=120)
             self.connection.request(method, path, body, headers or {})
@@ -66,6 +66,11 @@ class Server:
         except (OSError, http.client.HTTPException) as error:
             self.connection = None
             raise Gone(f"{error}; {self._end()}") from error
+
+    def _is_closed(self):
+        """The server has closed the idle connection (http.idle.timeout.ms): before a request nothing else is readable."""
+        sock = self.connection.sock
+        return sock is not None and bool(select.select([sock], [], [], 0)[0])
 
     def _end(self):
         """How the process ended, with its last lines; or that it runs."""
