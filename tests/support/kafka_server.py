@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 
+from kafka_proxy import read_frame, send_frame
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIB = pathlib.Path(os.environ.get("TARN_KAFKA_LIB", ROOT / "build" / "kafka" / "lib"))
 START_SECONDS = 180
@@ -38,22 +40,12 @@ def free_ports(count):
     return ports
 
 
-def _exactly(connection, count):
-    data = b""
-    while len(data) < count:
-        chunk = connection.recv(count - len(data))
-        if not chunk:
-            raise OSError("closed")
-        data += chunk
-    return data
-
-
 def metadata_nodes(port, seconds=5):
     """Node ids that the broker at `port` lists: Metadata v1, no topics."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         body = struct.pack(">hhih", 3, 1, 7, 4) + b"test" + struct.pack(">i", 0)
-        connection.sendall(struct.pack(">i", len(body)) + body)
-        answer = _exactly(connection, struct.unpack(">i", _exactly(connection, 4))[0])
+        send_frame(connection, body)
+        answer = read_frame(connection)
     at, nodes = 8, []
     for _ in range(struct.unpack_from(">i", answer, 4)[0]):
         node, length = struct.unpack_from(">ih", answer, at)
