@@ -11,7 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from kafka_server import LIB, Cluster, java  # noqa: E402
+from kafka_server import Cluster, java  # noqa: E402
 from tarn_server import ROOT, Server  # noqa: E402
 
 WAIT_SECONDS = 180
@@ -41,6 +41,12 @@ def topics(kafka, *arguments):
 
 def acl(kafka, *arguments):
     return tool("org.apache.kafka.tools.AclCommand", kafka, "--force", *arguments)
+
+
+def peer(what, kafka, *arguments, text):
+    """The producer of Kafka's own, told by these lines."""
+    done = java(ROOT / "tests" / "kafka" / "Peer.java", what, kafka.bootstrap, *arguments, heap="128m", input=text)
+    assert done.returncode == 0, done.stderr
 
 
 class Tarn:
@@ -130,9 +136,7 @@ def fenced(kafka, folder, tarn):
     text = topics_of_transactions(kafka)
     ids = [word for line in text.splitlines() for word in line.split() if word.startswith("faults-")]
     assert ids, text
-    done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "transact",
-                           kafka.bootstrap, ids[0]], input="fine\t-\t-\nabort\n", capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr
+    peer("transact", kafka, ids[0], text="fine\t-\t-\nabort\n")
     for _ in range(3):
         tarn.goes_on()
     assert tarn.lines("commit not settled"), "the fence was not noticed"
@@ -142,25 +146,28 @@ def topics_of_transactions(kafka):
     return tool("org.apache.kafka.tools.TransactionsCommand", kafka, "list")
 
 
+def stopped(kafka, folder, name, topic):
+    """One that has counted an event of the topic and ended; it can be started again."""
+    (folder / f"{name}.sql").write_text(pipeline([topic, "fine"]))
+    given = {"application.id": name, "kafka.bootstrap.servers": kafka.bootstrap}
+    tarn = Tarn(Server(folder / f"{name}.sql", folder / name, given))
+    with tarn.server as server:
+        server.wait_ready()
+        tarn.send(topic)
+        tarn.wait_counted(topic)
+        assert server.stop() == 0
+    return tarn
+
+
 def dropped_records(kafka, folder):
     """Retention removed what was not read while tarn was away: said, and it goes on behind it."""
-    (folder / "drop.sql").write_text(pipeline(["lost", "fine"]))
-    given = {"application.id": "dropping", "kafka.bootstrap.servers": kafka.bootstrap}
-    with Server(folder / "drop.sql", folder / "drop", given) as server:
-        tarn = Tarn(server)
-        server.wait_ready()
-        tarn.send("lost")
-        tarn.wait_counted("lost")
-        assert server.stop() == 0
+    tarn = stopped(kafka, folder, "dropping", "lost")
     lines = "".join(f"lost\t{'a'.encode().hex()}\t{json.dumps({'k': 'a', 'n': 1}).encode().hex()}\n" for _ in range(4))
-    done = subprocess.run(["java", "-Xmx128m", "-cp", f"{LIB}/*", str(ROOT / "tests" / "kafka" / "Peer.java"), "produce",
-                           kafka.bootstrap], input=lines + "\n", capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr
+    peer("produce", kafka, text=lines + "\n")
     cut = folder / "cut.json"
     cut.write_text(json.dumps({"version": 1, "partitions": [{"topic": "lost", "partition": p, "offset": -1} for p in (0, 1)]}))
     tool("org.apache.kafka.tools.DeleteRecordsCommand", kafka, "--offset-json-file", cut)
-    with Server(folder / "drop.sql", folder / "drop", given) as server:
-        tarn.server = server
+    with tarn.server as server:
         server.wait_ready()
         tarn.send("lost")
         tarn.wait_counted("lost")
@@ -171,14 +178,7 @@ def dropped_records(kafka, folder):
 
 def corrupt_batch(kafka, folder):
     """One bit of a batch flips on the broker's disk: topic, partition and offset are said, nothing is passed over."""
-    (folder / "corrupt.sql").write_text(pipeline(["bits", "fine"]))
-    given = {"application.id": "corrupt", "kafka.bootstrap.servers": kafka.bootstrap}
-    with Server(folder / "corrupt.sql", folder / "corrupt", given) as server:
-        tarn = Tarn(server)
-        server.wait_ready()
-        tarn.send("bits")
-        tarn.wait_counted("bits")
-        assert server.stop() == 0
+    tarn = stopped(kafka, folder, "corrupt", "bits")
     subprocess.run(["kcat", "-b", kafka.bootstrap, "-P", "-t", "bits", "-p", "0", "-X", "acks=all"], check=True, text=True,
                    input='{"k":"flipped","n":1}\n')
     segment = next(kafka.folder.glob("node*/data/bits-0/*.log"))
@@ -187,8 +187,7 @@ def corrupt_batch(kafka, folder):
         at = data.rindex(b"flipped")
         file.seek(at)
         file.write(bytes([data[at] ^ 1]))
-    with Server(folder / "corrupt.sql", folder / "corrupt", given) as server:
-        tarn.server = server
+    with tarn.server as server:
         tarn.wait_missing("topic 'bits' partition 0", "offset")
         assert server.sql("SELECT SUM(c) FROM of_bits", fresh=False) == [[1]]
         tarn.sent["fine"] = server.sql("SELECT COALESCE(SUM(c), 0) FROM of_fine", fresh=True)[0][0]
