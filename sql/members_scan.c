@@ -383,7 +383,7 @@ enum tn_status tni_members_fresh(struct tn_members *members, const char *const *
     tn_buf_init(&ask, ASK_BYTES);
     tn_buf_add(&ask, token, TNI_STATEMENT_BYTES);
     for (size_t i = 0; i < count; i++)
-        tni_wire_add(&ask, tn_str_of(ids[i]));
+        tn_buf_add_slice(&ask, tn_str_of(ids[i]));
     for (uint32_t i = 0; i < others_count && !tn_failed(st); i++) {
         struct tn_err why = TN_ERR_INIT;
         st = fresh_member(members, &others[i], tn_buf_str(&ask), budget, &why);

@@ -307,7 +307,7 @@ static enum tn_status open_ticket(struct tni_members_serve *serve, struct sessio
     tn_arena_init(&arena, 0);
     while (at < end && count < FRESH_IDS_MAX) {
         struct tn_str id;
-        if (!tni_wire_read(&at, end, &id))
+        if (!(at = tn_slice_read(at, end, &id)))
             TN_GOTO(malformed(err));
         ids[count++] = tn_arena_str(&arena, id).ptr;
     }

@@ -34,8 +34,4 @@ struct tni_scan_page {
 void tni_scan_page_add(struct tn_buf *buf, uint64_t scan, uint64_t commit, const uint8_t *missing);
 bool tni_scan_page_read(struct tn_str body, struct tni_scan_page *page);
 
-/* Texts and bits: a varint length and bytes. */
-void tni_wire_add(struct tn_buf *buf, struct tn_str bytes);
-bool tni_wire_read(const char **at, const char *end, struct tn_str *ret_bytes);
-
 #endif

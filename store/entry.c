@@ -44,8 +44,7 @@ static void add_headers(struct tn_buf *buf, const struct tn_headers *headers)
     tn_buf_add_varint(buf, headers->count);
     for (uint32_t i = 0; i < headers->count; i++) {
         const struct tn_header *header = &headers->items[i];
-        tn_buf_add_varint(buf, header->key.len);
-        tn_buf_add_str(buf, header->key);
+        tn_buf_add_slice(buf, header->key);
         tn_buf_add_varint(buf, header->value.ptr ? header->value.len + 1 : 0);
         if (header->value.ptr)
             tn_buf_add_str(buf, header->value);
@@ -71,9 +70,8 @@ static bool read_headers(const char **at, const char *end, struct tn_arena *aren
     struct tn_header *items = arena ? TN_ARENA_ARRAY(arena, struct tn_header, count) : NULL;
     for (uint64_t i = 0; i < count; i++) {
         struct tn_header header = {0};
-        if (!(*at = tn_varint_read(*at, end, &len)) || !read_slice(at, end, len, &header.key))
-            return false;
-        if (!(*at = tn_varint_read(*at, end, &len)))
+        if (!(*at = tn_slice_read(*at, end, &header.key)) ||
+            !(*at = tn_varint_read(*at, end, &len)))
             return false;
         if (len > 0 && !read_slice(at, end, len - 1, &header.value))
             return false;

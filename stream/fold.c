@@ -26,25 +26,15 @@ enum tn_status tn_fold_open(struct tn_str value, struct tn_fold_reader *ret_read
     return TN_OK;
 }
 
-static const char *read_bytes(const char *ptr, const char *end, struct tn_str *ret_bytes)
-{
-    uint64_t len = 0;
-    ptr = ptr ? tn_varint_read(ptr, end, &len) : NULL;
-    if (!ptr || len > (size_t)(end - ptr))
-        return NULL;
-    *ret_bytes = (struct tn_str){ptr, (size_t)len};
-    return ptr + len;
-}
-
 enum tn_status tn_fold_next(struct tn_fold_reader *reader, struct tn_fold_item *ret_item,
                             struct tn_err *err)
 {
     int64_t step_ms = 0;
     if (reader->ptr == reader->end)
         return TN_END;
-    const char *ptr = read_bytes(reader->ptr, reader->end, &ret_item->key);
+    const char *ptr = tn_slice_read(reader->ptr, reader->end, &ret_item->key);
     ptr = tni_get_i64(ptr, reader->end, &step_ms);
-    ptr = read_bytes(ptr, reader->end, &ret_item->states);
+    ptr = tn_slice_read(ptr, reader->end, &ret_item->states);
     if (!ptr || ++reader->count > TN_FOLD_ITEMS_MAX)
         return damaged(err);
     reader->ptr = ptr;
@@ -59,11 +49,9 @@ void tn_fold_add(struct tn_buf *buf, const struct tn_fold_item *item, int64_t *t
         tn_buf_add_byte(buf, TAG_FOLD);
         *time_ms = 0;
     }
-    tn_buf_add_varint(buf, item->key.len);
-    tn_buf_add_str(buf, item->key);
+    tn_buf_add_slice(buf, item->key);
     tni_put_i64(buf, tni_wrap_sub(item->rowtime_ms, *time_ms));
-    tn_buf_add_varint(buf, item->states.len);
-    tn_buf_add_str(buf, item->states);
+    tn_buf_add_slice(buf, item->states);
     *time_ms = item->rowtime_ms;
 }
 

@@ -82,8 +82,7 @@ static void send_both(struct tni_task *task, struct tni_op *op, const struct cha
     add_row(old, c, row);
     tn_buf_reset(buf);
     tn_buf_add_byte(buf, TAG_BOTH);
-    tn_buf_add_varint(buf, old->len);
-    tn_buf_add_str(buf, tn_buf_str(old));
+    tn_buf_add_slice(buf, tn_buf_str(old));
     add_row(buf, c, row + 1);
     struct tn_str key = tni_encoded_row(c->keys, row);
     tni_op_record(task, op, tni_partition_for(task, op, key), key, tn_buf_str(buf),
@@ -160,7 +159,7 @@ static enum tn_status split_record(struct change_rows *out, uint32_t record, str
                                    struct tn_err *err)
 {
     const char *ptr = value.ptr, *end = ptr ? ptr + value.len : NULL;
-    uint64_t old_len = 0;
+    struct tn_str old;
     if (!ptr || value.len < 1)
         return tn_err_set(err, TN_E_CORRUPT, "a repartition record has no value");
     char tag = *ptr++;
@@ -169,11 +168,9 @@ static enum tn_status split_record(struct change_rows *out, uint32_t record, str
                 tag == TAG_NEW ? TN_OP_INSERT : TN_OP_DELETE);
         return TN_OK;
     }
-    if (tag != TAG_BOTH || !(ptr = tn_varint_read(ptr, end, &old_len)) ||
-        old_len > (size_t)(end - ptr))
+    if (tag != TAG_BOTH || !(ptr = tn_slice_read(ptr, end, &old)))
         return tn_err_set(err, TN_E_CORRUPT, "a repartition record is damaged");
-    row_add(out, record, (struct tn_str){ptr, (size_t)old_len}, TN_OP_UPDATE_BEFORE);
-    ptr += old_len;
+    row_add(out, record, old, TN_OP_UPDATE_BEFORE);
     row_add(out, record, (struct tn_str){ptr, (size_t)(end - ptr)}, TN_OP_UPDATE_AFTER);
     return TN_OK;
 }

@@ -14,12 +14,6 @@ static int64_t unzigzag(uint64_t value)
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
-static void put_text(struct tn_buf *buf, struct tn_str text)
-{
-    tn_buf_add_varint(buf, text.len);
-    tn_buf_add_str(buf, text);
-}
-
 void tni_rowcode_add_value(struct tn_buf *buf, const struct tn_type *type,
                            const struct tn_value *value)
 {
@@ -33,7 +27,7 @@ void tni_rowcode_add_value(struct tn_buf *buf, const struct tn_type *type,
     case TN_K_DECIMAL: tn_buf_add(buf, &value->dec, 16); break;
     case TN_K_VARCHAR:
     case TN_K_BYTES:
-    case TN_K_JSON: put_text(buf, value->s); break;
+    case TN_K_JSON: tn_buf_add_slice(buf, value->s); break;
     case TN_K_ARRAY:
     case TN_K_MAP:
         tn_buf_add_varint(buf, value->list.count);
@@ -108,17 +102,6 @@ void tni_rowcode_add(struct tn_buf *buf, const struct tn_column *cols, uint32_t 
     }
 }
 
-/* Length-prefixed bytes; NULL when cut short. */
-static const char *get_text(const char *ptr, const char *end, struct tn_str *ret_text)
-{
-    uint64_t len;
-    ptr = tn_varint_read(ptr, end, &len);
-    if (!ptr || len > (uint64_t)(end - ptr))
-        return NULL;
-    *ret_text = (struct tn_str){ptr, (size_t)len};
-    return ptr + len;
-}
-
 static const char *get_list(const struct tn_type *type, const char *ptr, const char *end,
                             struct tn_arena *arena, struct tn_value *value)
 {
@@ -170,7 +153,7 @@ const char *tni_rowcode_value(const struct tn_type *type, const char *ptr, const
         break;
     case TN_K_VARCHAR:
     case TN_K_BYTES:
-    case TN_K_JSON: ptr = get_text(ptr, end, &value.s); break;
+    case TN_K_JSON: ptr = tn_slice_read(ptr, end, &value.s); break;
     case TN_K_ARRAY:
     case TN_K_MAP:
     case TN_K_STRUCT: ptr = get_list(type, ptr, end, arena, &value); break;
@@ -210,7 +193,7 @@ const char *tni_rowcode_skip(const struct tn_type *type, const char *ptr, const 
     case TN_K_DECIMAL: return end - ptr < 16 ? NULL : ptr + 16;
     case TN_K_VARCHAR:
     case TN_K_BYTES:
-    case TN_K_JSON: return get_text(ptr, end, &text);
+    case TN_K_JSON: return tn_slice_read(ptr, end, &text);
     case TN_K_ARRAY:
     case TN_K_MAP:
     case TN_K_STRUCT: return skip_list(type, ptr, end);

@@ -52,8 +52,7 @@ void tn_scan_wire_add(struct tn_buf *buf, const struct tn_batch *batch, const bo
     for (uint32_t i = 0; i < batch->rows_count; i++) {
         tn_buf_reset(&row);
         tni_rowcode_add(&row, cols, count, i);
-        tn_buf_add_varint(buf, row.len);
-        tn_buf_add_str(buf, tn_buf_str(&row));
+        tn_buf_add_slice(buf, tn_buf_str(&row));
     }
     tn_buf_release(&row);
     tn_arena_release(&arena);
@@ -62,14 +61,12 @@ void tn_scan_wire_add(struct tn_buf *buf, const struct tn_batch *batch, const bo
 static enum tn_status read_rows(const char **at, const char *end, uint32_t count,
                                 struct tn_str *rows, struct tn_err *err)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t len = 0;
-        const char *ptr = tn_varint_read(*at, end, &len);
-        if (!ptr || len > (uint64_t)(end - ptr))
-            return corrupt(err);
-        rows[i] = (struct tn_str){ptr, (size_t)len};
-        *at = ptr + len;
-    }
+    const char *ptr = *at;
+    for (uint32_t i = 0; i < count; i++)
+        ptr = tn_slice_read(ptr, end, &rows[i]);
+    if (!ptr)
+        return corrupt(err);
+    *at = ptr;
     return TN_OK;
 }
 

@@ -91,6 +91,22 @@ const char *tn_varint_read(const char *ptr, const char *end, uint64_t *ret_value
     return NULL;
 }
 
+void tn_buf_add_slice(struct tn_buf *buf, struct tn_str slice)
+{
+    tn_buf_add_varint(buf, slice.len);
+    tn_buf_add_str(buf, slice);
+}
+
+const char *tn_slice_read(const char *ptr, const char *end, struct tn_str *ret_slice)
+{
+    uint64_t len = 0;
+    ptr = ptr ? tn_varint_read(ptr, end, &len) : NULL;
+    if (!ptr || len > (uint64_t)(end - ptr))
+        return NULL;
+    *ret_slice = (struct tn_str){ptr, (size_t)len};
+    return ptr + len;
+}
+
 void tn_buf_add_i64(struct tn_buf *buf, int64_t value)
 {
     char text[24];

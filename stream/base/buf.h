@@ -56,6 +56,7 @@ void tn_buf_printf(struct tn_buf *buf, const char *fmt, ...) TN_PRINTF(2, 3);
 void tn_buf_add_be32(struct tn_buf *buf, uint32_t value);
 void tn_buf_add_be64(struct tn_buf *buf, uint64_t value);
 void tn_buf_add_varint(struct tn_buf *buf, uint64_t value); /* LEB128 */
+void tn_buf_add_slice(struct tn_buf *buf, struct tn_str slice); /* varint length, bytes */
 /* JSON string with quotes: canonical escapes \" \\ \b \f \n \r \t, other controls as \u00XX. */
 void tn_buf_add_json(struct tn_buf *buf, struct tn_str text);
 void tn_buf_add_i64(struct tn_buf *buf, int64_t value);
@@ -86,5 +87,8 @@ static inline uint64_t tn_be64(const void *ptr)
 /* Read a LEB128 varint; returns the byte after it, or NULL when truncated or longer than 10 bytes.
  */
 const char *tn_varint_read(const char *ptr, const char *end, uint64_t *ret_value);
+/* Read what tn_buf_add_slice wrote; returns the byte after it, or NULL when cut short or `ptr` is
+ * NULL. The slice lives as long as the bytes that are read. */
+const char *tn_slice_read(const char *ptr, const char *end, struct tn_str *ret_slice);
 
 #endif

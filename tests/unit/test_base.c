@@ -46,6 +46,13 @@ static void test_buf(void)
     CHECK(tn_varint_read(buf.ptr, buf.ptr + buf.len, &value) == buf.ptr + buf.len);
     CHECK(value == UINT64_MAX);
     CHECK(tn_varint_read(buf.ptr, buf.ptr + buf.len - 1, &value) == NULL);
+    tn_buf_reset(&buf);
+    tn_buf_add_slice(&buf, TN_STR("slice"));
+    struct tn_str slice = {0};
+    CHECK(tn_slice_read(buf.ptr, buf.ptr + buf.len, &slice) == buf.ptr + buf.len);
+    CHECK_STR(slice, "slice");
+    CHECK(tn_slice_read(buf.ptr, buf.ptr + buf.len - 1, &slice) == NULL);
+    CHECK(tn_slice_read(NULL, buf.ptr, &slice) == NULL);
     for (int i = 0; i < 100; i++)
         tn_buf_add_text(&buf, "0123456789");
     CHECK(tn_buf_over(&buf) && buf.len <= 64);
