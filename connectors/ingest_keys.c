@@ -14,18 +14,18 @@
 #include "connectors/ingest_int.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/hash.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/log_wait.h"
 
 #define KEEP_MS          ((int64_t)24 * 3600 * 1000)
 #define KEYS_MAX_DEFAULT 100000
 #define REPLY_MAX        ((size_t)16 << 10)
 #define RECORD_VERSION   1
 #define READ_BYTES       ((size_t)1 << 20)
-#define WAIT_MS_MAX      30000
+#define WAIT_NS          30000000000ll
 
 enum entry_state { ENTRY_NEW, ENTRY_BEGUN, ENTRY_DONE };
 
@@ -240,45 +240,12 @@ static void side_append(struct tni_idempotency *idem, struct tn_records *records
 
 /* ---- reading back ---- */
 
-struct waiter {
-    struct tn_wake wake;
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_signalled;
-};
-
-static void waiter_signal(struct tn_wake *wake)
-{
-    struct waiter *waiter = (struct waiter *)wake;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->is_signalled = true;
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-static bool waiter_wait(struct waiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += WAIT_MS_MAX / 1000;
-    pthread_mutex_lock(&waiter->lock);
-    int code = 0;
-    while (!waiter->is_signalled && code == 0)
-        code = pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until);
-    bool is_ok = waiter->is_signalled;
-    waiter->is_signalled = false;
-    pthread_mutex_unlock(&waiter->lock);
-    return is_ok;
-}
-
 /* Calls `each` for the records of [from, end_visible) of one partition. */
 static enum tn_status scan(struct tn_log *log, const struct tn_topic *topic, int32_t partition,
                            int64_t from, void (*each)(void *ctx, const struct tn_records *records),
                            void *ctx, struct tn_err *err)
 {
-    struct waiter waiter = {.wake = {waiter_signal},
-                            .lock = PTHREAD_MUTEX_INITIALIZER,
-                            .cond = PTHREAD_COND_INITIALIZER};
+    struct tn_waiter waiter;
     struct tn_log_reader *reader = NULL;
     struct tn_offsets offsets;
     TN_TRY(log->type->offsets(log, topic, partition, &offsets, err));
@@ -286,6 +253,7 @@ static enum tn_status scan(struct tn_log *log, const struct tn_topic *topic, int
         from = offsets.start;
     if (from >= offsets.end_visible)
         return TN_OK;
+    tn_waiter_init(&waiter);
     enum tn_status st = log->type->reader_open(log, &waiter.wake, &reader, err);
     while (!tn_failed(st) && st != TN_NOT_FOUND && from < offsets.end_visible) {
         struct tn_read read = {.next = from};
@@ -294,12 +262,13 @@ static enum tn_status scan(struct tn_log *log, const struct tn_topic *topic, int
             each(ctx, read.records);
             tn_records_unref(read.records);
         }
-        if (st == TN_AGAIN && read.next == from && !waiter_wait(&waiter))
+        if (st == TN_AGAIN && read.next == from && !tn_waiter_wait(&waiter, WAIT_NS))
             st = tn_err_set(err, TN_E_TIMEOUT, "topic '%s' could not be read back", topic->name);
         from = read.next;
     }
     if (reader)
         log->type->reader_close(reader);
+    tn_waiter_release(&waiter);
     return tn_failed(st) ? st : TN_OK;
 }
 

@@ -12,9 +12,11 @@
 #include <time.h>
 
 #include "stream/base/mem.h"
+#include "stream/log_wait.h"
 
 #define STABLE_NS  30000000000ll
 #define READ_NS    60000000000ll
+#define WAIT_NS    50000000
 #define READ_BYTES ((size_t)4 << 20)
 
 struct entry {
@@ -105,37 +107,6 @@ void tni_kafka_positions_free(struct tni_kafka *kafka)
 
 /* ---- reading ---- */
 
-struct waiter {
-    struct tn_wake wake;
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_signalled;
-};
-
-static void waiter_signal(struct tn_wake *wake)
-{
-    struct waiter *waiter = (struct waiter *)(void *)wake;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->is_signalled = true;
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-static void waiter_wait(struct waiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 50000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&waiter->lock);
-    while (!waiter->is_signalled &&
-           pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until) == 0)
-        ;
-    waiter->is_signalled = false;
-    pthread_mutex_unlock(&waiter->lock);
-}
-
 static void take(struct tni_kpositions *list, const struct tn_records *records)
 {
     for (uint32_t i = 0; i < records->count; i++)
@@ -146,13 +117,11 @@ static void take(struct tni_kpositions *list, const struct tn_records *records)
 static enum tn_status read_to(struct tni_kafka *kafka, struct tni_kpositions *list, int64_t end,
                               struct tn_err *err)
 {
-    struct waiter waiter = {.wake = {waiter_signal},
-                            .lock = PTHREAD_MUTEX_INITIALIZER,
-                            .cond = PTHREAD_COND_INITIALIZER};
+    struct tn_waiter waiter;
     struct tn_log_reader *reader = NULL;
     int64_t deadline = tn_mono_ns(kafka->clock) + READ_NS;
-    TN_TRY(tni_kafka_reader_open(&kafka->base, &waiter.wake, &reader, err));
-    enum tn_status st = TN_OK;
+    tn_waiter_init(&waiter);
+    enum tn_status st = tni_kafka_reader_open(&kafka->base, &waiter.wake, &reader, err);
     while (list->next < end && !tn_failed(st)) {
         struct tn_read read = {0};
         st = tni_kafka_read(reader, &list->topic, 0, list->next, READ_BYTES, &read, err);
@@ -169,9 +138,11 @@ static enum tn_status read_to(struct tni_kafka *kafka, struct tni_kpositions *li
             st = tn_err_set(err, TN_E_IO, "topic '%s' could not be read to %lld", list->topic.name,
                             (long long)end);
         else if (list->next < end)
-            waiter_wait(&waiter);
+            (void)tn_waiter_wait(&waiter, WAIT_NS);
     }
-    tni_kafka_reader_close(reader);
+    if (reader)
+        tni_kafka_reader_close(reader);
+    tn_waiter_release(&waiter);
     if (st == TN_NOT_FOUND)
         st = tn_err_set(err, TN_E_IO, "topic '%s' is gone", list->topic.name);
     return tn_failed(st) ? st : TN_OK;

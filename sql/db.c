@@ -11,6 +11,7 @@
 #include "sql/parse.h"
 #include "sql/system_tables.h"
 #include "stream/base/mem.h"
+#include "stream/log_wait.h"
 
 #define STATEMENT_ARENA_MAX ((size_t)64 << 20)
 #define IDLE_CONNECTIONS    4
@@ -432,38 +433,8 @@ enum tn_status tn_db_run(struct tn_db *db, struct tn_session *session, struct tn
 
 /* ---- fresh=1 ---- */
 
-struct fresh_wake {
-    struct tn_wake wake; /* first: the log signals it */
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_set;
-};
-
-static void fresh_signal(struct tn_wake *wake)
-{
-    struct fresh_wake *fw = (struct fresh_wake *)wake;
-    pthread_mutex_lock(&fw->lock);
-    fw->is_set = true;
-    pthread_cond_signal(&fw->cond);
-    pthread_mutex_unlock(&fw->lock);
-}
-
-/* Wait for a signal, at most 50 ms so that deadline and cancellation are seen. */
-static void fresh_wait(struct fresh_wake *fw)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 50000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&fw->lock);
-    if (!fw->is_set)
-        pthread_cond_timedwait(&fw->cond, &fw->lock, &until);
-    fw->is_set = false;
-    pthread_mutex_unlock(&fw->lock);
-}
-
 #define FRESH_MAX        256
+#define FRESH_WAIT_NS    50000000 /* then deadline and cancellation are looked at */
 #define FRESH_ROUNDS_MAX 4u
 
 /* Queries to wait for: those that fill a table read, and those that write to a topic read. */
@@ -507,7 +478,7 @@ static bool fresh_add_writer(void *ctx, const struct tn_query_info *info)
     return true;
 }
 
-static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
+static enum tn_status fresh_loop(struct tn_fresh *fresh, struct tn_waiter *waiter,
                                  struct tn_budget *budget, struct tn_err *err)
 {
     struct tn_buf lagging;
@@ -527,7 +498,7 @@ static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
                 *err = why;
             break;
         }
-        fresh_wait(fw);
+        (void)tn_waiter_wait(waiter, FRESH_WAIT_NS);
     }
     tn_buf_release(&lagging);
     return st;
@@ -536,23 +507,17 @@ static enum tn_status fresh_loop(struct tn_fresh *fresh, struct fresh_wake *fw,
 static enum tn_status fresh_run(struct tn_db *db, const struct fresh_ids *ids,
                                 struct tn_budget *budget, uint32_t *ret_hops, struct tn_err *err)
 {
-    struct fresh_wake fw = {.wake = {fresh_signal}};
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&fw.lock, NULL);
-    pthread_cond_init(&fw.cond, &attr);
+    struct tn_waiter waiter;
     struct tn_fresh *fresh = NULL;
+    tn_waiter_init(&waiter);
     enum tn_status st =
-        tn_fresh_open(db->config.engine, ids->ids, ids->count, &fw.wake, &fresh, err);
+        tn_fresh_open(db->config.engine, ids->ids, ids->count, &waiter.wake, &fresh, err);
     if (!tn_failed(st)) {
         *ret_hops = tn_fresh_hops(fresh);
-        st = fresh_loop(fresh, &fw, budget, err);
+        st = fresh_loop(fresh, &waiter, budget, err);
     }
     tn_fresh_free(fresh);
-    pthread_cond_destroy(&fw.cond);
-    pthread_mutex_destroy(&fw.lock);
-    pthread_condattr_destroy(&attr);
+    tn_waiter_release(&waiter);
     return st;
 }
 

@@ -14,27 +14,18 @@
  * Ownership: see scan.h. @thread one statement, one thread; the log's wake-up may come from any */
 #include "sql/scan_int.h"
 
-#include <pthread.h>
-#include <time.h>
-
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 #include "stream/base/time.h"
+#include "stream/log_wait.h"
 
 #define READ_BYTES ((size_t)1 << 20)
+#define WAIT_NS    20000000 /* then cancellation and deadline are looked at */
 
 struct tni_log_end {
     struct tni_log_end *next;
     struct tn_topic topic;
     struct tn_offsets *partitions;
-};
-
-/* Waiting for a log that fetches in the background. */
-struct waiter {
-    struct tn_wake wake; /* first: waiter_signal casts back */
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_signalled;
 };
 
 /* Key hash → last offset: open addressing, offset −1 = free. */
@@ -53,7 +44,7 @@ struct log_scan {
     struct tn_arena rows;  /* one batch */
     struct tni_log_end *end;
     struct tn_log_reader *reader;
-    struct waiter waiter;
+    struct tn_waiter waiter;
     struct tn_codec *key_codec, *value_codec;
     struct tn_schema key_schema, value_schema;
     struct tn_records *records; /* behind the batch handed out */
@@ -65,34 +56,6 @@ struct log_scan {
     struct fold_map fold;
     int64_t charged, charged_fold;
 };
-
-/* ---- waiting ---- */
-
-static void waiter_signal(struct tn_wake *wake)
-{
-    struct waiter *waiter = (struct waiter *)wake;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->is_signalled = true;
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-/* Up to 20 ms, so that cancellation and deadline are seen. */
-static void waiter_wait(struct waiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 20000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&waiter->lock);
-    if (!waiter->is_signalled)
-        pthread_cond_clockwait(&waiter->cond, &waiter->lock, CLOCK_MONOTONIC, &until);
-    waiter->is_signalled = false;
-    pthread_mutex_unlock(&waiter->lock);
-}
 
 /* ---- visible ends ---- */
 
@@ -153,7 +116,7 @@ static enum tn_status read_some(struct log_scan *scan, uint32_t *ret_count, stru
         scan->records = read.records;
         if (!read.records) {
             if (scan->offset == asked)
-                waiter_wait(&scan->waiter);
+                (void)tn_waiter_wait(&scan->waiter, WAIT_NS);
             continue;
         }
         uint32_t count = read.records->count;
@@ -483,8 +446,7 @@ static void log_close(struct tni_tscan *base)
     tn_records_unref(scan->records);
     if (scan->reader)
         base->ctx->log->type->reader_close(scan->reader);
-    pthread_cond_destroy(&scan->waiter.cond);
-    pthread_mutex_destroy(&scan->waiter.lock);
+    tn_waiter_release(&scan->waiter);
     tn_free(scan->fold.slots);
     tn_arena_release(&scan->rows);
     tn_arena_release(&scan->arena);
@@ -554,9 +516,7 @@ enum tn_status tni_tscan_log_open(struct tni_exec_ctx *ctx, const struct tni_tsc
     scan->object = spec->object;
     tn_arena_init(&scan->arena, 0);
     tn_arena_init(&scan->rows, 0);
-    scan->waiter.wake.signal = waiter_signal;
-    pthread_mutex_init(&scan->waiter.lock, NULL);
-    pthread_cond_init(&scan->waiter.cond, NULL);
+    tn_waiter_init(&scan->waiter);
     scan->needed = TN_ARENA_ARRAY(&scan->arena, bool, schema->fields_count);
     scan->map = TN_ARENA_ARRAY(&scan->arena, int, schema->fields_count);
     for (uint32_t i = 0; i < schema->fields_count; i++) {

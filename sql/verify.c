@@ -271,9 +271,9 @@ static enum tn_status beside(struct tni_verify *verify, enum tni_vlog_mode mode,
                              const struct tni_vrows *live, struct tn_err *err)
 {
     struct tni_vbeside beside = {0};
-    struct tni_vwaiter waiter;
+    struct tn_waiter waiter;
     enum tn_status st;
-    tni_vwaiter_init(&waiter);
+    tn_waiter_init(&waiter);
     TN_GOTO(tni_vbeside_open(verify, mode, &beside, err));
     TN_GOTO(tni_vbeside_restored(verify, beside.engine, &waiter, err));
     if (mode == TNI_VLOG_RECOUNT) {
@@ -287,7 +287,7 @@ static enum tn_status beside(struct tni_verify *verify, enum tni_vlog_mode mode,
         fprintf(verify->out, "  recount: not compared: %s\n", verify->why);
 fail:
     tni_vbeside_close(verify, &beside);
-    tni_vwaiter_release(&waiter);
+    tn_waiter_release(&waiter);
     return st;
 }
 
@@ -427,9 +427,9 @@ static bool take_ready(void *ctx, const struct tn_query_info *info)
 
 static void wait_live(struct tni_verify *verify)
 {
-    struct tni_vwaiter waiter;
+    struct tn_waiter waiter;
     struct tn_catalog_query all = {.id = "all"};
-    tni_vwaiter_init(&waiter);
+    tn_waiter_init(&waiter);
     verify->query = &all;
     for (;;) {
         struct ready ready = {0};
@@ -437,9 +437,9 @@ static void wait_live(struct tni_verify *verify)
         if (!ready.is_restoring)
             break;
         tni_verify_progress(verify, "restored", ready.done, ready.total);
-        tni_vwaiter_wait(&waiter);
+        (void)tn_waiter_wait(&waiter, TNI_VERIFY_WAIT_NS);
     }
-    tni_vwaiter_release(&waiter);
+    tn_waiter_release(&waiter);
     verify->query = NULL;
 }
 

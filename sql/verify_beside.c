@@ -1,57 +1,10 @@
 /* Engines beside the live one: opened over the log of verify_log.c and a scratch store, and waited
  * for. @thread the caller's
  */
-#include <time.h>
-
 #include "sql/verify_int.h"
 #include "stream/base/mem.h"
 
 #define PROGRESS_NS ((int64_t)3000000000)
-#define WAIT_MS     100
-
-/* ---- waiting ---- */
-
-static void waiter_signal(struct tn_wake *wake)
-{
-    struct tni_vwaiter *waiter = (struct tni_vwaiter *)wake;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->is_signalled = true;
-    pthread_cond_signal(&waiter->changed);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-void tni_vwaiter_init(struct tni_vwaiter *waiter)
-{
-    pthread_condattr_t attr;
-    *waiter = (struct tni_vwaiter){.wake = {waiter_signal}};
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&waiter->lock, NULL);
-    pthread_cond_init(&waiter->changed, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-void tni_vwaiter_release(struct tni_vwaiter *waiter)
-{
-    pthread_cond_destroy(&waiter->changed);
-    pthread_mutex_destroy(&waiter->lock);
-}
-
-/* Until signalled, at most WAIT_MS. */
-void tni_vwaiter_wait(struct tni_vwaiter *waiter)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&waiter->lock);
-    while (!waiter->is_signalled &&
-           pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until) == 0)
-        ;
-    waiter->is_signalled = false;
-    pthread_mutex_unlock(&waiter->lock);
-}
 
 void tni_verify_progress(struct tni_verify *verify, const char *what, int64_t done, int64_t total)
 {
@@ -142,7 +95,7 @@ enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mo
 
 /* Until the query's state is there. */
 enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine *engine,
-                                    struct tni_vwaiter *waiter, struct tn_err *err)
+                                    struct tn_waiter *waiter, struct tn_err *err)
 {
     for (;;) {
         struct tn_query_info info = info_of(engine);
@@ -153,12 +106,12 @@ enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine 
         if (info.state != TN_QUERY_RESTORING)
             return TN_OK;
         tni_verify_progress(verify, "changelog,", info.restore_done, info.restore_total);
-        tni_vwaiter_wait(waiter);
+        (void)tn_waiter_wait(waiter, TNI_VERIFY_WAIT_NS);
     }
 }
 
 enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *engine,
-                                   struct tni_vwaiter *waiter, struct tn_err *err)
+                                   struct tn_waiter *waiter, struct tn_err *err)
 {
     struct tn_fresh *fresh = NULL;
     struct tn_buf lagging;
@@ -176,7 +129,7 @@ enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *
             break;
         }
         tni_verify_progress(verify, "counted", info.rows_in, total);
-        tni_vwaiter_wait(waiter);
+        (void)tn_waiter_wait(waiter, TNI_VERIFY_WAIT_NS);
         tn_buf_reset(&lagging);
     }
     tn_fresh_free(fresh);

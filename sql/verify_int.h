@@ -2,8 +2,8 @@
 #ifndef TN_SQL_VERIFY_INT_H
 #define TN_SQL_VERIFY_INT_H
 
-#include <pthread.h>
 #include "sql/verify.h"
+#include "stream/log_wait.h"
 
 /* ---- rows (verify_rows.c) ---- */
 
@@ -64,6 +64,7 @@ void tni_vlog_start(struct tni_vlog *vlog);
 /* ---- one run (verify.c) ---- */
 
 #define TNI_VERIFY_WHY_MAX 256
+#define TNI_VERIFY_WAIT_NS 100000000
 
 struct tni_vinput {
     char topic[TN_TOPIC_NAME_MAX + 1];
@@ -107,18 +108,6 @@ enum tn_status tni_verify_joined(struct tni_verify *verify, uint32_t stage, stru
 
 /* ---- engines beside the live one (verify_beside.c) ---- */
 
-struct tni_vwaiter {
-    struct tn_wake wake; /* first member */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_signalled;
-};
-
-void tni_vwaiter_init(struct tni_vwaiter *waiter);
-void tni_vwaiter_release(struct tni_vwaiter *waiter);
-/* Until signalled, a tenth of a second at most. */
-void tni_vwaiter_wait(struct tni_vwaiter *waiter);
-
 struct tni_vbeside {
     struct tn_log *scratch;
     struct tn_state *scratch_state;
@@ -136,9 +125,9 @@ enum tn_status tni_vbeside_open(struct tni_verify *verify, enum tni_vlog_mode mo
 void tni_vbeside_close(struct tni_verify *verify, struct tni_vbeside *beside);
 /* Until the query's state is there. */
 enum tn_status tni_vbeside_restored(struct tni_verify *verify, struct tn_engine *engine,
-                                    struct tni_vwaiter *waiter, struct tn_err *err);
+                                    struct tn_waiter *waiter, struct tn_err *err);
 /* Until it has read what is visible of its inputs. */
 enum tn_status tni_vbeside_counted(struct tni_verify *verify, struct tn_engine *engine,
-                                   struct tni_vwaiter *waiter, struct tn_err *err);
+                                   struct tn_waiter *waiter, struct tn_err *err);
 
 #endif

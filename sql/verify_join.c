@@ -95,12 +95,12 @@ static enum tn_status run(struct joined *joined, uint32_t mask, const char *topi
 {
     const char *hidden[TABLES_MAX];
     struct tni_vbeside beside = {.is_tables_first = true, .hidden = hidden};
-    struct tni_vwaiter waiter;
+    struct tn_waiter waiter;
     enum tn_status st;
     for (uint32_t i = 0; i < joined->tables_count; i++)
         if (mask & 1u << i)
             hidden[beside.hidden_count++] = joined->tables[i];
-    tni_vwaiter_init(&waiter);
+    tn_waiter_init(&waiter);
     TN_GOTO(tni_vbeside_open(joined->verify, TNI_VLOG_RECOUNT, &beside, err));
     TN_GOTO(tni_vbeside_restored(joined->verify, beside.engine, &waiter, err));
     TN_GOTO(tni_vbeside_counted(joined->verify, beside.engine, &waiter, err));
@@ -109,7 +109,7 @@ static enum tn_status run(struct joined *joined, uint32_t mask, const char *topi
     TN_GOTO(tni_vrows_topic(beside.scratch, topic, true, rows, err));
 fail:
     tni_vbeside_close(joined->verify, &beside);
-    tni_vwaiter_release(&waiter);
+    tn_waiter_release(&waiter);
     return st;
 }
 
