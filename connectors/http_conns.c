@@ -18,10 +18,10 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define WATCH_TICK_NS ((int64_t)200 * 1000000)
 
@@ -215,12 +215,7 @@ static void *watch_main(void *arg)
         int64_t now_ns = tn_mono_ns(server->clock);
         for (struct tni_http_conn *conn = server->conns; conn; conn = conn->next)
             conn_watch(server, conn, now_ns);
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = (int64_t)until.tv_nsec + WATCH_TICK_NS;
-        until.tv_sec += ns / 1000000000;
-        until.tv_nsec = ns % 1000000000;
-        (void)pthread_cond_timedwait(&server->changed, &server->lock, &until);
+        (void)tn_cond_wait_for(&server->changed, &server->lock, WATCH_TICK_NS);
     }
     pthread_mutex_unlock(&server->lock);
     return NULL;

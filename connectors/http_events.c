@@ -21,12 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "connectors/format_json.h"
 #include "stream/base/base64.h"
 #include "stream/base/mem.h"
 #include "stream/base/utf8.h"
+#include "stream/base/wait.h"
 
 #define QUEUE_BYTES   ((size_t)256 << 10)
 #define EVENTS_BYTES  ((size_t)32 << 10) /* collected before they go to the queue */
@@ -547,12 +547,7 @@ static void pump_wait(struct tni_events *events)
 {
     pthread_mutex_lock(&events->lock);
     if (events->is_durability_awaited && !events->is_signalled) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + DURABLE_NS;
-        until.tv_sec += ns / 1000000000;
-        until.tv_nsec = ns % 1000000000;
-        (void)pthread_cond_timedwait(&events->news, &events->lock, &until);
+        (void)tn_cond_wait_for(&events->news, &events->lock, DURABLE_NS);
     } else {
         while (!events->is_signalled && !events->is_over)
             pthread_cond_wait(&events->news, &events->lock);
@@ -591,14 +586,10 @@ enum tn_status tni_http_events_open(struct tn_ingest *ingest, struct tn_err *err
 {
     struct tn_log *log = ingest->config.log;
     struct tni_events *events = tn_alloc(sizeof *events);
-    pthread_condattr_t attr;
     events->wake.signal = wake_signal;
     events->ingest = ingest;
     pthread_mutex_init(&events->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&events->news, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&events->news, NULL);
     ingest->events = events; /* freed by tn_ingest_close in any case */
     TN_TRY(log->type->reader_open(log, &events->wake, &events->reader, err));
     if (pthread_create(&events->thread, NULL, pump_main, events) != 0)

@@ -233,15 +233,11 @@ enum tn_status tn_http_open(const struct tn_http_config *config, struct tn_clock
                             struct tn_err *err)
 {
     struct tn_http_server *server = tn_alloc(sizeof *server);
-    pthread_condattr_t attr;
     server->config = *config;
     server->clock = clock;
     server->listen_fd = -1;
     pthread_mutex_init(&server->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&server->changed, NULL);
     metrics_open(server, metrics);
     tni_http_guard_open(server);
     enum tn_status st = tni_http_listen(server, err);

@@ -15,7 +15,6 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "stream/base/mem.h"
 
@@ -49,11 +48,7 @@ enum tn_status tn_http_stream_open(struct tn_http_request *req, int status,
     stream->max = queue_bytes_max;
     stream->taken_ns = stream->written_ns = tn_mono_ns(server->clock);
     pthread_mutex_init(&stream->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&stream->room, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&stream->room, NULL);
     req->stream = stream;
     tn_http_reply(req, status, content_type);
     *ret_stream = stream;

@@ -7,10 +7,10 @@
 #include "connectors/kafka_int.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define ASK_MS       2000
 #define TOPICS_EVERY 2 /* rounds of asking */
@@ -93,12 +93,9 @@ static bool ask(struct tni_kafka *kafka, int timeout_ms)
 
 static void keeper_wait(struct tni_kafka *kafka)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ASK_MS / 1000;
     pthread_mutex_lock(&kafka->lock);
     if (!kafka->is_closing && !kafka->is_look_wanted)
-        pthread_cond_clockwait(&kafka->keeper_cond, &kafka->lock, CLOCK_MONOTONIC, &until);
+        (void)tn_cond_wait_for(&kafka->keeper_cond, &kafka->lock, ASK_MS * 1000000ll);
     pthread_mutex_unlock(&kafka->lock);
 }
 

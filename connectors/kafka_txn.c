@@ -34,11 +34,11 @@
 #include "connectors/kafka_txn_int.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define RETRY_MS    500
 #define FENCE_NS    60000000000ll
@@ -162,12 +162,7 @@ static bool settle(struct tni_ktxn_runner *self, struct tn_err *ret_err)
 
 void tni_ktxns_wait(struct tni_ktxns *txns, int ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_clockwait(&txns->changed, &txns->lock, CLOCK_MONOTONIC, &until);
+    (void)tn_cond_wait_for(&txns->changed, &txns->lock, (int64_t)ms * 1000000);
 }
 
 /* lock held */

@@ -19,6 +19,7 @@
 
 #include "connectors/http_client.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define RETRIES_MAX     120
 #define RETRY_MS        250
@@ -254,12 +255,7 @@ static bool sleep_until(struct tn_producer *producer, int64_t until_ns)
         int64_t left = until_ns - tn_mono_ns(producer->clock);
         if (left <= 0)
             break;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + left;
-        until.tv_sec += ns / 1000000000;
-        until.tv_nsec = ns % 1000000000;
-        (void)pthread_cond_timedwait(&producer->stopped, &producer->lock, &until);
+        (void)tn_cond_wait_for(&producer->stopped, &producer->lock, left);
     }
     bool is_stopped = atomic_load(&producer->is_stopped);
     pthread_mutex_unlock(&producer->lock);
@@ -444,17 +440,13 @@ enum tn_status tn_producer_new(const struct tn_producer_config *config, struct t
     const char *stream = config->stream && config->stream[0]   ? config->stream
                          : strcmp(config->kind, "player") == 0 ? "played_songs"
                                                                : "clicks";
-    pthread_condattr_t attr;
     producer->config = config;
     producer->clock = clock;
     producer->progress = progress;
     producer->progress_ctx = ctx;
     producer->random = (uint64_t)config->seed * 0x2545F4914F6CDD1Du + 1;
     pthread_mutex_init(&producer->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&producer->stopped, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&producer->stopped, NULL);
     tn_buf_init(&producer->body, REQUEST_BYTES);
     snprintf(producer->path, sizeof producer->path, stream[0] == '/' ? "%s" : "/streams/%s",
              stream);

@@ -245,6 +245,8 @@ struct tn_sinks {
 /* sink_run.c */
 void *tni_sink_main(void *arg);
 bool tni_sink_is_stopping(struct tni_sink *sink); /* @thread any */
+void tni_sink_wait(struct tni_sink *sink,
+                   int64_t ms); /* until woken, stopped or `ms` have passed */
 /* sink_open.c: topic, store, record, table log → positions, epoch, the cut that was under way. */
 enum tn_status tni_sink_recover(struct tni_sink *sink, struct tn_err *err);
 void tni_sink_release(struct tni_sink *sink);

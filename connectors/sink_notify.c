@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "connectors/http_client.h"
 #include "stream/base/crashpoint.h"
@@ -20,7 +19,7 @@
 #define APPEND_ROWS      1000
 #define APPEND_BYTES     ((size_t)1 << 20)
 #define NOTICE_BYTES_MAX ((size_t)16 << 20)
-#define WAIT_NS          20000000
+#define WAIT_MS          20
 #define WEBHOOK_MS       10000
 
 static bool is_by_record(const struct tni_sink *sink)
@@ -91,22 +90,6 @@ enum tn_status tni_sink_notice_begin(struct tni_sink *sink, struct tn_err *err)
 
 /* ---- reading what is there ---- */
 
-static void wait_a_little(struct tni_sink *sink)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&sink->lock);
-    if (!sink->is_woken && !sink->is_stopping)
-        pthread_cond_clockwait(&sink->cond, &sink->lock, CLOCK_MONOTONIC, &until);
-    sink->is_woken = false;
-    pthread_mutex_unlock(&sink->lock);
-}
-
 static bool is_stopping(struct tni_sink *sink)
 {
     pthread_mutex_lock(&sink->lock);
@@ -140,7 +123,7 @@ static enum tn_status read_next(struct tni_sink *sink, const struct tn_topic *to
         else if (is_stopping(sink))
             return tn_err_set(err, TN_E_CANCELLED, "stopped");
         else
-            wait_a_little(sink);
+            tni_sink_wait(sink, WAIT_MS);
     }
     return TN_OK;
 }

@@ -5,12 +5,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "stream/base/random.h"
 #include "stream/base/time.h"
+#include "stream/base/wait.h"
 
 #define HELD_BYTES_MAX  ((int64_t)128 << 20) /* of one sink's open files, beside the spool */
 #define DURABLE_WAIT_MS 20
@@ -23,20 +23,11 @@ static int64_t now_ns(const struct tni_sink *sink)
     return tn_mono_ns(sink->sinks->config.clock);
 }
 
-/* Until woken, stopped or `ms` have passed. */
-static void wait_ms(struct tni_sink *sink, int64_t ms)
+void tni_sink_wait(struct tni_sink *sink, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&sink->lock);
     if (!sink->is_woken && !sink->is_stopping)
-        pthread_cond_clockwait(&sink->cond, &sink->lock, CLOCK_MONOTONIC, &until);
+        (void)tn_cond_wait_for(&sink->cond, &sink->lock, ms * 1000000);
     sink->is_woken = false;
     pthread_mutex_unlock(&sink->lock);
 }
@@ -52,7 +43,7 @@ static void wait_back_off(struct tni_sink *sink, int64_t ms)
         pthread_mutex_unlock(&sink->lock);
         if (is_news || left <= 0)
             return;
-        wait_ms(sink, left);
+        tni_sink_wait(sink, left);
     }
 }
 
@@ -282,8 +273,8 @@ static enum tn_status read_all(struct tni_sink *sink, struct tn_err *err)
         flush_end(sink, wanted);
     show(sink, TN_SINK_RUNNING, "");
     if (!is_any)
-        wait_ms(sink,
-                is_undurable || is_behind ? DURABLE_WAIT_MS : next_due_ms(sink, now_ns(sink)));
+        tni_sink_wait(sink, is_undurable || is_behind ? DURABLE_WAIT_MS
+                                                      : next_due_ms(sink, now_ns(sink)));
     return TN_OK;
 }
 
@@ -304,7 +295,7 @@ static enum tn_status rebuild_part(struct tni_sink *sink, const struct tn_table_
         if (read.next > part->next)
             part->next = read.next < range->next ? read.next : range->next;
         else
-            wait_ms(sink, DURABLE_WAIT_MS);
+            tni_sink_wait(sink, DURABLE_WAIT_MS);
         return TN_OK;
     }
     if (st == TN_NOT_FOUND)
@@ -441,11 +432,11 @@ void *tni_sink_main(void *arg)
         adopt_spec(sink);
         if (sink->spec->is_paused && sink->stage == TNI_CUT_NONE) {
             show(sink, TN_SINK_PAUSED, "");
-            wait_ms(sink, IDLE_WAIT_MS);
+            tni_sink_wait(sink, IDLE_WAIT_MS);
             continue;
         }
         if (!is_ours(sink)) {
-            wait_ms(sink, OURS_WAIT_MS);
+            tni_sink_wait(sink, OURS_WAIT_MS);
             continue;
         }
         enum tn_status st = work(sink, &err);

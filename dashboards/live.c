@@ -11,11 +11,11 @@
 #include "dashboards/live.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "dashboards/assets.h"
 #include "dashboards/live_int.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define INTERVAL_MS_DEFAULT 500
 
@@ -160,12 +160,7 @@ static bool builder_wait(struct tn_live *live, int64_t until_ns)
         }
         if (left <= 0)
             break;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + left;
-        until.tv_sec += ns / 1000000000;
-        until.tv_nsec = ns % 1000000000;
-        (void)pthread_cond_timedwait(&live->news, &live->lock, &until);
+        (void)tn_cond_wait_for(&live->news, &live->lock, left);
     }
     while (live->arrivals) {
         struct tni_live_reader *reader = live->arrivals;
@@ -237,15 +232,11 @@ enum tn_status tn_live_open(const struct tn_live_config *config, struct tn_http_
 {
     struct tn_live *live = tn_alloc(sizeof *live);
     struct tn_log *log = config->log;
-    pthread_condattr_t attr;
     enum tn_status st;
     live->config = *config;
     live->started_ns = tn_mono_ns(config->clock);
     pthread_mutex_init(&live->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&live->news, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&live->news, NULL);
     tn_buf_init(&live->now, TNI_LIVE_FRAME_MAX);
     tn_buf_init(&live->frame, TNI_LIVE_FRAME_MAX);
     tn_buf_init(&live->dead_letters, TNI_LIVE_FRAME_MAX);

@@ -12,14 +12,14 @@
  */
 #include "sql/db_int.h"
 
-#include <time.h>
-
 #include "sql/exec_expr.h"
 #include "sql/follow.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define QUEUE_MAX  256
 #define READ_BYTES ((size_t)256 << 10)
+#define WAIT_NS    50000000
 
 struct change_set {
     int64_t commit;
@@ -91,14 +91,9 @@ static void on_wake(struct tn_wake *wake)
  * waits in the queue is no reason to go on. */
 static void push_wait(struct push *push, bool is_pause)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 50000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&push->lock);
     if (!push->is_signalled && (is_pause || !push->count))
-        pthread_cond_timedwait(&push->cond, &push->lock, &until);
+        (void)tn_cond_wait_for(&push->cond, &push->lock, WAIT_NS);
     push->is_signalled = false;
     pthread_mutex_unlock(&push->lock);
 }
@@ -412,16 +407,12 @@ enum tn_status tni_push_run(struct tn_db *db, const struct tn_catalog *catalog,
     TN_TRY(push_prepare(push, err));
     if (query->limit == 0)
         return TN_OK;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&push->lock, NULL);
-    pthread_cond_init(&push->cond, &attr);
+    pthread_cond_init(&push->cond, NULL);
     bool is_earliest = session->offset_reset ? session->offset_reset == 1 : !db->config.is_latest;
     enum tn_status st = push->object->kind == TN_OBJ_STREAM ? push_stream(push, is_earliest, err)
                                                             : push_table(push, is_earliest, err);
     pthread_cond_destroy(&push->cond);
     pthread_mutex_destroy(&push->lock);
-    pthread_condattr_destroy(&attr);
     return st == TN_END ? TN_OK : st;
 }

@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define LOOK_MS       100
 #define READ_BYTES    ((size_t)256 << 10)
@@ -181,12 +181,7 @@ void tni_members_await_version(struct tn_members *members, int64_t version)
 
 static void wait_locked(struct tn_members *members, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&members->cond, &members->lock, &until);
+    (void)tn_cond_wait_for(&members->cond, &members->lock, ms * 1000000);
 }
 
 void tni_members_wait(struct tn_members *members)
@@ -485,17 +480,13 @@ enum tn_status tn_members_open(const struct tn_members_config *config,
                                struct tn_err *err)
 {
     struct tn_members *members = tn_alloc(sizeof *members);
-    pthread_condattr_t attr;
     enum tn_status st;
     members->config = *config;
     members->wake.signal = signal_wake;
     snprintf(members->url, sizeof members->url, "http://%s", config->address);
     tni_object_token(members->token);
     pthread_mutex_init(&members->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&members->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&members->cond, NULL);
     TN_GOTO(open_topic(members, err));
     TN_GOTO(config->log->type->reader_open(config->log, &members->wake, &members->reader, err));
     TN_GOTO(tni_members_serve_open(members, server, err));

@@ -9,6 +9,7 @@
 #include "sql/trino_int.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define WATCH_NS ((int64_t)1000000000)
 
@@ -29,7 +30,6 @@ static void random_text(char *text, size_t len)
 struct tni_trino_query *tni_trino_query_new(struct tn_trino *trino)
 {
     struct tni_trino_query *query = tn_alloc(sizeof *query);
-    pthread_condattr_t attr;
     query->trino = trino;
     atomic_init(&query->refs, 1);
     atomic_init(&query->budget.memory_bytes, 0);
@@ -45,10 +45,7 @@ struct tni_trino_query *tni_trino_query_new(struct tn_trino *trino)
     query->created_ns = query->seen_ns = tn_mono_ns(trino->config.clock);
     query->created_ms = tn_wall_ms(trino->config.clock);
     pthread_mutex_init(&query->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&query->room, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&query->room, NULL);
     return query;
 }
 
@@ -556,11 +553,7 @@ static void *watch_main(void *arg)
         }
         trino->watch_ns = next_ns;
         int64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)((until.tv_nsec + wait_ns) / 1000000000);
-        until.tv_nsec = (until.tv_nsec + wait_ns) % 1000000000;
-        pthread_cond_timedwait(&trino->watch_cond, &trino->lock, &until);
+        (void)tn_cond_wait_for(&trino->watch_cond, &trino->lock, wait_ns);
     }
     pthread_mutex_unlock(&trino->lock);
     return NULL;
@@ -568,12 +561,8 @@ static void *watch_main(void *arg)
 
 enum tn_status tni_trino_watch_start(struct tn_trino *trino, struct tn_err *err)
 {
-    pthread_condattr_t attr;
     random_text(trino->coordinator, 5);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&trino->watch_cond, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&trino->watch_cond, NULL);
     if (pthread_create(&trino->watch, NULL, watch_main, trino) != 0)
         return tn_err_set(err, TN_E_LIMIT, "cannot start the watch thread of the Trino protocol");
     trino->is_watching = true;

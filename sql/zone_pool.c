@@ -2,10 +2,10 @@
 #include "sql/zone_pool.h"
 
 #include <pthread.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define PARALLEL_BYTES ((int64_t)8 << 20) /* less is read by the scan itself */
 #define PARALLEL_FILES 16
@@ -291,11 +291,7 @@ enum tn_status tni_zone_pool_take(struct tni_zone_pool *pool, struct tn_budget *
     pthread_mutex_lock(&pool->lock);
     struct tni_zone_unit *unit = &pool->units[pool->taken];
     while (!unit->is_done && !(unit->stream && unit->stream->ready) && !tn_failed(st)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (until.tv_nsec += WAIT_NS) / 1000000000;
-        until.tv_nsec %= 1000000000;
-        (void)pthread_cond_clockwait(&pool->done, &pool->lock, CLOCK_MONOTONIC, &until);
+        (void)tn_cond_wait_for(&pool->done, &pool->lock, WAIT_NS);
         st = tn_budget_check(budget, err);
     }
     if (!tn_failed(st)) {

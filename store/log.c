@@ -178,19 +178,15 @@ static const struct tn_log_type rocks_log_type = {
 
 static void init_locks(struct tni_log *log)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_rwlock_init(&log->topics_mu, NULL);
     pthread_mutex_init(&log->write_mu, NULL);
     pthread_mutex_init(&log->sync_mu, NULL);
     pthread_mutex_init(&log->queue_mu, NULL);
-    pthread_cond_init(&log->queue_cv, &attr);
+    pthread_cond_init(&log->queue_cv, NULL);
     pthread_mutex_init(&log->maintain_mu, NULL);
     pthread_mutex_init(&log->reclaim_mu, NULL);
     pthread_mutex_init(&log->maintainer_mu, NULL);
-    pthread_cond_init(&log->maintainer_cv, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&log->maintainer_cv, NULL);
 }
 
 enum tn_status tn_rocks_log_open(struct tn_store *store, struct tn_log **ret_log,

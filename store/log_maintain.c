@@ -12,6 +12,7 @@
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define HOLDER_MAX 255u
 #define TRIM_BYTES ((size_t)32 << 20) /* free heap worth giving back */
@@ -357,8 +358,7 @@ static void *maintainer_main(void *arg)
     pthread_mutex_lock(&log->maintainer_mu);
     while (!log->is_maintainer_stopping) {
         int64_t due_ns = tni_mono_ns() + log->store->config.maintain_interval_ms * 1000000;
-        struct timespec until = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
-        pthread_cond_timedwait(&log->maintainer_cv, &log->maintainer_mu, &until);
+        (void)tn_cond_wait_until(&log->maintainer_cv, &log->maintainer_mu, due_ns);
         if (log->is_maintainer_stopping || tni_mono_ns() < due_ns)
             continue;
         pthread_mutex_unlock(&log->maintainer_mu);

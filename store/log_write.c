@@ -14,6 +14,7 @@
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define GROUP_BYTES_MAX ((size_t)16 << 20)
 #define QUEUE_BYTES_MAX ((size_t)128 << 20)
@@ -209,10 +210,8 @@ static enum tn_status sync_group(struct tni_log *log, struct tn_err *err)
     while (st == TN_E_FULL) {
         pthread_mutex_lock(&log->queue_mu);
         bool is_stopping = log->is_stopping;
-        int64_t until_ns = tni_mono_ns() + FULL_WAIT_NS;
-        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
         if (!is_stopping)
-            pthread_cond_timedwait(&log->queue_cv, &log->queue_mu, &until);
+            (void)tn_cond_wait_for(&log->queue_cv, &log->queue_mu, FULL_WAIT_NS);
         pthread_mutex_unlock(&log->queue_mu);
         if (is_stopping)
             break;
@@ -246,9 +245,7 @@ static void wait_for_work(struct tni_log *log)
         }
         if (tni_mono_ns() >= log->sync_due_ns)
             return;
-        struct timespec until = {.tv_sec = log->sync_due_ns / 1000000000,
-                                 .tv_nsec = log->sync_due_ns % 1000000000};
-        pthread_cond_timedwait(&log->queue_cv, &log->queue_mu, &until);
+        (void)tn_cond_wait_until(&log->queue_cv, &log->queue_mu, log->sync_due_ns);
     }
 }
 

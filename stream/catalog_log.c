@@ -13,6 +13,7 @@
 #include "stream/base/buf.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 
 #define FORMAT      1
 #define HEAD_LEN    (1 + 8 + 16)
@@ -63,11 +64,10 @@ static void signal_wake(struct tn_wake *wake)
 /* Until somebody signals, at most a moment: then the log is looked at again. */
 static void wait_a_moment(struct catalog_log *catalog)
 {
-    int64_t at = tn_mono_ns(catalog->clock) + LOOK_NS;
-    struct timespec until = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
     pthread_mutex_lock(&catalog->wait_lock);
     if (!catalog->is_signalled)
-        pthread_cond_timedwait(&catalog->cond, &catalog->wait_lock, &until);
+        (void)tn_cond_wait_until(&catalog->cond, &catalog->wait_lock,
+                                 tn_mono_ns(catalog->clock) + LOOK_NS);
     catalog->is_signalled = false;
     pthread_mutex_unlock(&catalog->wait_lock);
 }
@@ -284,7 +284,6 @@ enum tn_status tn_catalog_log_open(struct tn_log *log, const char *application_i
                                    struct tn_err *err)
 {
     struct catalog_log *catalog = tn_alloc(sizeof *catalog);
-    pthread_condattr_t attr;
     enum tn_status st;
     catalog->base =
         (struct tn_catalog_store){.append = append, .each = each_record, .follow = follow};
@@ -293,10 +292,7 @@ enum tn_status tn_catalog_log_open(struct tn_log *log, const char *application_i
     catalog->wake.signal = signal_wake;
     pthread_mutex_init(&catalog->lock, NULL);
     pthread_mutex_init(&catalog->wait_lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&catalog->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&catalog->cond, NULL);
     TN_GOTO(open_topic(catalog, application_id, err));
     TN_GOTO(log->type->reader_open(log, &catalog->wake, &catalog->reader, err));
     *ret_store = &catalog->base;

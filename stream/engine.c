@@ -17,6 +17,7 @@
 
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/base/wait.h"
 #include "stream/op_int.h"
 
 #define CLOSE_STEPS_MAX                                                                            \
@@ -59,16 +60,6 @@ static void commit_signal(struct tn_wake *wake)
         (struct tn_engine *)(void *)((char *)wake - offsetof(struct tn_engine, commit_wake)));
 }
 
-static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns)
-{
-    if (deadline_ns == INT64_MAX) {
-        pthread_cond_wait(cond, lock);
-        return;
-    }
-    struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    pthread_cond_timedwait(cond, lock, &at);
-}
-
 /* ---- threads ---- */
 
 /* Stands still at a batch boundary while the commit thread wants it; boundaries are still made. */
@@ -101,7 +92,7 @@ static void worker_wait(struct tni_worker *worker)
     pthread_mutex_lock(&worker->lock);
     while (!worker->is_signalled && !atomic_load(&engine->is_stopping) &&
            tn_mono_ns(engine->clock) < deadline)
-        wait_until(&worker->cond, &worker->lock, deadline);
+        (void)tn_cond_wait_until(&worker->cond, &worker->lock, deadline);
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -131,7 +122,7 @@ static void *commit_main(void *arg)
         pthread_mutex_lock(&engine->commit_lock);
         if (!engine->is_commit_signalled && !atomic_load(&engine->is_stopping) &&
             tn_mono_ns(engine->clock) < deadline)
-            wait_until(&engine->commit_cond, &engine->commit_lock, deadline);
+            (void)tn_cond_wait_until(&engine->commit_cond, &engine->commit_lock, deadline);
         engine->is_commit_signalled = false;
         pthread_mutex_unlock(&engine->commit_lock);
     }
@@ -245,7 +236,7 @@ static bool wait_until_done(struct tn_engine *engine, const struct tni_control *
     tni_commit_kick(engine);
     pthread_mutex_lock(&engine->lock);
     while (!control->is_done && tn_mono_ns(engine->clock) < deadline_ns)
-        wait_until(&engine->controls_changed, &engine->lock, deadline_ns);
+        (void)tn_cond_wait_until(&engine->controls_changed, &engine->lock, deadline_ns);
     bool is_done = control->is_done;
     pthread_mutex_unlock(&engine->lock);
     return is_done;
@@ -302,16 +293,12 @@ enum tn_status tni_engine_control(struct tn_engine *engine,
 static enum tn_status init_worker(struct tn_engine *engine, uint32_t index, struct tn_err *err)
 {
     struct tni_worker *worker = &engine->workers[index];
-    pthread_condattr_t attr;
     worker->engine = engine;
     worker->index = index;
     atomic_init(&worker->emit_at_ns, INT64_MAX);
     worker->wake.signal = worker_signal;
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&worker->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&worker->cond, NULL);
     tn_arena_init(&worker->arena, 0);
     worker->scratch = tn_alloc(sizeof *worker->scratch);
     worker->dead = tni_dead_new(worker);
@@ -340,15 +327,11 @@ static enum tn_status open_dead_topic(struct tn_engine *engine, struct tn_err *e
 
 static void init_locks(struct tn_engine *engine)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->subs_lock, NULL);
     pthread_mutex_init(&engine->commit_lock, NULL);
-    pthread_cond_init(&engine->commit_cond, &attr);
-    pthread_cond_init(&engine->controls_changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&engine->commit_cond, NULL);
+    pthread_cond_init(&engine->controls_changed, NULL);
     engine->commit_wake.signal = commit_signal;
 }
 
