@@ -90,14 +90,6 @@ enum tn_status tni_sink_notice_begin(struct tni_sink *sink, struct tn_err *err)
 
 /* ---- reading what is there ---- */
 
-static bool is_stopping(struct tni_sink *sink)
-{
-    pthread_mutex_lock(&sink->lock);
-    bool is_stopping = sink->is_stopping;
-    pthread_mutex_unlock(&sink->lock);
-    return is_stopping;
-}
-
 /* Records of [*io_offset, end); NULL at the end. Moves *io_offset. */
 static enum tn_status read_next(struct tni_sink *sink, const struct tn_topic *topic,
                                 int32_t partition, int64_t end, int64_t *io_offset,
@@ -120,7 +112,7 @@ static enum tn_status read_next(struct tni_sink *sink, const struct tn_topic *to
                        : st;
         if (read.next > *io_offset)
             *io_offset = read.next;
-        else if (is_stopping(sink))
+        else if (tni_sink_is_stopping(sink))
             return tn_err_set(err, TN_E_CANCELLED, "stopped");
         else
             tni_sink_wait(sink, WAIT_MS);
