@@ -8,7 +8,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
@@ -95,11 +94,10 @@ enum tn_status tni_sink_cut_begin(struct tni_sink *sink, struct tn_err *err)
 /* ---- 2: upload ---- */
 
 struct upload {
-    struct tn_object_request request;
-    struct uploads *all;
+    struct tn_object_request request; /* first member */
     uint32_t file;
     char key[TN_OBJECT_KEY_MAX + 1];
-    bool is_busy, is_done, is_cancelled;
+    bool is_busy;
 };
 
 struct uploads {
@@ -108,8 +106,7 @@ struct uploads {
     uint32_t files_count, next;
     struct upload *slots;
     uint32_t slots_count, busy;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
+    struct tn_object_group group;
 };
 
 static enum tn_status file_key(const struct tni_sink *sink, const struct tni_sink_file *file,
@@ -121,16 +118,6 @@ static enum tn_status file_key(const struct tni_sink *sink, const struct tni_sin
         return tn_err_set(err, TN_E_LIMIT, "the name of a file is longer than %d bytes: %.80s…",
                           TN_OBJECT_KEY_MAX, key);
     return TN_OK;
-}
-
-static void on_upload(struct tn_object_request *request)
-{
-    struct upload *upload = request->ctx;
-    struct uploads *all = upload->all;
-    pthread_mutex_lock(&all->lock);
-    upload->is_done = true;
-    pthread_cond_signal(&all->done);
-    pthread_mutex_unlock(&all->lock);
 }
 
 /* The name is taken: by our own earlier try, or by a file nobody refers to. */
@@ -176,80 +163,23 @@ static enum tn_status upload_submit(struct uploads *all, struct upload *upload, 
                                                  .key = upload->key,
                                                  .body = body,
                                                  .is_if_absent = !sink->spec->options.object_key,
-                                                 .timeout_ms = sink->spec->options.timeout_ms,
-                                                 .done = on_upload,
-                                                 .ctx = upload};
-    upload->all = all;
+                                                 .timeout_ms = sink->spec->options.timeout_ms};
     upload->file = at;
     upload->is_busy = true;
-    upload->is_done = upload->is_cancelled = false;
     all->busy++;
-    sink->store->type->submit(sink->store, &upload->request);
+    tn_object_group_add(&all->group, &upload->request);
     return TN_OK;
 }
 
-/* @locks all->lock is held */
-static void wait_done(struct uploads *all)
+/* Waits until one has ended; a store that hangs must not hold up the end of the process. */
+static enum tn_status upload_take(struct uploads *all, struct tn_err *err)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 100000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_clockwait(&all->done, &all->lock, CLOCK_MONOTONIC, &until);
-}
-
-/* The process ends: a store that hangs must not hold it up. */
-static void uploads_cancel(struct uploads *all)
-{
-    struct tn_object_store *store = all->sink->store;
-    for (uint32_t i = 0; i < all->slots_count; i++) {
-        struct upload *upload = &all->slots[i];
-        pthread_mutex_lock(&all->lock);
-        bool is_due = upload->is_busy && !upload->is_done && !upload->is_cancelled;
-        upload->is_cancelled |= is_due;
-        if (is_due &&
-            store->type->cancel) /* done waits for this lock: the request is still there */
-            store->type->cancel(store, &upload->request);
-        pthread_mutex_unlock(&all->lock);
-    }
-}
-
-/* Takes what has ended; waits for something to end when nothing has. */
-static enum tn_status uploads_collect(struct uploads *all, struct tn_err *err)
-{
-    enum tn_status st = TN_OK;
-    bool is_any = false;
-    while (!is_any && all->busy) {
-        for (uint32_t i = 0; i < all->slots_count; i++) {
-            struct upload *upload = &all->slots[i];
-            pthread_mutex_lock(&all->lock);
-            bool is_done = upload->is_busy && upload->is_done;
-            pthread_mutex_unlock(&all->lock);
-            if (!is_done)
-                continue;
-            is_any = true;
-            upload->is_busy = false;
-            all->busy--;
-            enum tn_status ended = upload_ended(all, upload, st == TN_OK ? err : NULL);
-            if (st == TN_OK)
-                st = ended;
-        }
-        if (is_any)
-            break;
-        pthread_mutex_lock(&all->lock);
-        bool must_wait = true;
-        for (uint32_t i = 0; i < all->slots_count; i++)
-            must_wait &= !(all->slots[i].is_busy && all->slots[i].is_done);
-        if (must_wait)
-            wait_done(all);
-        pthread_mutex_unlock(&all->lock);
-        if (tni_sink_is_stopping(all->sink))
-            uploads_cancel(all);
-    }
-    return st;
+    struct upload *upload =
+        (void *)tn_object_group_next(&all->group, tni_sink_is_stopping, all->sink);
+    TN_ASSERT(upload);
+    upload->is_busy = false;
+    all->busy--;
+    return upload_ended(all, upload, err);
 }
 
 static enum tn_status uploads_run(struct uploads *all, struct tn_err *err)
@@ -266,11 +196,11 @@ static enum tn_status uploads_run(struct uploads *all, struct tn_err *err)
             else
                 st = upload_submit(all, &all->slots[i], err);
         }
-        if (st == TN_OK)
-            st = uploads_collect(all, err);
+        if (st == TN_OK && all->busy)
+            st = upload_take(all, err);
     }
     while (all->busy)
-        (void)!uploads_collect(all, NULL);
+        (void)!upload_take(all, NULL);
     return st;
 }
 
@@ -287,8 +217,7 @@ static enum tn_status upload_all(struct tni_sink *sink, struct tn_err *err)
 {
     struct uploads all = {.sink = sink, .files_count = count_files(sink)};
     uint32_t at = 0;
-    pthread_mutex_init(&all.lock, NULL);
-    pthread_cond_init(&all.done, NULL);
+    tn_object_group_init(&all.group, sink->store);
     all.files = tn_alloc_array(all.files_count + 1, sizeof(struct tni_sink_file *));
     for (uint32_t p = 0; p < sink->parts_count; p++)
         for (uint32_t f = 0; sink->is_cut[p] && f < sink->parts[p].files_count; f++)
@@ -304,8 +233,7 @@ static enum tn_status upload_all(struct tni_sink *sink, struct tn_err *err)
         tn_metric_observe(sink->metrics.upload, tn_mono_ns(sink->sinks->config.clock) - began);
     tn_free(all.slots);
     tn_free(all.files);
-    pthread_cond_destroy(&all.done);
-    pthread_mutex_destroy(&all.lock);
+    tn_object_group_release(&all.group);
     return st;
 }
 

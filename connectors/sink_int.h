@@ -244,7 +244,7 @@ struct tn_sinks {
 
 /* sink_run.c */
 void *tni_sink_main(void *arg);
-bool tni_sink_is_stopping(struct tni_sink *sink); /* @thread any */
+bool tni_sink_is_stopping(void *sink); /* a struct tni_sink. @thread any */
 void tni_sink_wait(struct tni_sink *sink,
                    int64_t ms); /* until woken, stopped or `ms` have passed */
 /* sink_open.c: topic, store, record, table log → positions, epoch, the cut that was under way. */

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stream/base/logline.h"
@@ -26,7 +25,6 @@
 #define SPOOL_FILES   64                /* of one sink */
 #define SPOOL_RESERVE ((uint64_t)2 << 30)
 #define PIECE_BYTES   ((size_t)8 << 20)
-#define TICK_NS       100000000
 
 /* An upload under way. */
 struct tni_sink_upload {
@@ -159,52 +157,17 @@ static enum tn_status read_piece(const struct tni_sink_file *file, int64_t at, s
 
 /* ---- one request, given up when the sink ends ---- */
 
-struct waited {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_done;
-};
-
-static void on_done(struct tn_object_request *request)
-{
-    struct waited *waited = request->ctx;
-    pthread_mutex_lock(&waited->lock);
-    waited->is_done = true;
-    pthread_cond_signal(&waited->cond);
-    pthread_mutex_unlock(&waited->lock);
-}
-
 static enum tn_status ask(struct tni_sink *sink, struct tn_object_request *request,
                           struct tn_err *err)
 {
-    struct waited waited = {.is_done = false};
-    struct tn_object_store *store = sink->store;
-    bool is_cancelled = false;
+    struct tn_object_group group;
     if (tni_sink_is_stopping(sink))
         return tn_err_set(err, TN_E_CANCELLED, "stopped");
-    pthread_mutex_init(&waited.lock, NULL);
-    pthread_cond_init(&waited.cond, NULL);
     request->timeout_ms = sink->spec->options.timeout_ms;
-    request->done = on_done;
-    request->ctx = &waited;
-    store->type->submit(store, request);
-    pthread_mutex_lock(&waited.lock);
-    while (!waited.is_done) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += TICK_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_clockwait(&waited.cond, &waited.lock, CLOCK_MONOTONIC, &until);
-        if (waited.is_done || is_cancelled || !tni_sink_is_stopping(sink))
-            continue;
-        is_cancelled = true;
-        if (store->type->cancel) /* done waits for this lock: the request is still there */
-            store->type->cancel(store, request);
-    }
-    pthread_mutex_unlock(&waited.lock);
-    pthread_cond_destroy(&waited.cond);
-    pthread_mutex_destroy(&waited.lock);
+    tn_object_group_init(&group, sink->store);
+    tn_object_group_add(&group, request);
+    (void)tn_object_group_next(&group, tni_sink_is_stopping, sink);
+    tn_object_group_release(&group);
     if (tn_failed(request->status) && err)
         *err = request->err;
     return request->status;

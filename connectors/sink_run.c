@@ -47,8 +47,9 @@ static void wait_back_off(struct tni_sink *sink, int64_t ms)
     }
 }
 
-bool tni_sink_is_stopping(struct tni_sink *sink)
+bool tni_sink_is_stopping(void *of)
 {
+    struct tni_sink *sink = of;
     pthread_mutex_lock(&sink->lock);
     bool is_stopping = sink->is_stopping;
     pthread_mutex_unlock(&sink->lock);

@@ -11,7 +11,6 @@
 #include "connectors/table_log.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #include "stream/base/logline.h"
@@ -23,15 +22,12 @@
 
 struct fetch {
     struct tn_object_request request;
-    struct window *window;
     struct tn_buf body;
     char key[TN_OBJECT_KEY_MAX + 1];
 };
 
 struct window {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    int busy, count;
+    int count;
     struct fetch items[];
 };
 
@@ -44,21 +40,10 @@ void tn_table_checkpoint_key(struct tn_str root, int64_t last, char ret_key[TN_O
 
 /* ---- several entries at once ---- */
 
-static void on_fetched(struct tn_object_request *request)
-{
-    struct window *window = ((struct fetch *)request->ctx)->window;
-    pthread_mutex_lock(&window->lock);
-    window->busy--;
-    pthread_cond_signal(&window->cond);
-    pthread_mutex_unlock(&window->lock);
-}
-
 static struct window *window_new(int count)
 {
     struct window *window = tn_alloc(sizeof *window + (size_t)count * sizeof *window->items);
     window->count = count;
-    pthread_mutex_init(&window->lock, NULL);
-    pthread_cond_init(&window->cond, NULL);
     for (int i = 0; i < count; i++)
         tn_buf_init(&window->items[i].body, TN_TABLE_ENTRY_BYTES_MAX);
     return window;
@@ -68,8 +53,6 @@ static void window_free(struct window *window)
 {
     for (int i = 0; i < window->count; i++)
         tn_buf_release(&window->items[i].body);
-    pthread_cond_destroy(&window->cond);
-    pthread_mutex_destroy(&window->lock);
     tn_free(window);
 }
 
@@ -77,30 +60,25 @@ static void window_free(struct window *window)
 static void fetch(struct tn_object_store *store, struct tn_str root, int64_t from, int count,
                   struct window *window, int64_t timeout_ms)
 {
-    window->busy = count;
+    struct tn_object_group group;
+    tn_object_group_init(&group, store);
     for (int i = 0; i < count; i++) {
         struct fetch *item = &window->items[i];
-        item->window = window;
         tn_buf_reset(&item->body);
         tn_table_log_key(root, from + i, item->key);
         item->request = (struct tn_object_request){.op = TN_OBJECT_GET,
                                                    .key = item->key,
                                                    .length = -1,
                                                    .timeout_ms = timeout_ms,
-                                                   .ret_body = &item->body,
-                                                   .done = on_fetched,
-                                                   .ctx = item};
-        if (!store->type->run) {
-            store->type->submit(store, &item->request);
-            continue;
-        }
-        store->type->run(store, &item->request); /* files: as good as asking others to do it */
-        window->busy--;
+                                                   .ret_body = &item->body};
+        if (store->type->run) /* files: as good as asking others to do it */
+            store->type->run(store, &item->request);
+        else
+            tn_object_group_add(&group, &item->request);
     }
-    pthread_mutex_lock(&window->lock);
-    while (window->busy)
-        pthread_cond_wait(&window->cond, &window->lock);
-    pthread_mutex_unlock(&window->lock);
+    while (tn_object_group_next(&group, NULL, NULL))
+        ;
+    tn_object_group_release(&group);
 }
 
 /* ---- checkpoints ---- */
