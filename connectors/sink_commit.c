@@ -441,6 +441,7 @@ static enum tn_status step_done(struct tni_sink *sink, struct tn_err *err)
         if (log->type->hold)
             log->type->hold(log, &sink->topic, (int32_t)p, sink->name, sink->parts[p].committed);
     }
+    tn_table_log_checkpoint(sink->store, tn_str_of(sink->root), sink->cut.version, LOG_TIMEOUT_MS);
     return TN_OK;
 }
 

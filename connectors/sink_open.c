@@ -188,6 +188,8 @@ static enum tn_status announce(struct tni_sink *sink, bool is_new_epoch, struct 
         sink->epoch = entry.epoch;
         if (entry.meta)
             sink->meta_version = entry.version;
+        tn_table_log_checkpoint(sink->store, tn_str_of(sink->root), entry.version,
+                                sink->spec->options.timeout_ms);
     }
     return st;
 }

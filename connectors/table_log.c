@@ -602,8 +602,6 @@ enum tn_status tn_table_log_append(struct tn_object_store *store, struct tn_str 
     else
         st = tn_object_put(store, key, tn_buf_str(&buf), true, deadline_ms, err);
     tn_buf_release(&buf);
-    if (st == TN_OK && (entry->version + 1) % TN_TABLE_CHECKPOINT_ENTRIES == 0)
-        tn_table_log_checkpoint(store, root, entry->version, deadline_ms);
     return st;
 }
 

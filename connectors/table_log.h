@@ -130,7 +130,8 @@ void tn_table_log_key(struct tn_str root, int64_t version, char ret_key[TN_OBJEC
 
 /* The object with a copy of the entries that end with `last`. */
 void tn_table_checkpoint_key(struct tn_str root, int64_t last, char ret_key[TN_OBJECT_KEY_MAX + 1]);
-/* Writes it. Readers do without where that fails. */
+/* Writes it when `last` is the last one of a checkpoint: whoever has appended an entry calls this
+ * when nobody waits for it any more. Readers do without where that fails. */
 void tn_table_log_checkpoint(struct tn_object_store *store, struct tn_str root, int64_t last,
                              int64_t timeout_ms);
 

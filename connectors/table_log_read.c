@@ -135,6 +135,8 @@ void tn_table_log_checkpoint(struct tn_object_store *store, struct tn_str root, 
 {
     char key[TN_OBJECT_KEY_MAX + 1];
     struct tn_buf text;
+    if ((last + 1) % ENTRIES != 0)
+        return;
     struct window *window = window_new(WINDOW_MAX);
     int64_t from = last + 1 - ENTRIES;
     bool is_ok = true;

@@ -134,9 +134,9 @@ static enum tn_status commit(struct writer *writer, const struct tn_schema *sche
         entry.meta = entry.version ? NULL : make_meta(writer, schema);
         enum tn_status st = tn_table_log_append(writer->out.store, TN_STR(""), &entry, 0, &why);
         if (st == TN_OK)
-            return TN_OK;
+            tn_table_log_checkpoint(writer->out.store, TN_STR(""), entry.version, 0);
         if (st != TN_E_EXISTS && st != TN_E_INDEFINITE) {
-            if (err)
+            if (st != TN_OK && err)
                 *err = why;
             return st;
         }

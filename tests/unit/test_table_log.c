@@ -206,8 +206,10 @@ static void test_checkpoints(const char *folder)
     CHECK_OK(tn_folder_store_open(folder, &store, &err), &err);
     CHECK_OK(tn_table_log_end(store, TN_STR("t"), &end, &err), &err);
     CHECK_INT(end, 0);
-    for (; entry.version < count; entry.version++)
+    for (; entry.version < count; entry.version++) {
         CHECK_OK(tn_table_log_append(store, TN_STR("t"), &entry, 0, &err), &err);
+        tn_table_log_checkpoint(store, TN_STR("t"), entry.version, 0);
+    }
     CHECK_OK(tn_table_log_end(store, TN_STR("t"), &end, &err), &err);
     CHECK_INT(end, count);
     read_expecting(store, 0, count);
