@@ -55,7 +55,7 @@ static inline void tn_buf_add_byte(struct tn_buf *buf, char byte)
 void tn_buf_printf(struct tn_buf *buf, const char *fmt, ...) TN_PRINTF(2, 3);
 void tn_buf_add_be32(struct tn_buf *buf, uint32_t value);
 void tn_buf_add_be64(struct tn_buf *buf, uint64_t value);
-void tn_buf_add_varint(struct tn_buf *buf, uint64_t value); /* LEB128 */
+void tn_buf_add_varint(struct tn_buf *buf, uint64_t value);     /* LEB128 */
 void tn_buf_add_slice(struct tn_buf *buf, struct tn_str slice); /* varint length, bytes */
 /* JSON string with quotes: canonical escapes \" \\ \b \f \n \r \t, other controls as \u00XX. */
 void tn_buf_add_json(struct tn_buf *buf, struct tn_str text);
