@@ -19,9 +19,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connectors/wait.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define WATCH_TICK_NS ((int64_t)200 * 1000000)
 

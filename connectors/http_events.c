@@ -23,10 +23,10 @@
 #include <sys/random.h>
 
 #include "connectors/format_json.h"
+#include "connectors/wait.h"
 #include "stream/base/base64.h"
 #include "stream/base/mem.h"
 #include "stream/base/utf8.h"
-#include "stream/base/wait.h"
 
 #define QUEUE_BYTES   ((size_t)256 << 10)
 #define EVENTS_BYTES  ((size_t)32 << 10) /* collected before they go to the queue */

@@ -15,10 +15,10 @@
 
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/hash.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
-#include "stream/log_wait.h"
 
 #define KEEP_MS          ((int64_t)24 * 3600 * 1000)
 #define KEYS_MAX_DEFAULT 100000

@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define ASK_MS       2000
 #define TOPICS_EVERY 2 /* rounds of asking */

@@ -11,8 +11,8 @@
 
 #include <time.h>
 
+#include "connectors/wait.h"
 #include "stream/base/mem.h"
-#include "stream/log_wait.h"
 
 #define STABLE_NS  30000000000ll
 #define READ_NS    60000000000ll

@@ -35,10 +35,10 @@
 
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define RETRY_MS    500
 #define FENCE_NS    60000000000ll

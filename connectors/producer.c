@@ -18,8 +18,8 @@
 #include <time.h>
 
 #include "connectors/http_client.h"
+#include "connectors/wait.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define RETRIES_MAX     120
 #define RETRY_MS        250

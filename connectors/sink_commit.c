@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"

@@ -18,6 +18,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "connectors/wait.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 

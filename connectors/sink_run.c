@@ -6,11 +6,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 #include "stream/base/random.h"
 #include "stream/base/time.h"
-#include "stream/base/wait.h"
 
 #define HELD_BYTES_MAX  ((int64_t)128 << 20) /* of one sink's open files, beside the spool */
 #define DURABLE_WAIT_MS 20

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
 

@@ -12,10 +12,10 @@
 
 #include <stdio.h>
 
+#include "connectors/wait.h"
 #include "dashboards/assets.h"
 #include "dashboards/live_int.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define INTERVAL_MS_DEFAULT 500
 

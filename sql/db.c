@@ -1,6 +1,7 @@
 /* The database: opening (replay of the catalog), snapshots, and running one statement. Contract:
  * sql/db.h. */
 #include "sql/db_int.h"
+#include "connectors/wait.h"
 #include "sql/members_int.h"
 #include "sql/zone_files.h"
 #include "sql/zone_write.h"
@@ -11,7 +12,6 @@
 #include "sql/parse.h"
 #include "sql/system_tables.h"
 #include "stream/base/mem.h"
-#include "stream/log_wait.h"
 
 #define STATEMENT_ARENA_MAX ((size_t)64 << 20)
 #define IDLE_CONNECTIONS    4

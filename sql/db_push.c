@@ -12,10 +12,10 @@
  */
 #include "sql/db_int.h"
 
+#include "connectors/wait.h"
 #include "sql/exec_expr.h"
 #include "sql/follow.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define QUEUE_MAX  256
 #define READ_BYTES ((size_t)256 << 10)

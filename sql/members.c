@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "connectors/wait.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define LOOK_MS       100
 #define READ_BYTES    ((size_t)256 << 10)

@@ -14,10 +14,10 @@
  * Ownership: see scan.h. @thread one statement, one thread; the log's wake-up may come from any */
 #include "sql/scan_int.h"
 
+#include "connectors/wait.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 #include "stream/base/time.h"
-#include "stream/log_wait.h"
 
 #define READ_BYTES ((size_t)1 << 20)
 #define WAIT_NS    20000000 /* then cancellation and deadline are looked at */

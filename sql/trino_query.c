@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "sql/trino_int.h"
+#include "connectors/wait.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define WATCH_NS ((int64_t)1000000000)
 

@@ -3,7 +3,8 @@
 #define TN_SQL_VERIFY_INT_H
 
 #include "sql/verify.h"
-#include "stream/log_wait.h"
+
+#include "connectors/wait.h"
 
 /* ---- rows (verify_rows.c) ---- */
 

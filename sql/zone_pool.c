@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "connectors/wait.h"
 #include "stream/base/mem.h"
-#include "stream/base/wait.h"
 
 #define PARALLEL_BYTES ((int64_t)8 << 20) /* less is read by the scan itself */
 #define PARALLEL_FILES 16

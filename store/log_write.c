@@ -211,7 +211,7 @@ static enum tn_status sync_group(struct tni_log *log, struct tn_err *err)
         pthread_mutex_lock(&log->queue_mu);
         bool is_stopping = log->is_stopping;
         if (!is_stopping)
-            (void)tn_cond_wait_for(&log->queue_cv, &log->queue_mu, FULL_WAIT_NS);
+            (void)tn_cond_wait_until(&log->queue_cv, &log->queue_mu, tni_mono_ns() + FULL_WAIT_NS);
         pthread_mutex_unlock(&log->queue_mu);
         if (is_stopping)
             break;

@@ -3,10 +3,9 @@
  */
 #include "stream/object_store.h"
 
-#include "stream/base/utf8.h"
-#include "stream/base/wait.h"
+#include <pthread.h>
 
-#define LOOK_NS 100000000
+#include "stream/base/utf8.h"
 
 static bool segments_ok(const char *key, bool is_write)
 {
@@ -37,70 +36,19 @@ enum tn_status tn_object_key_check(const char *key, bool is_write, struct tn_err
 
 /* ---- waiting ---- */
 
-void tn_object_group_init(struct tn_object_group *group, struct tn_object_store *store)
-{
-    *group = (struct tn_object_group){.store = store};
-    pthread_mutex_init(&group->lock, NULL);
-    pthread_cond_init(&group->ended, NULL);
-}
-
-void tn_object_group_release(struct tn_object_group *group)
-{
-    TN_ASSERT(!group->first);
-    pthread_cond_destroy(&group->ended);
-    pthread_mutex_destroy(&group->lock);
-}
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool is_done;
+};
 
 static void on_done(struct tn_object_request *request)
 {
-    struct tn_object_group *group = request->ctx;
-    pthread_mutex_lock(&group->lock);
-    request->is_ended = true;
-    pthread_cond_signal(&group->ended);
-    pthread_mutex_unlock(&group->lock);
-}
-
-void tn_object_group_add(struct tn_object_group *group, struct tn_object_request *request)
-{
-    request->done = on_done;
-    request->ctx = group;
-    request->is_ended = false;
-    pthread_mutex_lock(&group->lock);
-    request->peer = group->first;
-    group->first = request;
-    pthread_mutex_unlock(&group->lock);
-    group->store->type->submit(group->store, request);
-}
-
-/* @locks group->lock is held: done waits for it, so what has not ended is still the store's */
-static void cancel_all(struct tn_object_group *group)
-{
-    struct tn_object_store *store = group->store;
-    for (struct tn_object_request *request = group->first; request; request = request->peer)
-        if (!request->is_ended && store->type->cancel)
-            store->type->cancel(store, request);
-}
-
-struct tn_object_request *tn_object_group_next(struct tn_object_group *group,
-                                               bool (*is_over)(void *ctx), void *ctx)
-{
-    struct tn_object_request **at;
-    bool is_cancelled = false;
-    pthread_mutex_lock(&group->lock);
-    for (;;) {
-        for (at = &group->first; *at && !(*at)->is_ended;)
-            at = &(*at)->peer;
-        if (*at || !group->first)
-            break;
-        (void)tn_cond_wait_for(&group->ended, &group->lock, LOOK_NS);
-        if (is_over && !is_cancelled && (is_cancelled = is_over(ctx)))
-            cancel_all(group);
-    }
-    struct tn_object_request *request = *at;
-    if (request)
-        *at = request->peer;
-    pthread_mutex_unlock(&group->lock);
-    return request;
+    struct waiter *waiter = request->ctx;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->is_done = true;
+    pthread_cond_signal(&waiter->done);
+    pthread_mutex_unlock(&waiter->lock);
 }
 
 enum tn_status tn_object_wait(struct tn_object_store *store, struct tn_object_request *request,
@@ -109,11 +57,16 @@ enum tn_status tn_object_wait(struct tn_object_store *store, struct tn_object_re
     if (store->type->run) {
         store->type->run(store, request);
     } else {
-        struct tn_object_group group;
-        tn_object_group_init(&group, store);
-        tn_object_group_add(&group, request);
-        (void)tn_object_group_next(&group, NULL, NULL);
-        tn_object_group_release(&group);
+        struct waiter waiter = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+        request->done = on_done;
+        request->ctx = &waiter;
+        store->type->submit(store, request);
+        pthread_mutex_lock(&waiter.lock);
+        while (!waiter.is_done)
+            pthread_cond_wait(&waiter.done, &waiter.lock);
+        pthread_mutex_unlock(&waiter.lock);
+        pthread_cond_destroy(&waiter.done);
+        pthread_mutex_destroy(&waiter.lock);
     }
     if (tn_failed(request->status) && err)
         *err = request->err;

@@ -26,8 +26,6 @@
 #ifndef TN_STREAM_OBJECT_STORE_H
 #define TN_STREAM_OBJECT_STORE_H
 
-#include <pthread.h>
-
 #include "stream/base/buf.h"
 #include "stream/base/status.h"
 
@@ -94,7 +92,7 @@ struct tn_object_request {
     void *adapter;
     bool is_cancelled;
 
-    /* the group's */
+    /* the group's (connectors/wait.h) */
     struct tn_object_request *peer;
     bool is_ended;
 };
@@ -128,25 +126,7 @@ enum tn_status tn_object_key_check(const char *key, bool is_write, struct tn_err
 enum tn_status tn_object_wait(struct tn_object_store *store, struct tn_object_request *request,
                               struct tn_err *err);
 
-/* Several requests that one thread has under way and waits for. */
-struct tn_object_group {
-    struct tn_object_store *store;
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    struct tn_object_request *first; /* those that _next has not given back; guarded by lock */
-};
-
-void tn_object_group_init(struct tn_object_group *group, struct tn_object_store *store);
-void tn_object_group_release(struct tn_object_group *group); /* nothing is under way */
-/* Submits it; `done` and `ctx` are used by the group. */
-void tn_object_group_add(struct tn_object_group *group, struct tn_object_request *request);
-/* Waits for a request that has ended, each is given once; NULL: there is none under way. `is_over`
- * (NULL: never) is asked ten times a second; once it is true all that are under way are cancelled.
- */
-struct tn_object_request *tn_object_group_next(struct tn_object_group *group,
-                                               bool (*is_over)(void *ctx), void *ctx);
-
-/* One request for each operation, waited for; timeout_ms 0 = the store's own. ret_info may be NULL.
+/* The same for each operation; timeout_ms 0 = the store's own. ret_info may be NULL.
  */
 enum tn_status tn_object_put(struct tn_object_store *store, const char *key, struct tn_str body,
                              bool is_if_absent, int64_t timeout_ms, struct tn_err *err);
