@@ -98,6 +98,11 @@ void tni_kafka_reap(struct tni_kafka *kafka, rd_kafka_t *rk);
  * One log line per change. Any thread. */
 void tni_kafka_trouble(struct tni_kafka *kafka, const char *reason);
 
+/* ---- kafka_clock.c ---- */
+
+/* Before the first handle: librdkafka's waits do not follow the wall clock. Any thread. */
+void tni_kafka_clock_start(void);
+
 /* ---- kafka_conf.c ---- */
 
 enum tni_krole {

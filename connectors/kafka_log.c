@@ -292,6 +292,7 @@ enum tn_status tn_kafka_log_open(const struct tn_kafka_config *config, struct tn
     if (!config->is_at_least_once)
         TN_TRY(tn_kafka_check_exactly_once(err));
     TN_TRY(tni_kafka_check_properties(config->properties, err));
+    tni_kafka_clock_start();
     struct tni_kafka *kafka = tn_alloc(sizeof *kafka);
     kafka->base.type = &kafka_type;
     pthread_mutex_init(&kafka->lock, NULL);

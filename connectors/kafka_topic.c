@@ -349,6 +349,20 @@ void tni_kafka_topics_refresh(struct tni_kafka *kafka)
 
 /* ---- create, delete ---- */
 
+static bool is_hidden(const struct tni_kafka *kafka, const char *name)
+{
+    static const char *const suffixes[] = {"-positions", "-tasks", "-members", "-catalog"};
+    size_t len = strlen(kafka->application_id);
+    if (strncmp(name, "__", 2) == 0)
+        return true;
+    if (strncmp(name, kafka->application_id, len) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (strcmp(name + len, suffixes[i]) == 0)
+            return true;
+    return false;
+}
+
 static void add_config(rd_kafka_NewTopic_t *topic, const char *name, int64_t value)
 {
     char text[32];
@@ -386,6 +400,8 @@ static enum tn_status create(struct tni_kafka *kafka, const struct tn_topic_spec
         add_config(topic, "retention.ms", spec->retention_ms);
         add_config(topic, "retention.bytes", spec->retention_bytes);
     }
+    if (is_hidden(kafka, spec->name)) /* brokers refuse times of a clock that is ahead of theirs */
+        rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     request_init(kafka, &request);
     rd_kafka_CreateTopics(kafka->admin, &topic, 1, request.options, request.queue);
     enum tn_status st = request_wait(&request, "kafka: creating a topic", err);
@@ -507,20 +523,6 @@ enum tn_status tni_kafka_topic_internal(struct tni_kafka *kafka, const char *suf
 }
 
 /* ---- all ---- */
-
-static bool is_hidden(const struct tni_kafka *kafka, const char *name)
-{
-    static const char *const suffixes[] = {"-positions", "-tasks", "-members", "-catalog"};
-    size_t len = strlen(kafka->application_id);
-    if (strncmp(name, "__", 2) == 0)
-        return true;
-    if (strncmp(name, kafka->application_id, len) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcmp(name + len, suffixes[i]) == 0)
-            return true;
-    return false;
-}
 
 static int by_name(const void *a, const void *b)
 {
