@@ -204,7 +204,7 @@ static bool check(struct tni_kafka *kafka, const struct tn_topic *topic, int32_t
         tn_err_set(err, TN_E_NAME, "topic '%s' is gone", topic->name);
         return false;
     }
-    if (partition < 0 || partition >= live->info.partitions_count) {
+    if (partition < 0 || partition >= live->partitions_count) {
         tn_err_set(err, TN_E_NAME, "topic '%s' has no partition %d", topic->name, partition);
         return false;
     }

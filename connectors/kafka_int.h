@@ -19,7 +19,8 @@
 
 /* A topic as it was seen; a recreated one is another entry. Never freed while the log is open. */
 struct tni_ktopic {
-    struct tn_topic info;
+    struct tn_topic info;        /* name, id, log_id: for ever; the rest under kafka->lock */
+    atomic_int partitions_count; /* the same, for those without the lock */
     atomic_bool is_gone;
     atomic_bool is_suspect; /* a fetch complained: look at once */
     int64_t checked_ns;     /* under kafka->lock */

@@ -488,7 +488,7 @@ static enum tn_status check_read(struct tn_log_reader *reader, const struct tn_t
     const struct tni_ktopic *live = tni_kafka_topic_live(reader->kafka, topic);
     if (!live)
         return TN_NOT_FOUND;
-    if (partition < 0 || partition >= live->info.partitions_count)
+    if (partition < 0 || partition >= live->partitions_count)
         return tn_err_set(err, TN_E_INVALID, "topic '%s' has no partition %d", topic->name,
                           partition);
     if (offset < 0)

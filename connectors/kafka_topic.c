@@ -70,12 +70,15 @@ static struct tni_ktopic *note(struct tni_kafka *kafka, const struct tn_topic *i
                 tn_realloc(kafka->topics, kafka->topics_cap * sizeof(struct tni_ktopic *));
         }
         entry = tn_alloc(sizeof *entry);
+        entry->info = *info;
         entry->info.id = kafka->topics_count;
         kafka->topics[kafka->topics_count++] = entry;
     }
-    uint32_t id = entry->info.id;
-    entry->info = *info;
-    entry->info.id = id;
+    entry->info.partitions_count = info->partitions_count;
+    entry->info.cleanup = info->cleanup;
+    entry->info.retention_ms = info->retention_ms;
+    entry->info.retention_bytes = info->retention_bytes;
+    atomic_store(&entry->partitions_count, info->partitions_count);
     entry->checked_ns = tn_mono_ns(kafka->clock);
     atomic_store(&entry->is_suspect, false);
     return entry;

@@ -67,7 +67,7 @@ static enum tn_status check_append(struct tni_kafka *kafka, const struct tn_topi
     const struct tni_ktopic *live = tni_kafka_topic_live(kafka, topic);
     if (!live)
         return tn_err_set(err, TN_E_NAME, "topic '%s' is gone", topic->name);
-    if (partition < 0 || partition >= live->info.partitions_count)
+    if (partition < 0 || partition >= live->partitions_count)
         return tn_err_set(err, TN_E_NAME, "topic '%s' has no partition %d", topic->name, partition);
     for (uint32_t i = 0; i < records->count; i++)
         if (records->keys[i].len + records->values[i].len > TN_RECORD_BYTES_MAX)
