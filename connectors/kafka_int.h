@@ -101,7 +101,7 @@ void tni_kafka_trouble(struct tni_kafka *kafka, const char *reason);
 
 /* ---- kafka_clock.c ---- */
 
-/* Before the first handle: librdkafka's waits do not follow the wall clock. Any thread. */
+/* Where it is called librdkafka's waits do not follow the wall clock. Any thread. */
 void tni_kafka_clock_start(void);
 
 /* ---- kafka_conf.c ---- */
