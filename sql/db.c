@@ -21,7 +21,10 @@
 struct replay {
     struct tn_db *db;
     struct tn_session session;
-    bool is_live; /* a process that runs already: effects too */
+    bool is_live;   /* a process that runs already: effects too */
+    int64_t newest; /* version that was read; after a failure the rest is only counted */
+    enum tn_status failed;
+    struct tn_err why;
 };
 
 static enum tn_status replay_statement(struct tn_db *db, struct tn_arena *arena,
@@ -135,12 +138,47 @@ fail:
     return st;
 }
 
+static enum tn_status follow_record(void *ctx, int64_t version, struct tn_str bytes,
+                                    struct tn_err *err)
+{
+    struct replay *replay = ctx;
+    (void)err;
+    replay->newest = version;
+    if (!tn_failed(replay->failed))
+        replay->failed = replay_record(ctx, version, bytes, &replay->why);
+    return TN_OK;
+}
+
+/* A process that cannot apply what the others have (a statement of a newer tarn, say) may work on
+ * while it lacks one version; with more it works on another application than they do. */
+static void tell_behind(struct tn_db *db, const struct replay *replay)
+{
+    static const struct tn_metric_desc desc = {
+        "tarn_catalog_versions_behind", TN_METRIC_GAUGE, "versions", NULL,
+        "Versions of the shared catalog that this process could not apply"};
+    int64_t applied = tn_catalog_version(db->catalog);
+    char text[TN_ERR_MESSAGE_MAX];
+    snprintf(text, sizeof text,
+             "version %lld of the catalog is applied here, %lld is the newest: %.250s",
+             (long long)applied, (long long)replay->newest, replay->why.message);
+    if (db->config.metrics)
+        tn_metric_set(tn_metric_get(db->config.metrics, &desc, NULL), replay->newest - applied);
+    if (db->config.engine)
+        tn_engine_withhold(db->config.engine, replay->newest - applied > 1 ? text : NULL);
+}
+
 static enum tn_status do_follow(struct tn_db *db, struct tn_err *err)
 {
     struct tn_catalog_store *store = db->config.catalog_store;
-    struct replay replay = {.db = db, .is_live = true};
+    int64_t applied = tn_catalog_version(db->catalog);
+    struct replay replay = {
+        .db = db, .is_live = true, .newest = applied, .failed = TN_OK, .why = TN_ERR_INIT};
     tn_session_init(&replay.session);
-    return store->follow(store, tn_catalog_version(db->catalog), replay_record, &replay, err);
+    TN_TRY(store->follow(store, applied, follow_record, &replay, err));
+    tell_behind(db, &replay);
+    if (tn_failed(replay.failed) && err)
+        *err = replay.why;
+    return replay.failed;
 }
 
 enum tn_status tn_db_follow(struct tn_db *db, struct tn_err *err)

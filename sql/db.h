@@ -94,12 +94,13 @@ enum tn_status tn_db_apply(struct tn_db *db, struct tn_str script, bool is_prune
 enum tn_status tn_db_wait_fresh(struct tn_db *db, struct tn_session *session, struct tn_str text,
                                 struct tn_budget *budget, struct tn_err *err);
 
-/* Rows of system.runtime.queries; NULL = none. */
 /* Applies what other processes of the application wrote to the shared catalog since; nothing with a
- * catalog of this process alone. A statement whose effect fails here is logged, the others go on.
+ * catalog of this process alone. A statement whose effect fails here is logged, the others go on. A
+ * process that cannot apply two versions or more takes no tasks until it can.
  * @thread any */
 enum tn_status tn_db_follow(struct tn_db *db, struct tn_err *err);
 
+/* Rows of system.runtime.queries; NULL = none. */
 void tn_db_set_queries(struct tn_db *db, struct tni_query_list *queries);
 
 /* Immutable snapshot of the catalog; release with tn_catalog_unref. */

@@ -106,6 +106,12 @@ int32_t tn_engine_owned(struct tn_engine *engine, int32_t *ret, int32_t max);
  */
 int32_t tn_engine_shared_partitions(struct tn_engine *engine);
 
+/* Takes no tasks: the process leaves the group, for the others to go on, and joins it again when
+ * the reason is NULL. tn_engine_is_ready shows it. Nothing without membership. @thread any */
+void tn_engine_withhold(struct tn_engine *engine, const char *reason);
+/* Does it take none now? Then why. @thread any */
+bool tn_engine_is_withheld(struct tn_engine *engine, struct tn_buf *ret_reason);
+
 /* Grows with every change of the assignment, and when state is loaded anew. @thread any */
 int64_t tn_engine_epoch(struct tn_engine *engine);
 

@@ -102,8 +102,10 @@ static void add_feeders(struct tn_fresh *fresh)
 /* Ours and not loaded yet, or nobody's as far as we know: it may be ours in a moment. */
 static bool is_coming(const struct tn_engine *engine, const struct tni_task *task)
 {
-    return engine->has_members && (engine->generation == 0 || atomic_load(&engine->is_bereft) ||
-                                   tni_engine_owns(engine, task));
+    if (!engine->has_members || tni_engine_owns(engine, task))
+        return engine->has_members;
+    return !atomic_load(&engine->is_withheld) &&
+           (engine->generation == 0 || atomic_load(&engine->is_bereft));
 }
 
 static void add_goals(struct tn_fresh *fresh, const struct tni_query *query)

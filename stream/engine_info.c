@@ -205,8 +205,11 @@ bool tn_engine_is_ready(struct tn_engine *engine, struct tn_buf *ret_missing)
         is_ready = false;
         tn_buf_printf(ret_missing, "state is not written: %s\n", engine->unwritten.message);
     }
-    if (engine->has_members && engine->member_partitions &&
-        (engine->generation == 0 || atomic_load(&engine->is_bereft))) {
+    if (atomic_load(&engine->is_withheld)) {
+        is_ready = false;
+        tn_buf_printf(ret_missing, "takes no tasks: %s\n", engine->withheld);
+    } else if (engine->has_members && engine->member_partitions &&
+               (engine->generation == 0 || atomic_load(&engine->is_bereft))) {
         is_ready = false;
         tn_buf_printf(ret_missing, "group %s has not handed out partitions yet\n",
                       engine->config.application_id);

@@ -407,8 +407,10 @@ struct tn_engine {
     bool is_group_sent; /* one at least went into the transaction */
 
     /* membership (engine_member.c). @thread commit, owned also under lock */
-    struct tn_log_member *member; /* NULL: not joined */
-    bool has_members;             /* work is shared: only `owned` partitions are ours */
+    struct tn_log_member *member;      /* NULL: not joined */
+    bool has_members;                  /* work is shared: only `owned` partitions are ours */
+    atomic_bool is_withheld;           /* out of the group until somebody lets us in again */
+    char withheld[TN_ERR_MESSAGE_MAX]; /* why; under lock */
     int32_t member_partitions;
     _Atomic uint64_t generation;
     atomic_bool is_bereft; /* all partitions were lost, the group has not answered since */

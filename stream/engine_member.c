@@ -11,6 +11,9 @@
  * standby, the changelog's tail. Lost partitions belong to others already: the open rounds are
  * rolled back first, and nothing of them is written.
  *
+ * A process may be told to take no tasks: it then leaves the group at a boundary, as ever, and
+ * joins it again when it is let in.
+ *
  * A partition that cannot be loaded is loaded again with everything else by a recovery, as often as
  * it takes.
  *
@@ -25,6 +28,8 @@
  * @thread commit
  */
 #include "stream/engine_int.h"
+
+#include <stdio.h>
 
 #include "stream/base/hash.h"
 #include "stream/base/logline.h"
@@ -95,6 +100,31 @@ bool tn_engine_owns_name(struct tn_engine *engine, const char *name)
     return is_owned;
 }
 
+void tn_engine_withhold(struct tn_engine *engine, const char *reason)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool is_news = engine->has_members && atomic_load(&engine->is_withheld) != (reason != NULL);
+    snprintf(engine->withheld, sizeof engine->withheld, "%s", reason ? reason : "");
+    atomic_store(&engine->is_withheld, engine->has_members && reason);
+    pthread_mutex_unlock(&engine->lock);
+    if (!is_news)
+        return;
+    tn_logf(reason ? TN_LOG_WARN : TN_LOG_INFO, "engine", "state=%s group=%s reason=\"%s\"",
+            reason ? "takes-no-tasks" : "takes-tasks", engine->config.application_id,
+            reason ? reason : "");
+    engine->commit_wake.signal(&engine->commit_wake);
+}
+
+bool tn_engine_is_withheld(struct tn_engine *engine, struct tn_buf *ret_reason)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool is_withheld = atomic_load(&engine->is_withheld);
+    if (is_withheld)
+        tn_buf_add_text(ret_reason, engine->withheld);
+    pthread_mutex_unlock(&engine->lock);
+    return is_withheld;
+}
+
 static void set_owned(struct tn_engine *engine, const struct tni_assignment *next)
 {
     pthread_mutex_lock(&engine->lock);
@@ -115,8 +145,9 @@ enum tn_status tni_member_join(struct tn_engine *engine, int32_t partitions_coun
     if (partitions_count < engine->member_partitions)
         partitions_count = engine->member_partitions;
     tni_member_leave(engine); /* a wider group is another one */
-    TN_TRY(engine->log->type->member_open(engine->log, partitions_count, &engine->commit_wake,
-                                          &engine->member, err));
+    if (!atomic_load(&engine->is_withheld))
+        TN_TRY(engine->log->type->member_open(engine->log, partitions_count, &engine->commit_wake,
+                                              &engine->member, err));
     pthread_mutex_lock(&engine->lock); /* others show it */
     engine->member_partitions = partitions_count;
     pthread_mutex_unlock(&engine->lock);
@@ -185,7 +216,7 @@ static bool try_open(struct tn_engine *engine)
 {
     struct tn_err err = TN_ERR_INIT;
     int64_t now = tn_mono_ns(engine->clock);
-    if (now < engine->rejoin_at_ns)
+    if (now < engine->rejoin_at_ns || atomic_load(&engine->is_withheld))
         return false;
     engine->rejoin_at_ns = now + REJOIN_NS;
     enum tn_status st = engine->log->type->member_open(engine->log, engine->member_partitions,
@@ -200,6 +231,11 @@ bool tni_member_poll(struct tn_engine *engine)
     struct tni_assignment *next = &engine->assignment;
     if (!engine->member && (!engine->member_partitions || !try_open(engine)))
         return next->is_pending;
+    if (atomic_load(&engine->is_withheld)) {
+        if (!next->is_pending)
+            *next = (struct tni_assignment){.is_pending = true, .is_rejoin = true};
+        return true;
+    }
     struct tn_log_assignment news = {0};
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = engine->log->type->member_poll(engine->member, &news, &err);

@@ -5,9 +5,12 @@ pipeline file, DROP.
 Of two statements at once the first in the catalog's log wins for everybody and the other is refused, or both are done;
 every process ends with the same objects. A newer file is taken over by processes that still run with the older one; one
 that starts with the older file joins, says so and undoes nothing. A dropped table's query stops everywhere before its
-topics are removed, once.
+topics are removed, once. A process that cannot apply two versions or more (statements of a newer tarn) takes no tasks and says
+so; with one it works on.
 """
 import pathlib
+import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,7 +18,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from kafka_server import Cluster  # noqa: E402
-from shared import Sent, owned, telling, until  # noqa: E402
+from shared import Sent, metric, owned, telling, until  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
 OLD = """
@@ -92,6 +95,40 @@ def failed(tarn):
     return [row for row in tarn.sql("SELECT query_id, state FROM system.queries", fresh=False) if row[1] == "FAILED"]
 
 
+def write_unknown(kafka, folder):
+    """The next version of the catalog, a statement that no process here can read."""
+    topic = ["kcat", "-b", kafka.bootstrap, "-t", "ddl-catalog"]
+    log = subprocess.run([*topic, "-C", "-e", "-q", "-f", "%S:%s"], capture_output=True, timeout=120, check=True).stdout
+    newest = 0
+    while log:
+        length, log = log.split(b":", 1)
+        newest = max(newest, struct.unpack(">q", log[1:9])[0])
+        log = log[int(length):]
+    (folder / "record").write_bytes(b"\x01" + struct.pack(">q", newest + 1) + bytes(16) + b"of a newer tarn")
+    subprocess.run([*topic, "-P", str(folder / "record")], capture_output=True, timeout=120, check=True)
+    return newest + 1
+
+
+def behind(kafka, tarns, sent, folder):
+    write_unknown(kafka, folder)
+    for tarn in tarns:
+        until("one version is missed", lambda tarn=tarn: metric(tarn, "tarn_catalog_versions_behind") == 1 or "not yet")
+        tarn.wait_ready()
+    sent.send(50)
+    artists(tarns, sent)
+    newest = write_unknown(kafka, folder)
+    for number, tarn in enumerate(tarns):
+        until("no tasks are taken", lambda tarn=tarn: (metric(tarn, "tarn_catalog_versions_behind"), owned(tarn)) == (2, 0)
+              or owned(tarn))
+        status, body = tarn.request("GET", "/readyz")
+        why = f"takes no tasks: version {newest - 2} of the catalog is applied here, {newest} is the newest"
+        assert status == 503 and why in body.decode(), (status, body)
+        status, body = post(tarn, "SELECT song, n FROM by_song")
+        assert status == 409 and re.search("partitions [0-9, ]+ of 'by_song' have no owner", body) and why in body, (status, body)
+        log = pathlib.Path(f"{tarn.state}.log").read_text()
+        assert log.count("state=takes-no-tasks") == 1, (number, log[-1500:])
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name:
         folder = pathlib.Path(name)
@@ -126,6 +163,7 @@ def main():
                 sent.send(100)
                 artists(tarns, sent)
                 assert not any(map(failed, tarns)), list(map(failed, tarns))
+                behind(kafka, tarns, sent, folder)
     print("one catalog, three processes: fine")
 
 

@@ -1,7 +1,7 @@
 /* Covers the engine over the model of Kafka: a record that the broker refuses, at once or as the
  * outcome of the commit, stops its query and no other; three such rounds in a row stop the process;
  * the group's offset is the foremost query's; two processes share the partitions, one takes over
- * from the other, and a table scan names who is not here.
+ * from the other, and a table scan names who is not here; who is told to take no tasks leaves.
  */
 #include <stdio.h>
 
@@ -197,6 +197,46 @@ static void test_share_and_take_over(void)
     model_broker_free(broker);
 }
 
+/* Who is told to take no tasks leaves them to the other one, says why, and comes back. */
+static void test_withheld(void)
+{
+    struct engine_world w[2];
+    struct tn_buf reason;
+    int32_t owned[4];
+    init(1);
+    for (int p = 0; p < 2; p++) {
+        open_process(&w[p], p ? "b" : "a");
+        add_count(&w[p], "one", 1);
+    }
+    for (int i = 0; i < 10; i++)
+        put(i, 5);
+    CHECK(settle(w, 2) == TN_OK);
+    CHECK_INT(tn_engine_owned(w[1].engine, owned, 4), 1);
+    tn_buf_init(&reason, 4096);
+    CHECK(tn_engine_is_ready(w[1].engine, &reason));
+    tn_engine_withhold(w[1].engine, "it is two versions behind");
+    put(1, 5);
+    put(2, 5);
+    CHECK(settle(w, 2) == TN_OK);
+    CHECK_INT(tn_engine_owned(w[1].engine, owned, 4), 0);
+    CHECK_INT(tn_engine_owned(w[0].engine, owned, 4), 2);
+    CHECK_INT(total(&w[0], "one"), 12);
+    CHECK(!tn_engine_is_ready(w[1].engine, &reason));
+    CHECK_STR(tn_buf_str(&reason), "takes no tasks: it is two versions behind\n");
+    tn_engine_withhold(w[1].engine, NULL);
+    fake_clock_advance(&w[1].clock, 2000); /* it asks the group once a second */
+    put(3, 5);
+    CHECK(settle(w, 2) == TN_OK);
+    CHECK_INT(tn_engine_owned(w[0].engine, owned, 4), 1);
+    CHECK_INT(tn_engine_owned(w[1].engine, owned, 4), 1);
+    tn_buf_reset(&reason);
+    CHECK(tn_engine_is_ready(w[1].engine, &reason));
+    tn_buf_release(&reason);
+    engine_world_release(&w[0]);
+    engine_world_release(&w[1]);
+    model_broker_free(broker);
+}
+
 /* With a standby each process answers for all partitions. */
 static void test_standbys_answer(void)
 {
@@ -231,6 +271,7 @@ int main(void)
         test_poisoned(seed);
     test_three_in_a_row();
     test_share_and_take_over();
+    test_withheld();
     test_standbys_answer();
     return TN_TEST_END();
 }
