@@ -12,7 +12,7 @@
  *
  * Ownership: see exec_op.h. @thread one statement, one thread */
 #include "sql/bind_build.h"
-#include "sql/exec_op.h"
+#include "sql/members_partial.h"
 
 #define QUERY_DEPTH_MAX 100
 
@@ -425,11 +425,18 @@ static enum tn_status plan_aggregate(struct grouped *gr, struct source *source,
     }
     for (uint32_t i = 0; i < count; i++)
         in[i] = (struct tn_field){exprs[i]->name, exprs[i]->type};
-    struct tni_op *op = source_op(pl, source, where, exprs, count);
+    bool is_scan = !source->op;
+    struct tni_op *op = source_op(pl, source, where, exprs, count), *scan = op;
     source->op = NULL; /* handed over */
+    const struct tni_partial *partial =
+        is_scan ? tni_partial_plan(pl->ctx, tni_op_scan_spec(op), where, gr->groups_count, exprs,
+                                   gr->aggs_count, specs)
+                : NULL;
+    if (partial)
+        tni_op_scan_partial(scan, partial);
     TN_TRY(tni_op_compute(op, where, new_schema(pl, in, count), exprs, &op, pl->err));
     *ret_op = tni_op_group(op, new_schema(pl, out, gr->groups_count + gr->aggs_count),
-                           gr->groups_count, gr->aggs_count, specs);
+                           gr->groups_count, gr->aggs_count, specs, partial ? scan : NULL);
     return TN_OK;
 }
 

@@ -104,6 +104,27 @@ struct tni_op *tni_op_scan(struct tni_exec_ctx *ctx, const struct tni_tscan_spec
     return &op->base;
 }
 
+const struct tni_tscan_spec *tni_op_scan_spec(const struct tni_op *base)
+{
+    return ((const struct op_scan *)base)->spec;
+}
+
+void tni_op_scan_partial(struct tni_op *base, const struct tni_partial *partial)
+{
+    struct op_scan *op = (struct op_scan *)base;
+    struct tni_tscan_spec *spec = TN_ARENA_NEW(base->ctx->arena, struct tni_tscan_spec);
+    *spec = *op->spec;
+    spec->partial = partial;
+    op->spec = spec;
+}
+
+enum tn_status tni_op_scan_states(struct tni_op *base, struct tn_batch **ret_batch,
+                                  struct tn_err *err)
+{
+    struct op_scan *op = (struct op_scan *)base;
+    return op->scan ? tni_tscan_next_states(op->scan, ret_batch, err) : TN_END;
+}
+
 /* ---- values ---- */
 
 struct op_values {

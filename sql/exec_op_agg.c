@@ -1,11 +1,11 @@
 /* Aggregation and DISTINCT on the hash grouping of stream/hashagg.h. Contract: sql/exec_op.h.
  *
- * Aggregate reads its whole input, then hands out groups in the order in which they were first
- * seen. Distinct is grouping without aggregates that passes on the first row of each group at once,
- * so LIMIT stops it early.
+ * Aggregate reads its whole input, merges what other processes made of their rows, then hands out
+ * groups in the order in which they were first seen. Distinct is grouping without aggregates that
+ * passes on the first row of each group at once, so LIMIT stops it early.
  *
  * Ownership, threads: see exec_op.h */
-#include "sql/exec_op.h"
+#include "sql/members_partial.h"
 
 #include <inttypes.h>
 
@@ -29,6 +29,7 @@ struct op_aggregate {
     struct tn_arena arena;
     uint32_t keys_count, aggs_count;
     const struct tni_agg_spec *aggs;
+    struct tni_op *states; /* below the input; NULL = none */
     struct tn_hashagg *hash;
     bool is_filled;
     uint32_t next;
@@ -57,6 +58,11 @@ static enum tn_status aggregate_fill(struct op_aggregate *op, struct tn_err *err
     enum tn_status st;
     while ((st = tni_op_next(op->base.input, &in, err)) == TN_OK)
         TN_TRY(aggregate_batch(op, in, err));
+    while (op->states && st == TN_END && (st = tni_op_scan_states(op->states, &in, err)) == TN_OK) {
+        TN_TRY(tni_partial_merge(op->hash, in, err));
+        TN_TRY(tni_op_charge(&op->base, tn_hashagg_bytes(op->hash), err));
+        st = TN_END;
+    }
     op->is_filled = true;
     return st == TN_END ? TN_OK : st;
 }
@@ -98,6 +104,8 @@ static void aggregate_explain(const struct tni_op *base, struct tn_buf *buf)
         tn_buf_printf(buf, "%s%s%s%s", a ? ", " : " ", op->aggs[a].call.agg->name,
                       op->aggs[a].call.is_distinct ? " distinct" : "",
                       op->aggs[a].has_filter ? " filter" : "");
+    if (op->states)
+        tn_buf_add_text(buf, ", begun by the processes that have the rows");
 }
 
 static const struct tni_op_type aggregate_type = {"aggregate", aggregate_next, aggregate_close,
@@ -105,7 +113,7 @@ static const struct tni_op_type aggregate_type = {"aggregate", aggregate_next, a
 
 struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema,
                             uint32_t keys_count, uint32_t aggs_count,
-                            const struct tni_agg_spec *aggs)
+                            const struct tni_agg_spec *aggs, struct tni_op *states)
 {
     struct tn_arena *arena = input->ctx->arena;
     struct op_aggregate *op = tn_alloc(sizeof *op);
@@ -116,6 +124,7 @@ struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema
     op->keys_count = keys_count;
     op->aggs_count = aggs_count;
     op->aggs = aggs;
+    op->states = states;
     tn_arena_init(&op->arena, 0);
     struct tn_agg_call *calls = TN_ARENA_ARRAY(arena, struct tn_agg_call, aggs_count + 1);
     for (uint32_t a = 0; a < aggs_count; a++)

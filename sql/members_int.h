@@ -1,11 +1,13 @@
 /* Inside: the directory of processes, the answering side, the asking side. Contract: sql/members.h.
  *
  * A request is a POST with the token of the process asked, bodies are bytes (stream/scan_wire.h):
- *   /members/scan   statement 16 · query id · fingerprint · keys · wanted · needed · filter → page
+ *   /members/scan   statement 16 · query id · fingerprint · keys · wanted · needed · aggregates ·
+ *                   filter → page
  *   /members/next   statement 16 · be64 scan → page
  *   /members/fresh  statement 16 · be32 ids, each a text → byte: 1 all has passed, 0 ask again
  *   /members/done   statement 16: its pin, scans and tickets are given back
- * page: byte 1 = last · be64 scan · be64 commit · bits of partitions that are not here · batches.
+ * page: byte 1 = last · be64 scan · be64 commit · bits of partitions that are not here · batches of
+ * rows, or of states of the aggregates; then a group may come several times.
  * Texts and bits are a varint length and bytes. A request is never passed on: one hop.
  */
 #ifndef TN_SQL_MEMBERS_INT_H
@@ -17,6 +19,7 @@
 #include "connectors/object_token.h"
 #include "sql/db_int.h"
 #include "sql/members.h"
+#include "sql/members_partial.h"
 #include "sql/members_wire.h"
 #include "sql/scan_int.h"
 
@@ -109,7 +112,10 @@ struct tni_gather;
 enum tn_status tni_gather_open(struct tni_exec_ctx *ctx, const struct tn_object *object,
                                const struct tn_schema *schema, const struct tn_key_filter *filter,
                                const bool *needed, const uint8_t *missing,
+                               const struct tni_partial *partial, /* NULL: rows */
                                struct tni_gather **ret_gather, struct tn_err *err);
+/* May others be asked to begin aggregates? Not where copies here may take their place. */
+bool tni_gather_takes_states(const struct tni_exec_ctx *ctx);
 enum tn_status tni_gather_next(struct tni_gather *gather, struct tn_batch **ret_batch,
                                struct tn_err *err);
 /* After TN_E_BUSY: the partitions nobody answered for. */

@@ -35,6 +35,7 @@ struct tni_gather {
     const char *query_id, *name;
     const struct tn_schema *schema;
     const struct tn_key_filter *filter; /* the caller's, as long as the gather */
+    const struct tni_partial *partial;  /* likewise; NULL = rows are wanted */
     uint32_t keys_count;
     bool *needed;
     uint8_t left[TNI_PART_BYTES]; /* nobody has answered for them yet */
@@ -96,7 +97,14 @@ static enum tn_status refuse(struct tni_gather *gather, struct tn_err *err)
     while (!tni_part_is_set(gather->left, first))
         first++;
     bool is_known = tni_members_owner(gather->members, first, &member);
-    if (gather->why.message[0])
+    struct tn_buf why;
+    tn_buf_init(&why, TN_ERR_MESSAGE_MAX);
+    if (tn_engine_is_withheld(gather->ctx->engine, &why) && !gather->why.message[0])
+        tn_err_set(err, TN_E_BUSY,
+                   "partitions %s of '%s' have no owner: this process takes no "
+                   "tasks: %s",
+                   parts, gather->name, tn_buf_cstr(&why));
+    else if (gather->why.message[0])
         tn_err_set(err, TN_E_BUSY, "partitions %s of '%s': %.200s", parts, gather->name,
                    gather->why.message);
     else if (is_known && is_self(gather->members, &member))
@@ -111,6 +119,7 @@ static enum tn_status refuse(struct tni_gather *gather, struct tn_err *err)
     tn_err_hint(err, gather->members->config.is_refusing
                          ? "ask that process, or set sql.gather=true"
                          : "try again; sql.standby.reads=true answers from copies here");
+    tn_buf_release(&why);
     if (err)
         err->retriable = true;
     return TN_E_BUSY;
@@ -142,8 +151,13 @@ static void note_asked(struct tni_asked *asked, const struct tni_member *member)
 static void print_scan(const struct tni_gather *gather, const uint8_t *wanted, struct tn_buf *buf)
 {
     tn_buf_add(buf, asked_of(gather->ctx)->id, TNI_STATEMENT_BYTES);
+    struct tn_buf partial;
+    tn_buf_init(&partial, ASK_BYTES);
+    if (gather->partial)
+        tni_partial_add(&partial, gather->partial);
     tni_scan_ask_add(buf, gather->query_id, gather->schema, gather->keys_count, wanted,
-                     gather->needed, gather->filter);
+                     gather->needed, tn_buf_str(&partial), gather->filter);
+    tn_buf_release(&partial);
 }
 
 /* The head of a page; *ret_missing has ptr NULL or all bits. */
@@ -266,6 +280,16 @@ static enum tn_status next_page(struct tni_gather *gather, struct tn_err *err)
     return st;
 }
 
+static enum tn_status read_batch(struct tni_gather *gather, struct tn_batch **ret_batch,
+                                 struct tn_err *err)
+{
+    if (gather->partial)
+        return tn_scan_wire_read(&gather->at, gather->end, gather->partial->schema, NULL,
+                                 &gather->arena, ret_batch, err);
+    return tn_scan_wire_read(&gather->at, gather->end, gather->schema, gather->needed,
+                             &gather->arena, ret_batch, err);
+}
+
 enum tn_status tni_gather_next(struct tni_gather *gather, struct tn_batch **ret_batch,
                                struct tn_err *err)
 {
@@ -273,8 +297,7 @@ enum tn_status tni_gather_next(struct tni_gather *gather, struct tn_batch **ret_
         TN_TRY(tn_budget_check(gather->ctx->budget, err));
         tn_arena_reset(&gather->arena);
         if (gather->client && gather->at < gather->end)
-            return tn_scan_wire_read(&gather->at, gather->end, gather->schema, gather->needed,
-                                     &gather->arena, ret_batch, err);
+            return read_batch(gather, ret_batch, err);
         if (gather->client && !gather->is_last) {
             TN_TRY(next_page(gather, err));
             continue;
@@ -289,10 +312,16 @@ enum tn_status tni_gather_next(struct tni_gather *gather, struct tn_batch **ret_
 
 /* ---- life ---- */
 
+bool tni_gather_takes_states(const struct tni_exec_ctx *ctx)
+{
+    return ctx->members && !ctx->members->config.has_standbys;
+}
+
 enum tn_status tni_gather_open(struct tni_exec_ctx *ctx, const struct tn_object *object,
                                const struct tn_schema *schema, const struct tn_key_filter *filter,
                                const bool *needed, const uint8_t *missing,
-                               struct tni_gather **ret_gather, struct tn_err *err)
+                               const struct tni_partial *partial, struct tni_gather **ret_gather,
+                               struct tn_err *err)
 {
     if (ctx->budget && ctx->budget->is_local) /* a polling thread waits for nobody */
         return tn_err_set(err, TN_E_TIMEOUT, "'%s' is not only here", object->name);
@@ -305,6 +334,7 @@ enum tn_status tni_gather_open(struct tni_exec_ctx *ctx, const struct tn_object 
     gather->name = object->name;
     gather->schema = schema;
     gather->filter = filter;
+    gather->partial = partial;
     gather->keys_count = object->decl.keys_count;
     gather->needed = TN_ARENA_ARRAY(&gather->keep, bool, schema->fields_count + 1);
     memcpy(gather->needed, needed, schema->fields_count * sizeof *needed);

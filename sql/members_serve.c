@@ -27,11 +27,14 @@
 #define PAGE_BYTES    ((size_t)1 << 20)
 #define BODY_BYTES    ((size_t)8 << 20)
 #define FRESH_IDS_MAX 64u
+#define PARTIAL_ROWS  (1u << 20) /* rows of a page of states: an answer comes in time */
 
 struct open_scan {
     uint64_t id;
     struct tn_table_scan *scan;
     bool *needed;
+    struct tn_arena arena;       /* of the aggregates */
+    struct tni_partial *partial; /* NULL: rows */
     struct open_scan *next;
 };
 
@@ -55,7 +58,7 @@ struct request {
 
 struct tni_members_serve {
     struct tn_members *members;
-    struct tn_metric *asked, *rows;
+    struct tn_metric *asked, *rows, *bytes;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t work;
     struct request *first, *last;
@@ -73,16 +76,25 @@ static const struct tn_metric_desc asked_desc = {
 static const struct tn_metric_desc rows_desc = {"tarn_members_rows_total", TN_METRIC_COUNTER,
                                                 "rows", NULL,
                                                 "rows given to statements of other processes"};
+static const struct tn_metric_desc bytes_desc = {
+    "tarn_members_bytes_total", TN_METRIC_COUNTER, "bytes", NULL,
+    "bytes of the pages given to statements of other processes"};
 
 /* ---- sessions ---- */
+
+static void scan_free(struct open_scan *open)
+{
+    tn_table_scan_close(open->scan);
+    tn_arena_release(&open->arena);
+    tn_free(open->needed);
+    tn_free(open);
+}
 
 static void session_free(struct session *session)
 {
     for (struct open_scan *next, *scan = session->scans; scan; scan = next) {
         next = scan->next;
-        tn_table_scan_close(scan->scan);
-        tn_free(scan->needed);
-        tn_free(scan);
+        scan_free(scan);
     }
     tn_fresh_free(session->fresh);
     tn_pin_free(session->pin);
@@ -203,6 +215,8 @@ static enum tn_status open_table(struct tni_members_serve *serve, struct session
     open->needed = tn_alloc_array(schema->fields_count + 1, sizeof *open->needed);
     for (uint32_t c = 0; c < schema->fields_count; c++)
         open->needed[c] = ask->needed.ptr[c] != 0;
+    if (ask->partial.len)
+        TN_GOTO(tni_partial_read(ask->partial, schema, &open->arena, &open->partial, err));
     TN_GOTO(tn_scan_wire_read_filter(&at, ask->end, schema, ask->keys_count, &arena, &filter, err));
     tn_table_scan_close(open->scan);
     open->scan = NULL;
@@ -234,22 +248,46 @@ static enum tn_status fill_page(struct tni_members_serve *serve, struct open_sca
     return tn_buf_over(out) ? tn_err_set(err, TN_E_LIMIT, "a page of rows is too large") : TN_OK;
 }
 
+/* The groups of so many rows that their table is about a page. */
+static enum tn_status fill_states(struct tni_members_serve *serve, struct open_scan *open,
+                                  struct tn_buf *out, bool *ret_end, struct tn_err *err)
+{
+    struct tn_hashagg *hash = tni_partial_hash(open->partial);
+    struct tn_arena arena;
+    enum tn_status st = TN_OK;
+    tn_arena_init(&arena, 0);
+    *ret_end = false;
+    for (uint32_t rows = 0;
+         rows == 0 || (rows < PARTIAL_ROWS && tn_hashagg_bytes(hash) < PAGE_BYTES);) {
+        struct tn_batch *batch;
+        TN_GOTO(tn_table_scan_next(open->scan, &batch, err));
+        *ret_end = st == TN_END;
+        if (*ret_end)
+            break;
+        tn_arena_reset(&arena);
+        TN_GOTO(tni_partial_take(open->partial, hash, batch, &arena, err));
+        rows += batch->rows_count;
+    }
+    TN_GOTO(tni_partial_print(open->partial, hash, out, err));
+    tn_metric_add(serve->rows, tn_hashagg_count(hash));
+    if (tn_buf_over(out))
+        st = tn_err_set(err, TN_E_LIMIT, "a page of groups is too large");
+fail:
+    tn_arena_release(&arena);
+    tn_hashagg_free(hash);
+    return st;
+}
+
 static enum tn_status answer_page(struct tni_members_serve *serve, struct session *session,
                                   struct open_scan *open, const uint8_t *missing,
                                   struct tn_buf *out, bool *ret_end, struct tn_err *err)
 {
     tni_scan_page_add(out, open->id, (uint64_t)tn_pin_commit(session->pin), missing);
-    TN_TRY(fill_page(serve, open, out, ret_end, err));
+    TN_TRY((open->partial ? fill_states : fill_page)(serve, open, out, ret_end, err));
     if (*ret_end)
         out->ptr[0] = 1;
+    tn_metric_add(serve->bytes, (int64_t)out->len);
     return TN_OK;
-}
-
-static void scan_free(struct open_scan *open)
-{
-    tn_table_scan_close(open->scan);
-    tn_free(open->needed);
-    tn_free(open);
 }
 
 static enum tn_status serve_scan(struct tni_members_serve *serve, struct session *session,
@@ -258,6 +296,7 @@ static enum tn_status serve_scan(struct tni_members_serve *serve, struct session
     struct tni_scan_ask ask;
     TN_TRY(tni_scan_ask_read(body, &ask, err));
     struct open_scan *open = tn_alloc(sizeof *open);
+    tn_arena_init(&open->arena, 0);
     struct tn_scan_parts parts = {.wanted = (const uint8_t *)ask.wanted.ptr};
     bool is_end = false;
     pthread_mutex_lock(&serve->lock);
@@ -490,6 +529,7 @@ enum tn_status tni_members_serve_open(struct tn_members *members, struct tn_http
     pthread_cond_init(&serve->work, NULL);
     serve->asked = tn_metric_get(members->config.metrics, &asked_desc, NULL);
     serve->rows = tn_metric_get(members->config.metrics, &rows_desc, NULL);
+    serve->bytes = tn_metric_get(members->config.metrics, &bytes_desc, NULL);
     for (; serve->threads_count < SERVE_THREADS; serve->threads_count++)
         if (pthread_create(&serve->threads[serve->threads_count], NULL, serve_main, serve) != 0)
             return tn_err_set(err, TN_E_LIMIT, "cannot start a thread for other processes");

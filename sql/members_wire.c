@@ -6,7 +6,7 @@
 
 void tni_scan_ask_add(struct tn_buf *buf, const char *query_id, const struct tn_schema *schema,
                       uint32_t keys_count, const uint8_t *wanted, const bool *needed,
-                      const struct tn_key_filter *filter)
+                      struct tn_str partial, const struct tn_key_filter *filter)
 {
     tn_buf_add_slice(buf, tn_str_of(query_id));
     tn_buf_add_be64(buf, tn_scan_wire_fingerprint(schema));
@@ -15,6 +15,7 @@ void tni_scan_ask_add(struct tn_buf *buf, const char *query_id, const struct tn_
     tn_buf_add_varint(buf, schema->fields_count);
     for (uint32_t c = 0; c < schema->fields_count; c++)
         tn_buf_add_byte(buf, needed[c] ? 1 : 0);
+    tn_buf_add_slice(buf, partial);
     tn_scan_wire_add_filter(buf, filter, schema, keys_count);
 }
 
@@ -32,6 +33,7 @@ enum tn_status tni_scan_ask_read(struct tn_str body, struct tni_scan_ask *ask, s
     at = tn_varint_read(at + 8, end, &keys);
     at = tn_slice_read(at, end, &ask->wanted);
     at = tn_slice_read(at, end, &ask->needed);
+    at = tn_slice_read(at, end, &ask->partial);
     if (!at || keys > TNI_SCAN_KEYS_MAX || ask->wanted.len != TNI_PART_BYTES)
         goto malformed;
     ask->keys_count = (uint32_t)keys;

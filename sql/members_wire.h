@@ -17,11 +17,12 @@ struct tni_scan_ask {
     uint32_t keys_count;
     struct tn_str wanted;   /* TNI_PART_BYTES of partition bits */
     struct tn_str needed;   /* a byte per column */
+    struct tn_str partial;  /* aggregates to begin (members_partial.h); empty: rows are wanted */
     const char *rest, *end; /* the filter */
 };
 void tni_scan_ask_add(struct tn_buf *buf, const char *query_id, const struct tn_schema *schema,
                       uint32_t keys_count, const uint8_t *wanted, const bool *needed,
-                      const struct tn_key_filter *filter);
+                      struct tn_str partial, const struct tn_key_filter *filter);
 enum tn_status tni_scan_ask_read(struct tn_str body, struct tni_scan_ask *ask, struct tn_err *err);
 
 struct tni_scan_page {

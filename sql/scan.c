@@ -45,6 +45,7 @@ struct table_scan {
     struct tn_key_filter filter;
     bool *needed;
     struct tni_gather *gather;
+    const struct tni_partial *partial; /* what is elsewhere is asked for as states */
     int32_t home;    /* of the one key asked for, until it was looked for there; −1 = none */
     uint8_t *wanted; /* partitions but the home */
     bool has_rows;
@@ -81,7 +82,7 @@ static enum tn_status next_rows(struct table_scan *scan, struct tn_batch **ret_b
 {
     for (;;) {
         enum tn_status st = tn_table_scan_next(scan->scan, ret_batch, err);
-        if (st == TN_END && scan->gather) {
+        if (st == TN_END && scan->gather && !scan->partial) {
             struct tn_err why = TN_ERR_INIT;
             st = tni_gather_next(scan->gather, ret_batch, &why);
             if (tn_failed(st)) {
@@ -191,7 +192,7 @@ static enum tn_status open_parts(struct table_scan *scan, const uint8_t *wanted,
     if (parts.missing_count == 0)
         return TN_OK;
     return tni_gather_open(ctx, scan->object, tn_table_scan_schema(scan->scan), &scan->filter,
-                           scan->needed, parts.missing, &scan->gather, err);
+                           scan->needed, parts.missing, scan->partial, &scan->gather, err);
 }
 
 static struct tn_str encode_key(const struct tn_topic_decl *decl, const struct tn_value *values,
@@ -247,6 +248,13 @@ static enum tn_status open_shared(struct table_scan *scan, struct tn_err *err)
     return open_parts(scan, home, err);
 }
 
+enum tn_status tni_tscan_next_states(struct tni_tscan *base, struct tn_batch **ret_batch,
+                                     struct tn_err *err)
+{
+    struct table_scan *scan = (struct table_scan *)base;
+    return scan->gather && scan->partial ? tni_gather_next(scan->gather, ret_batch, err) : TN_END;
+}
+
 static const struct tni_tscan_type table_type = {.next = table_next, .close = table_close};
 
 enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_tscan_spec *spec,
@@ -273,6 +281,7 @@ enum tn_status tni_tscan_table_open(struct tni_exec_ctx *ctx, const struct tni_t
         .arena = &scan->arena,
     };
     scan->object = object;
+    scan->partial = spec->partial;
     scan->needed = needed;
     scan->home = -1;
     scan->is_empty = !tni_tscan_key_filter(spec, &scan->arena, &scan->filter);

@@ -23,6 +23,8 @@
 #define TNI_TSCAN_PREDS_MAX 32
 #define TNI_TSCAN_KEYS_MAX  10000 /* keys of one IN list that are looked up instead of scanned */
 
+struct tni_partial; /* sql/members_partial.h */
+
 /* values_count > 0: column = one of values (never NULL). Else a range; NULL bound = open. Values
  * have the type of the column. A pred with is_none matches no row (x = NULL, x IN ()). */
 struct tni_pred {
@@ -39,6 +41,9 @@ struct tni_tscan_spec {
     const bool *needed; /* by scan column; NULL = all */
     uint32_t preds_count;
     const struct tni_pred *preds;
+    /* Of rows at other processes only the states of these aggregates are wanted, with
+     * tni_tscan_next_states after the rows that are here; NULL = the rows. */
+    const struct tni_partial *partial;
 };
 
 struct tni_tscan;
@@ -67,6 +72,9 @@ enum tn_status tni_tscan_open(struct tni_exec_ctx *ctx, const struct tni_tscan_s
 /* Next batch with at least one row; TN_END. Checks the budget. */
 enum tn_status tni_tscan_next(struct tni_tscan *scan, struct tn_batch **ret_batch,
                               struct tn_err *err);
+/* Batches of spec->partial->schema; TN_END. Of a KTable, after TN_END of its rows. */
+enum tn_status tni_tscan_next_states(struct tni_tscan *scan, struct tn_batch **ret_batch,
+                                     struct tn_err *err);
 void tni_tscan_close(struct tni_tscan *scan); /* NULL is a no-op */
 /* Rows a full scan gives, roughly; for choosing plans. */
 int64_t tni_tscan_rows_estimate(struct tni_exec_ctx *ctx, const struct tn_object *object);
@@ -81,6 +89,8 @@ bool tni_tscan_is_lookup(const struct tni_tscan_spec *spec);
 /* Split `where` at its top-level ANDs into `ret_terms` (room for terms_max); returns the count, or
  * 0 when there are more than terms_max. */
 uint32_t tni_terms(struct tn_expr *where, struct tn_expr **ret_terms, uint32_t terms_max);
+/* Are the preds_count predicates of tni_preds_of(where) all that it says? */
+bool tni_preds_say_all(struct tn_expr *where, uint32_t preds_count);
 /* The predicates on columns of relation `rel` that `where` implies: comparisons with constants, IN,
  * BETWEEN, LIKE with a fixed prefix, IS NULL left out. Pseudo-columns are given as scan columns. */
 void tni_preds_of(const struct tn_expr *where, int rel, const struct tn_object *object,

@@ -326,6 +326,27 @@ void tni_preds_of(const struct tn_expr *where, int rel, const struct tn_object *
     *ret_count = list.count;
 }
 
+/* Predicates that say what the term says; 0: none do. */
+static uint32_t count_exact(const struct tn_expr *term)
+{
+    if (is_call(term, "between"))
+        return 2;
+    return cmp_of(term) != CMP_NONE || (term->kind == TN_E_IN && !term->is_flag);
+}
+
+bool tni_preds_say_all(struct tn_expr *where, uint32_t preds_count)
+{
+    struct tn_expr *terms[TNI_TSCAN_PREDS_MAX];
+    uint32_t count = where ? tni_terms(where, terms, TNI_TSCAN_PREDS_MAX) : 0, said = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t exact = count_exact(terms[i]);
+        if (!exact)
+            return false;
+        said += exact;
+    }
+    return (!where || count > 0) && said == preds_count;
+}
+
 /* ---- using ---- */
 
 const struct tni_pred *tni_pred_find(const struct tni_tscan_spec *spec, int column,

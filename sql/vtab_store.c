@@ -31,8 +31,10 @@ enum tn_status tni_vslot_source(struct tni_vslot *vs, const struct tni_pred *equ
             memcpy(preds, vs->preds, vs->preds_count * sizeof *preds);
         if (equals_count)
             memcpy(preds + vs->preds_count, equals, equals_count * sizeof *preds);
-        *spec =
-            (struct tni_tscan_spec){slot->object, needed, vs->preds_count + equals_count, preds};
+        *spec = (struct tni_tscan_spec){.object = slot->object,
+                                        .needed = needed,
+                                        .preds_count = vs->preds_count + equals_count,
+                                        .preds = preds};
         op = tni_op_scan(ctx, spec);
     }
     return tni_op_compute(op, slot->filter, &vs->kept, vs->exprs, ret_op, err);

@@ -413,7 +413,7 @@ static enum tn_status total_decode(const struct tn_agg_call *call, void *state, 
 
 static const struct tn_agg sum_query_agg = {
     .name = "sum",
-    .flags = TN_AGG_QUERY,
+    .flags = TN_AGG_QUERY | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = sum_query_bind,
@@ -429,7 +429,7 @@ static const struct tn_agg sum_query_agg = {
 
 static const struct tn_agg avg_query_agg = {
     .name = "avg",
-    .flags = TN_AGG_QUERY,
+    .flags = TN_AGG_QUERY | TN_AGG_EXACT,
     .args_min = 1,
     .args_max = 1,
     .bind = avg_query_bind,

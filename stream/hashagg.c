@@ -201,6 +201,14 @@ static void count_extra(struct tn_hashagg *ha)
     }
 }
 
+static void count_rows(struct tn_hashagg *ha, uint32_t count)
+{
+    ha->rows_uncounted += count;
+    ha->rows_total += count;
+    if (ha->rows_uncounted >= ha->count && ha->rows_uncounted >= ha->rows_total / 8)
+        count_extra(ha); /* asks every state: rarely enough to cost little in all */
+}
+
 size_t tn_hashagg_bytes(const struct tn_hashagg *ha)
 {
     size_t bytes = ha->arena.bytes_total + ha->scratch.bytes_total + ha->bytes_extra;
@@ -531,10 +539,7 @@ enum tn_status tn_hashagg_update(struct tn_hashagg *ha, const uint32_t *groups,
     uint32_t *kept = TN_ARENA_ARRAY(&ha->scratch, uint32_t, (size_t)count + 1);
     for (uint32_t a = 0; a < ha->aggs_count; a++)
         update_one(ha, a, groups, rows, count, args[a], filters ? filters[a] : NULL, states, kept);
-    ha->rows_uncounted += count;
-    ha->rows_total += count;
-    if (ha->rows_uncounted >= ha->count && ha->rows_uncounted >= ha->rows_total / 8)
-        count_extra(ha); /* asks every state: rarely enough to cost little in all */
+    count_rows(ha, count);
     return check_bytes(ha, err);
 }
 
@@ -571,6 +576,28 @@ void tn_hashagg_encode(const struct tn_hashagg *ha, uint32_t group, struct tn_bu
 {
     for (uint32_t a = 0; a < ha->aggs_count; a++)
         ha->aggs[a].agg->encode(&ha->aggs[a], state_at(ha, group, a), buf);
+}
+
+enum tn_status tn_hashagg_merge_encoded(struct tn_hashagg *ha, uint32_t group, struct tn_str states,
+                                        struct tn_err *err)
+{
+    const char *at = states.ptr, *end = states.ptr + states.len;
+    enum tn_status st = TN_OK;
+    tn_arena_reset(&ha->scratch);
+    for (uint32_t a = 0; a < ha->aggs_count && !tn_failed(st); a++) {
+        const struct tn_agg_call *call = &ha->aggs[a];
+        void *state = tn_arena_alloc(&ha->scratch, call->state_bytes);
+        call->agg->init(call, state);
+        st = call->agg->decode(call, state, at, end, &at);
+        if (!tn_failed(st))
+            call->agg->merge(call, state_at(ha, group, a), state);
+        if (call->agg->release)
+            call->agg->release(call, state);
+    }
+    if (tn_failed(st) || at != end)
+        return tn_err_set(err, TN_E_CORRUPT, "states of aggregates cannot be read");
+    count_rows(ha, 1);
+    return TN_OK;
 }
 
 static void number_column(const struct tn_hashagg *ha, uint32_t from, uint32_t count,

@@ -41,6 +41,9 @@ enum tn_status tn_hashagg_merge(struct tn_hashagg *to, const struct tn_hashagg *
 
 /* The states of a group, one `encode` behind the other: added to `buf`. */
 void tn_hashagg_encode(const struct tn_hashagg *ha, uint32_t group, struct tn_buf *buf);
+/* And back: the states are merged into those of the group. TN_E_CORRUPT when they are none. */
+enum tn_status tn_hashagg_merge_encoded(struct tn_hashagg *ha, uint32_t group, struct tn_str states,
+                                        struct tn_err *err);
 uint32_t tn_hashagg_count(const struct tn_hashagg *ha);
 size_t tn_hashagg_bytes(const struct tn_hashagg *ha);
 /* Key columns and final aggregate columns of groups [from, from + count) in `arena`. First

@@ -1,6 +1,7 @@
 /* Fuzz target: what processes of one application send each other: requests for scans with their
  * filters, pages of rows. Whatever the bytes, nothing crashes; what was read is written as bytes
  * that are read again and written as the same bytes. The first byte chooses the form. */
+#include "sql/members_partial.h"
 #include "sql/members_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +49,25 @@ static void check_filter(const char *at, const char *end, uint32_t keys_count)
     tn_arena_release(&arena);
 }
 
+static void check_partial(struct tn_str bytes)
+{
+    struct tn_arena arena;
+    struct tn_buf one, two;
+    struct tni_partial *partial, *again;
+    tn_arena_init(&arena, 0);
+    tn_buf_init(&one, 1 << 24);
+    tn_buf_init(&two, 1 << 24);
+    if (tni_partial_read(bytes, &schema, &arena, &partial, NULL) == TN_OK) {
+        tni_partial_add(&one, partial);
+        TN_ASSERT(tni_partial_read(tn_buf_str(&one), &schema, &arena, &again, NULL) == TN_OK);
+        tni_partial_add(&two, again);
+        same(&one, &two);
+    }
+    tn_buf_release(&one);
+    tn_buf_release(&two);
+    tn_arena_release(&arena);
+}
+
 static void check_ask(struct tn_str body)
 {
     struct tni_scan_ask ask;
@@ -57,11 +77,12 @@ static void check_ask(struct tn_str body)
     if (tni_scan_ask_read(body, &ask, NULL) != TN_OK)
         return;
     check_filter(ask.rest, ask.end, ask.keys_count);
+    check_partial(ask.partial);
     if (strlen(ask.query_id) == 0 || ask.needed.len != schema.fields_count)
         return;
     tn_buf_init(&buf, 1 << 24);
     tni_scan_ask_add(&buf, ask.query_id, &schema, ask.keys_count, (const uint8_t *)ask.wanted.ptr,
-                     needed, NULL);
+                     needed, ask.partial, NULL);
     TN_ASSERT(tni_scan_ask_read(tn_buf_str(&buf), &again, NULL) == TN_OK);
     TN_ASSERT(!strcmp(again.query_id, ask.query_id) && again.keys_count == ask.keys_count);
     TN_ASSERT(!memcmp(again.wanted.ptr, ask.wanted.ptr, TNI_PART_BYTES));

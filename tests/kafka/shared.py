@@ -2,7 +2,7 @@
 """Three tarns share eight partitions of one broker: every one answers for all of them, or says what is elsewhere.
 
 Whole tables, aggregates, joins and look-ups give at each process what a recount of what was sent gives, with fresh=1 right
-away; a key that is there is asked for at its owner only; a process that is killed is missed by nobody once its partitions
+away; aggregates are begun where the rows are; a key that is there is asked for at its owner only; a process that is killed is missed by nobody once its partitions
 have moved; a process told to refuse names the partitions and where they are.
 """
 import collections
@@ -30,6 +30,7 @@ CREATE TABLE by_hour WITH (KAFKA_TOPIC='by-hour', KEY_FORMAT='KAFKA') AS
   SELECT song, COUNT(*) AS n FROM plays WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY song;
 """
 SECONDS = 120
+MOVED = ("tarn_members_rows_total", "tarn_members_bytes_total")
 
 
 class Sent:
@@ -109,6 +110,35 @@ def look_ups(tarns, sent):
     # two of three processes ask the owner, each once for the row and once to give its scan back
     assert sorted(asked) == [0, 0, 4], asked
     assert tarns[0].sql("SELECT n FROM by_song WHERE song = 'nobody sent this'", fresh=False) == []
+
+
+AGGREGATES = ("count(*), sum({0}), min(song), max(ms), avg(ms)", "sum(ms), count({0}), max(n)", "avg({0})")
+GROUPS = ("", "n", "ms, n")
+WHERES = ("", "WHERE ms > 9000", "WHERE song >= 'song2' AND n <> -1", "WHERE n BETWEEN 20 AND 40 AND song < 'song5'",
+          "WHERE song IN ('song1', 'song7', 'song8')", "WHERE n > 1000000")
+
+
+def aggregates(tarns):
+    """Groups begun by the processes that have the rows: the answers of all rows, of which far fewer travel."""
+    def ask(text):
+        before = [sum(metric(tarn, name) for tarn in tarns) for name in MOVED]
+        rows = sorted(tarns[0].sql(text, fresh=False), key=str)
+        return rows, [sum(metric(tarn, name) for tarn in tarns) - then for name, then in zip(MOVED, before)]
+    for what in AGGREGATES:
+        for groups in GROUPS:
+            for where in WHERES:
+                text = f"SELECT {groups + ', ' if groups else ''}{what} FROM by_song {where} " \
+                       f"{'GROUP BY ' + groups if groups else ''}"
+                begun, _ = ask(text.format("n"))
+                gathered, _ = ask(text.format("n + 0"))  # an expression: all rows travel
+                assert begun == gathered, (text, begun, gathered)
+    text = f"SELECT {AGGREGATES[0]} FROM by_song WHERE ms >= 0"
+    for argument, is_begun in (("n", True), ("n + 0", False)):
+        plan = str(tarns[0].sql("EXPLAIN " + text.format(argument), fresh=False))
+        assert ("begun by the processes that have the rows" in plan) == is_begun, plan
+    (_, few), (_, many) = ask(text.format("n")), ask(text.format("n + 0"))
+    print(f"moved for one group: {few} rows and bytes, else {many}")
+    assert few[0] == 2 and many[0] > 20 and few[1] < many[1], (few, many)  # one group of each other process
 
 
 def other_partitioner(tarns, sent):
@@ -194,6 +224,7 @@ def main():
                         sent.send(100)
                         whole(tarn, sent)
                 look_ups(tarns, sent)
+                aggregates(tarns)
                 other_partitioner(tarns, sent)
                 guarded(tarns[0])
                 pushes(tarns[0])

@@ -120,22 +120,24 @@ static void test_ask(void)
     struct tni_scan_ask ask;
     struct tn_buf buf;
     tn_buf_init(&buf, 1 << 20);
-    tni_scan_ask_add(&buf, "ctas_chart_1", &schema, 1, wanted, needed, NULL);
+    tni_scan_ask_add(&buf, "ctas_chart_1", &schema, 1, wanted, needed, TN_STR("aggregates"), NULL);
     CHECK_OK(tni_scan_ask_read(tn_buf_str(&buf), &ask, &err), &err);
     CHECK(!strcmp(ask.query_id, "ctas_chart_1") && ask.keys_count == 1);
     CHECK(ask.fingerprint == tn_scan_wire_fingerprint(&schema));
     CHECK(!memcmp(ask.wanted.ptr, wanted, TNI_PART_BYTES));
     CHECK(ask.needed.len == 3 && ask.needed.ptr[0] && !ask.needed.ptr[1] && ask.needed.ptr[2]);
+    CHECK_STR(ask.partial, "aggregates");
     CHECK(ask.end - ask.rest == 1);
     for (size_t cut = 0; cut + 1 < buf.len; cut++)
         CHECK(tn_failed(tni_scan_ask_read((struct tn_str){buf.ptr, cut}, &ask, NULL)));
     tn_buf_reset(&buf);
     char name[TNI_SCAN_ID_MAX + 1] = {0};
     memset(name, 'x', TNI_SCAN_ID_MAX);
-    tni_scan_ask_add(&buf, name, &schema, 1, wanted, needed, NULL);
+    tni_scan_ask_add(&buf, name, &schema, 1, wanted, needed, TN_STR("aggregates"), NULL);
     CHECK(tn_failed(tni_scan_ask_read(tn_buf_str(&buf), &ask, NULL)));
     tn_buf_reset(&buf);
-    tni_scan_ask_add(&buf, "q", &schema, TNI_SCAN_KEYS_MAX + 1, wanted, needed, NULL);
+    tni_scan_ask_add(&buf, "q", &schema, TNI_SCAN_KEYS_MAX + 1, wanted, needed,
+                     TN_STR("aggregates"), NULL);
     CHECK(tn_failed(tni_scan_ask_read(tn_buf_str(&buf), &ask, NULL)));
     tn_buf_release(&buf);
 }
