@@ -301,7 +301,8 @@ static enum tn_status exec_waiting(struct running *run, const struct tn_query *q
         tni_exec_release(&ctx);
         if (!tn_failed(st))
             return held_begin(&held, err);
-        bool is_late = tries >= RESTORE_TRIES || tn_failed(tn_budget_check(run->budget, NULL));
+        bool is_late = tries >= RESTORE_TRIES || ctx.is_hopeless ||
+                       tn_failed(tn_budget_check(run->budget, NULL));
         if (st != TN_E_BUSY || held.is_begun || is_late) {
             if (err)
                 *err = why;

@@ -78,6 +78,7 @@ struct tni_exec_ctx {
     struct tni_log_end *log_ends;   /* visible ends, fixed when the statement first opens a topic */
     struct tni_zone_pin *zone_pins; /* files of zone tables, one snapshot a location */
     struct tni_asked *asked;        /* processes that hold something for this statement */
+    bool is_hopeless;               /* what is missing does not come by waiting */
     int64_t rows_bad;               /* undecodable log records skipped by scans */
     int64_t rows_count;             /* result rows pushed */
 };

@@ -99,7 +99,9 @@ static enum tn_status refuse(struct tni_gather *gather, struct tn_err *err)
     bool is_known = tni_members_owner(gather->members, first, &member);
     struct tn_buf why;
     tn_buf_init(&why, TN_ERR_MESSAGE_MAX);
-    if (tn_engine_is_withheld(gather->ctx->engine, &why) && !gather->why.message[0])
+    bool is_withheld = tn_engine_is_withheld(gather->ctx->engine, &why);
+    gather->ctx->is_hopeless = is_withheld && !gather->why.message[0];
+    if (gather->ctx->is_hopeless)
         tn_err_set(err, TN_E_BUSY,
                    "partitions %s of '%s' have no owner: this process takes no "
                    "tasks: %s",
@@ -254,11 +256,14 @@ static enum tn_status find_rows(struct tni_gather *gather, struct tn_err *err)
         if (gather->members->config.is_refusing)
             return refuse(gather, err);
         enum tn_status st = ask_around(gather, err);
-        if (st != TN_AGAIN)
-            return st;
-        if (tn_mono_ns(gather->members->config.clock) >= gather->give_up_ns)
+        if (st == TN_AGAIN && tn_mono_ns(gather->members->config.clock) >= gather->give_up_ns)
             return refuse(gather, err);
-        TN_TRY(tn_budget_check(gather->ctx->budget, err));
+        if (st == TN_AGAIN)
+            st = tn_budget_check(gather->ctx->budget, err);
+        if (st == TN_E_TIMEOUT) /* which partitions says more than that it took too long */
+            return refuse(gather, err);
+        if (gather->client || tn_failed(st))
+            return st;
         tni_members_wait(gather->members);
     }
 }
