@@ -31,6 +31,8 @@ static const struct tn_metric_desc descs[] = {
      "Changelog records replayed into state"},
     {"tarn_engine_restore_records", TN_METRIC_GAUGE, "records", NULL,
      "Changelog records that queries must still replay before they are live"},
+    {"tarn_engine_standby_lag_records", TN_METRIC_GAUGE, "records", NULL,
+     "Changelog records that the copies here of what others own have not read yet"},
     {"tarn_engine_partitions_owned", TN_METRIC_GAUGE, "partitions", NULL,
      "Partition numbers of the application that this process works on"},
     {"tarn_engine_round_rows", TN_METRIC_HISTOGRAM, "records", NULL,
@@ -45,7 +47,8 @@ void tni_engine_metrics_init(struct tn_engine *engine)
         &engine->m.aborts,           &engine->m.recoveries,    &engine->m.commit_seconds,
         &engine->m.boundary_seconds, &engine->m.flush_seconds, &engine->m.flushed_rows,
         &engine->m.dead_letters,     &engine->m.read_errors,   &engine->m.restored,
-        &engine->m.restore_left,     &engine->m.owned,         &engine->m.round_rows};
+        &engine->m.restore_left,     &engine->m.standby_lag,   &engine->m.owned,
+        &engine->m.round_rows};
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
         *targets[i] = tn_metric_get(engine->metrics, &descs[i], NULL);
 }

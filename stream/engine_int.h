@@ -426,7 +426,7 @@ struct tn_engine {
     struct tni_engine_metrics {
         struct tn_metric *rows_in, *rows_out, *rows_bad, *commits, *aborts, *recoveries,
             *commit_seconds, *boundary_seconds, *flush_seconds, *flushed_rows, *dead_letters,
-            *restore_left, *owned, *read_errors, *restored, *state_bytes, *round_rows;
+            *restore_left, *standby_lag, *owned, *read_errors, *restored, *state_bytes, *round_rows;
     } m;
 };
 

@@ -31,12 +31,14 @@
 struct item {
     struct tni_op *op;
     int64_t next, end; /* end INT64_MAX: followed without end (standby) */
+    int64_t behind;    /* standby: records not read yet, as the metric counts them */
 };
 
 struct tni_restore {
     struct item *items;
     uint32_t count, at;
     struct tn_metric *left; /* counts what is not replayed yet */
+    struct tn_metric *lag;  /* the same of standbys */
     struct tn_arena arena;
 };
 
@@ -47,6 +49,9 @@ void tni_restore_free(struct tni_restore *restore)
     for (uint32_t i = restore->at; i < restore->count; i++) /* left undone */
         if (restore->items[i].end != INT64_MAX)
             tn_metric_add(restore->left, restore->items[i].next - restore->items[i].end);
+    for (uint32_t i = 0; i < restore->count; i++)
+        if (restore->items[i].behind)
+            tn_metric_add(restore->lag, -restore->items[i].behind);
     tn_arena_release(&restore->arena);
     tn_free(restore->items);
     tn_free(restore);
@@ -358,6 +363,7 @@ enum tn_status tni_restore_prepare(struct tni_task *task, bool is_new, struct tn
     task->restore->items = tn_alloc_array(task->ops_count, sizeof *task->restore->items);
     tn_arena_init(&task->restore->arena, 0);
     task->restore->left = task->query->engine->m.restore_left;
+    task->restore->lag = task->query->engine->m.standby_lag;
     for (uint32_t i = 0; i < task->inputs_count; i++)
         atomic_store(&task->inputs[i].applied, atomic_load(&task->inputs[i].committed));
     for (uint32_t i = 0; i < task->ops_count; i++) {
@@ -477,6 +483,15 @@ static enum tn_status apply_records(struct tni_task *task, struct item *item,
     return st;
 }
 
+static void note_lag(struct tni_restore *restore, struct item *item, int64_t end_visible)
+{
+    int64_t behind = end_visible > item->next ? end_visible - item->next : 0;
+    if (item->end != INT64_MAX || behind == item->behind)
+        return;
+    tn_metric_add(restore->lag, behind - item->behind);
+    item->behind = behind;
+}
+
 /* One read of one changelog. TN_OK: something was applied or passed. TN_AGAIN: not there yet. */
 static enum tn_status replay(struct tni_task *task, struct item *item, struct tn_err *err)
 {
@@ -508,6 +523,7 @@ static enum tn_status replay(struct tni_task *task, struct item *item, struct tn
         if (!tni_ktable_trim(item->op->kt))
             atomic_store(&engine->is_flush_wanted, true);
     } else if (next == item->next) {
+        note_lag(restore, item, read.end_visible);
         tni_look_later(task->worker); /* a short answer, or a transaction that is not decided yet */
         return TN_AGAIN;
     }
@@ -517,6 +533,7 @@ static enum tn_status replay(struct tni_task *task, struct item *item, struct tn
     }
     atomic_store(&item->op->changelog_next, next);
     item->next = next;
+    note_lag(restore, item, read.end_visible);
     return TN_OK;
 }
 

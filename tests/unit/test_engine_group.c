@@ -260,6 +260,8 @@ static void test_standbys_answer(void)
     CHECK(settle(w, 2) == TN_OK);
     CHECK_INT(total(&w[0], "one"), 11);
     CHECK_INT(total(&w[1], "one"), 11);
+    for (int p = 0; p < 2; p++)
+        CHECK_INT(tn_metric_value(w[p].engine->m.standby_lag), 0);
     engine_world_release(&w[0]);
     engine_world_release(&w[1]);
     model_broker_free(broker);
