@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from kafka_server import Cluster  # noqa: E402
-from shared import PIPELINE, Sent, owned, telling, until, whole  # noqa: E402
+from shared import PIPELINE, Sent, metric, owned, telling, until, whole  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
 
@@ -61,6 +61,7 @@ def orphans(folder, kafka, sent):
             rows = {song: [n, ms] for song, n, ms in json.loads(body)["rows"]}
             return rows == sent.songs or f"{len(rows)} of {len(sent.songs)} rows"
         until("copies answer", ask)
+        assert metric(copying, "tarn_engine_standby_lag_records") == 0
         total = sum(n for n, _ in sent.songs.values())
         assert copying.sql("SELECT sum(n) FROM by_song", fresh=False) == [[total]]
         status, body = strict.request("POST", "/sql", b"SELECT song, n FROM by_song", {"Accept": "application/json"})
