@@ -301,6 +301,8 @@ static enum tn_status exec_waiting(struct running *run, const struct tn_query *q
         tni_exec_release(&ctx);
         if (!tn_failed(st))
             return held_begin(&held, err);
+        if (st == TN_E_BUSY) /* before the look at the deadline, which says less than why */
+            nanosleep(&(struct timespec){.tv_nsec = RESTORE_SLEEP_NS}, NULL);
         bool is_late = tries >= RESTORE_TRIES || ctx.is_hopeless ||
                        tn_failed(tn_budget_check(run->budget, NULL));
         if (st != TN_E_BUSY || held.is_begun || is_late) {
@@ -308,7 +310,6 @@ static enum tn_status exec_waiting(struct running *run, const struct tn_query *q
                 *err = why;
             return st;
         }
-        nanosleep(&(struct timespec){.tv_nsec = RESTORE_SLEEP_NS}, NULL);
     }
 }
 

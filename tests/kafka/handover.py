@@ -47,11 +47,12 @@ def orphans(folder, kafka, sent):
     dying, copying, strict = tarns = processes(folder, kafka, "orphans", 3, **{"num.standby.replicas": 1,
                                                                                "sql.gather.wait.ms": 300})
     copying.settings = {**copying.settings, "sql.standby.reads": "true"}
+    strict.settings = {**strict.settings, "sql.timeout.ms": 5000}
     with dying, copying, strict:
         until("the work is shared", lambda: sorted(map(owned, tarns)) == [2, 3, 3] or list(map(owned, tarns)))
         for tarn in tarns:
             tarn.wait_ready()
-            whole(tarn, sent)
+        whole(dying, sent)
         dying.kill()
 
         def ask():
