@@ -155,9 +155,8 @@ enum tn_status tni_kafka_topic_delete(struct tn_log *log, const char *name, stru
 enum tn_status tni_kafka_topic_each(struct tn_log *log,
                                     bool (*each)(void *ctx, const struct tn_topic *topic),
                                     void *ctx, struct tn_err *err);
-/* Start and end of a partition that is known to exist; asks again while librdkafka's picture of the
- * cluster is older than the topic or its last election. */
-rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, const char *topic,
+/* First offset of a partition, and the one after the last written (not: visible) record. */
+rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, const char *topic,
                                          int32_t partition, int64_t *ret_low, int64_t *ret_high);
 enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topic,
                                  int32_t partition, struct tn_offsets *ret_offsets,

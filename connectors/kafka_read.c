@@ -384,8 +384,7 @@ static enum tn_status take_event(struct tn_log_reader *reader, struct cursor *cu
         return TN_OK;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        rd_kafka_query_watermark_offsets(cursor->fetcher->rk, topic->name, cursor->partition, &low,
-                                         &high, TNI_KAFKA_WAIT_MS);
+        tni_kafka_watermarks(reader->kafka, topic->name, cursor->partition, &low, &high);
         return tn_err_set(
             err, TN_E_INVALID,
             "topic '%s' partition %d: offset %lld is out of range, it has %lld to %lld",

@@ -588,17 +588,15 @@ static bool is_old_picture(rd_kafka_resp_err_t code)
     }
 }
 
-rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, rd_kafka_t *rk, const char *topic,
+/* Never by a fetcher's handle where its answers name new leaders (KIP-951, librdkafka >= 2.4): this
+ * call deletes the topic from the handle's cache, in the caller's thread, when a broker does not
+ * lead the partition, while the handle's own thread may be reading that entry without a lock
+ * (rd_kafka_metadata_update_op, also in 2.12), and the process dies of it. */
+rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, const char *topic,
                                          int32_t partition, int64_t *ret_low, int64_t *ret_high)
 {
-    int64_t until = tn_mono_ns(kafka->clock) + TNI_KAFKA_WAIT_MS * INT64_C(1000000);
-    for (;;) {
-        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(rk, topic, partition, ret_low,
-                                                                    ret_high, TNI_KAFKA_WAIT_MS);
-        if (!is_old_picture(code) || tn_mono_ns(kafka->clock) > until)
-            return code;
-        nanosleep(&(struct timespec){0, OLD_PICTURE_NS}, NULL);
-    }
+    return rd_kafka_query_watermark_offsets(kafka->admin, topic, partition, ret_low, ret_high,
+                                            TNI_KAFKA_WAIT_MS);
 }
 
 /* The last stable offset. By the admin handle where the library can: a fetcher's connection may be
@@ -606,11 +604,12 @@ rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, rd_kafka_t *rk
 static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic, int32_t partition,
                                       int64_t *ret_offset)
 {
-    int64_t low;
+    if (rd_kafka_version() < 0x020300ff) { /* has no such function, and no KIP-951 */
+        int64_t low;
+        return rd_kafka_query_watermark_offsets(kafka->fetchers->rk, topic, partition, &low,
+                                                ret_offset, TNI_KAFKA_WAIT_MS);
+    }
 #if RD_KAFKA_VERSION >= 0x020300ff
-    if (rd_kafka_version() < 0x020300ff) /* an older library at run time has no such function */
-        return tni_kafka_watermarks(kafka, kafka->fetchers->rk, topic, partition, &low, ret_offset);
-    rd_kafka_resp_err_t code;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_SPEC_LATEST;
     rd_kafka_AdminOptions_t *options =
@@ -620,7 +619,7 @@ static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic
     rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka->admin);
     rd_kafka_ListOffsets(kafka->admin, list, options, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TNI_KAFKA_WAIT_MS);
-    code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     size_t count = 0;
     const rd_kafka_ListOffsetsResultInfo_t **infos =
         code ? NULL
@@ -634,12 +633,10 @@ static rd_kafka_resp_err_t stable_end(struct tni_kafka *kafka, const char *topic
     rd_kafka_queue_destroy(queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_topic_partition_list_destroy(list);
+    return code;
 #else
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+    return RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
 #endif
-    return code ? tni_kafka_watermarks(kafka, kafka->fetchers->rk, topic, partition, &low,
-                                       ret_offset)
-                : code;
 }
 
 enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topic,
@@ -651,11 +648,17 @@ enum tn_status tni_kafka_offsets(struct tn_log *log, const struct tn_topic *topi
     *ret_offsets = (struct tn_offsets){0};
     if (!tni_kafka_topic_live(kafka, topic))
         return TN_NOT_FOUND;
-    /* what is written first: the stable end can only have grown since */
-    rd_kafka_resp_err_t code =
-        tni_kafka_watermarks(kafka, kafka->admin, topic->name, partition, &low, &written);
-    if (!code)
-        code = stable_end(kafka, topic->name, partition, &high);
+    int64_t until = tn_mono_ns(kafka->clock) + TNI_KAFKA_WAIT_MS * INT64_C(1000000);
+    rd_kafka_resp_err_t code;
+    for (;;) {
+        /* what is written first: the stable end can only have grown since */
+        code = tni_kafka_watermarks(kafka, topic->name, partition, &low, &written);
+        if (!code)
+            code = stable_end(kafka, topic->name, partition, &high);
+        if (!is_old_picture(code) || tn_mono_ns(kafka->clock) > until)
+            break;
+        nanosleep(&(struct timespec){0, OLD_PICTURE_NS}, NULL);
+    }
     if (code)
         return tni_kafka_err(err, code, "offsets of topic '%s' partition %d", topic->name,
                              partition);
@@ -680,8 +683,7 @@ enum tn_status tni_kafka_offset_at(struct tn_log *log, const struct tn_topic *to
     /* the protocol gives −1 and −2 meanings of their own */
     rd_kafka_topic_partition_list_add(list, topic->name, partition)->offset =
         timestamp_ms < 0 ? 0 : timestamp_ms;
-    rd_kafka_resp_err_t code =
-        rd_kafka_offsets_for_times(kafka->fetchers->rk, list, TNI_KAFKA_WAIT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(kafka->admin, list, TNI_KAFKA_WAIT_MS);
     if (!code)
         code = list->elems[0].err;
     int64_t offset = list->elems[0].offset;
