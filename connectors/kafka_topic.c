@@ -403,7 +403,8 @@ static enum tn_status create(struct tni_kafka *kafka, const struct tn_topic_spec
         add_config(topic, "retention.ms", spec->retention_ms);
         add_config(topic, "retention.bytes", spec->retention_bytes);
     }
-    if (is_hidden(kafka, spec->name)) /* brokers refuse times of a clock that is ahead of theirs */
+    /* brokers refuse times of a clock that is ahead of theirs */
+    if (is_hidden(kafka, spec->name) || spec->is_append_time)
         rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     request_init(kafka, &request);
     rd_kafka_CreateTopics(kafka->admin, &topic, 1, request.options, request.queue);

@@ -362,27 +362,19 @@ enum tn_status tni_flow_sink(struct tni_planner *pl, struct tn_err *err)
 
 /* ---- topics ---- */
 
-static enum tn_status topic_make(struct tn_log *log, const char *name, int32_t partitions,
-                                 int32_t replicas, enum tn_cleanup cleanup, int64_t retention_ms,
+static enum tn_status topic_make(struct tn_log *log, const struct tn_topic_spec *spec,
                                  struct tn_err *err)
 {
     struct tn_topic found;
-    enum tn_status st = log->type->topic_find(log, name, &found, err);
+    enum tn_status st = log->type->topic_find(log, spec->name, &found, err);
     if (tn_failed(st))
         return st;
-    if (st == TN_OK) {
-        if (found.partitions_count == partitions)
-            return TN_OK;
-        return tn_err_set(err, TN_E_INVALID, "topic '%s' has %d partitions, %d are needed", name,
-                          found.partitions_count, partitions);
-    }
-    struct tn_topic_spec spec = {.name = name,
-                                 .partitions_count = partitions,
-                                 .replicas_count = replicas,
-                                 .cleanup = cleanup,
-                                 .retention_ms = retention_ms,
-                                 .retention_bytes = -1};
-    return log->type->topic_create(log, &spec, err);
+    if (st == TN_NOT_FOUND)
+        return log->type->topic_create(log, spec, err);
+    if (found.partitions_count == spec->partitions_count)
+        return TN_OK;
+    return tn_err_set(err, TN_E_INVALID, "topic '%s' has %d partitions, %d are needed", spec->name,
+                      found.partitions_count, spec->partitions_count);
 }
 
 /* How long a windowed table's changelog keeps records: a day more than its windows, as Kafka
@@ -392,6 +384,23 @@ static int64_t changelog_retention(const struct tn_window *window)
     return window->retention_ms + INT64_C(86400000);
 }
 
+/* What a topic of results keeps, and for how long. */
+static void results_kept(const struct tn_stage *stage, const struct tn_topic_decl *decl,
+                         int64_t stream_retention_ms, struct tn_topic_spec *spec)
+{
+    if (!decl->is_table) {
+        spec->retention_ms = stream_retention_ms;
+        return;
+    }
+    spec->cleanup = TN_CLEANUP_COMPACT;
+    if (decl->window == TN_WINDOW_NONE)
+        return;
+    spec->cleanup = TN_CLEANUP_BOTH;
+    for (uint32_t i = 0; i < stage->nodes_count; i++)
+        if (stage->nodes[i].kind == TN_NODE_AGGREGATE)
+            spec->retention_ms = changelog_retention(&stage->nodes[i].window);
+}
+
 static enum tn_status stage_topics(const struct tn_plan *plan, uint32_t at, struct tn_log *log,
                                    int32_t replicas, int64_t stream_retention_ms,
                                    struct tn_err *err)
@@ -399,24 +408,17 @@ static enum tn_status stage_topics(const struct tn_plan *plan, uint32_t at, stru
     const struct tn_stage *stage = &plan->stages[at];
     for (uint32_t i = 0; i < stage->nodes_count; i++) {
         const struct tn_node *node = &stage->nodes[i];
-        if (node->kind == TN_NODE_REPARTITION)
-            TN_TRY(topic_make(log, node->decl->topic, node->decl->partitions_count, replicas,
-                              TN_CLEANUP_DELETE, -1, err));
-        if (node->kind != TN_NODE_SINK)
+        if (node->kind != TN_NODE_REPARTITION && node->kind != TN_NODE_SINK)
             continue;
-        bool is_windowed = node->decl->window != TN_WINDOW_NONE;
-        enum tn_cleanup cleanup = !node->decl->is_table ? TN_CLEANUP_DELETE
-                                  : is_windowed         ? TN_CLEANUP_BOTH
-                                                        : TN_CLEANUP_COMPACT;
-        int64_t retention = stream_retention_ms;
-        if (node->decl->is_table)
-            retention = -1;
-        if (node->decl->is_table && is_windowed)
-            for (uint32_t j = 0; j < stage->nodes_count; j++)
-                if (stage->nodes[j].kind == TN_NODE_AGGREGATE)
-                    retention = changelog_retention(&stage->nodes[j].window);
-        TN_TRY(topic_make(log, node->decl->topic, node->decl->partitions_count, replicas, cleanup,
-                          retention, err));
+        struct tn_topic_spec spec = {.name = node->decl->topic,
+                                     .partitions_count = node->decl->partitions_count,
+                                     .replicas_count = replicas,
+                                     .cleanup = TN_CLEANUP_DELETE,
+                                     .retention_ms = -1,
+                                     .retention_bytes = -1};
+        if (node->kind == TN_NODE_SINK)
+            results_kept(stage, node->decl, stream_retention_ms, &spec);
+        TN_TRY(topic_make(log, &spec, err));
     }
     return TN_OK;
 }
@@ -432,9 +434,17 @@ enum tn_status tni_plan_topics(const struct tn_plan *plan, struct tn_log *log, i
             continue;
         const struct tn_node *node = &plan->stages[store->stage].nodes[store->node];
         bool is_windowed = node->kind == TN_NODE_AGGREGATE && node->window.kind != TN_WINDOW_NONE;
-        TN_TRY(topic_make(log, store->changelog, plan->stages[store->stage].partitions_count,
-                          replicas, is_windowed ? TN_CLEANUP_BOTH : TN_CLEANUP_COMPACT,
-                          is_windowed ? changelog_retention(&node->window) : -1, err));
+        /* These records are read by nobody else, so their time can be the broker's: windows of
+         * events from years ago are kept as long as those of today. */
+        struct tn_topic_spec spec = {
+            .name = store->changelog,
+            .partitions_count = plan->stages[store->stage].partitions_count,
+            .replicas_count = replicas,
+            .cleanup = is_windowed ? TN_CLEANUP_BOTH : TN_CLEANUP_COMPACT,
+            .retention_ms = is_windowed ? changelog_retention(&node->window) : -1,
+            .retention_bytes = -1,
+            .is_append_time = is_windowed};
+        TN_TRY(topic_make(log, &spec, err));
     }
     return TN_OK;
 }

@@ -38,6 +38,7 @@ struct tn_topic_spec {
     enum tn_cleanup cleanup;
     int64_t retention_ms;    /* −1 = keep all */
     int64_t retention_bytes; /* per partition; −1 = keep all */
+    bool is_append_time; /* Kafka only: records get the broker's time, retention counts from it */
 };
 
 struct tn_topic {
