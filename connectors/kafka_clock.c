@@ -32,6 +32,7 @@ static struct timespec now(clockid_t clock)
     return at;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's names are reserved */
 IN_PLACE_OF_LIBC int timespec_get(struct timespec *ret_at, int base)
 {
     *ret_at = now(CLOCK_MONOTONIC);
@@ -57,3 +58,4 @@ IN_PLACE_OF_LIBC int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict lock,
                                       (pthread_mutex_t *)(void *)lock, CLOCK_MONOTONIC, &at);
     return code == 0 ? thrd_success : code == ETIMEDOUT ? thrd_timedout : thrd_error;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

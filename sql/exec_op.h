@@ -63,10 +63,10 @@ struct tni_op *tni_op_group(struct tni_op *input, const struct tn_schema *schema
                             struct tni_op *states); /* scan that has them; NULL = none */
 /* From now on the scan gives rows that are here only, and the states of the aggregates that others
  * made. partial as members_partial.h says. */
-void tni_op_scan_partial(struct tni_op *scan, const struct tni_partial *partial);
-const struct tni_tscan_spec *tni_op_scan_spec(const struct tni_op *scan);
+void tni_op_scan_partial(struct tni_op *base, const struct tni_partial *partial);
+const struct tni_tscan_spec *tni_op_scan_spec(const struct tni_op *base);
 /* After the last row: batches of states; TN_END. */
-enum tn_status tni_op_scan_states(struct tni_op *scan, struct tn_batch **ret_batch,
+enum tn_status tni_op_scan_states(struct tni_op *base, struct tn_batch **ret_batch,
                                   struct tn_err *err);
 /* Rows that differ in their first columns_count columns, the first of each, in order of arrival. */
 struct tni_op *tni_op_distinct(struct tni_op *input, uint32_t columns_count);

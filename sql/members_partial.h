@@ -13,7 +13,8 @@
 #include "sql/exec_op.h"
 #include "stream/hashagg.h"
 
-#define TNI_PARTIAL_ARGS 4
+#define TNI_PARTIAL_ARGS       4
+#define TNI_PARTIAL_VALUES_MAX 10000u /* of one predicate */
 
 /* All columns are those of the engine's schema of the table. */
 struct tni_partial {
@@ -32,6 +33,11 @@ const struct tni_partial *tni_partial_plan(struct tni_exec_ctx *ctx,
                                            uint32_t keys_count, struct tn_expr *const *exprs,
                                            uint32_t aggs_count, const struct tni_agg_spec *aggs);
 
+/* What travels: the keys, the states of all aggregates as bytes. In the arena. */
+const struct tn_schema *tni_partial_schema(const struct tn_type **key_types, uint32_t keys_count,
+                                           struct tn_arena *arena);
+/* One of the constants, all of one type; NULL = it has none. */
+const struct tn_value *tni_partial_value(const struct tni_pred *pred);
 /* What is asked, as bytes, and back: bound again to the columns of `schema`. */
 void tni_partial_add(struct tn_buf *buf, const struct tni_partial *partial);
 enum tn_status tni_partial_read(struct tn_str bytes, const struct tn_schema *schema,

@@ -73,7 +73,7 @@ enum tn_status tni_tscan_open(struct tni_exec_ctx *ctx, const struct tni_tscan_s
 enum tn_status tni_tscan_next(struct tni_tscan *scan, struct tn_batch **ret_batch,
                               struct tn_err *err);
 /* Batches of spec->partial->schema; TN_END. Of a KTable, after TN_END of its rows. */
-enum tn_status tni_tscan_next_states(struct tni_tscan *scan, struct tn_batch **ret_batch,
+enum tn_status tni_tscan_next_states(struct tni_tscan *base, struct tn_batch **ret_batch,
                                      struct tn_err *err);
 void tni_tscan_close(struct tni_tscan *scan); /* NULL is a no-op */
 /* Rows a full scan gives, roughly; for choosing plans. */
