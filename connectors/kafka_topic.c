@@ -589,10 +589,9 @@ static bool is_old_picture(rd_kafka_resp_err_t code)
     }
 }
 
-/* Never by a fetcher's handle where its answers name new leaders (KIP-951, librdkafka >= 2.4): this
- * call deletes the topic from the handle's cache, in the caller's thread, when a broker does not
- * lead the partition, while the handle's own thread may be reading that entry without a lock
- * (rd_kafka_metadata_update_op, also in 2.12), and the process dies of it. */
+/* Never by a fetcher's handle: this call deletes the topic from the handle's cache, in the caller's
+ * thread, when a broker does not lead the partition, while the handle's own thread may be reading
+ * that entry without a lock (rd_kafka_metadata_update_op, also in librdkafka 2.12). */
 rd_kafka_resp_err_t tni_kafka_watermarks(struct tni_kafka *kafka, const char *topic,
                                          int32_t partition, int64_t *ret_low, int64_t *ret_high)
 {
