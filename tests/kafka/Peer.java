@@ -35,8 +35,10 @@ public class Peer {
     static void produce(String bootstrap, BufferedReader in) throws Exception {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
-        if (System.getProperty("delivery.ms") != null) // brokers that are away for longer than the default
+        if (System.getProperty("delivery.ms") != null) { // brokers that are away for longer than the defaults
             properties.put("delivery.timeout.ms", System.getProperty("delivery.ms"));
+            properties.put("max.block.ms", System.getProperty("delivery.ms"));
+        }
         List<Future<RecordMetadata>> sent = new ArrayList<>();
         try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (String line; (line = in.readLine()) != null;) {
