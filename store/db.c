@@ -411,6 +411,7 @@ enum tn_status tni_store_write(struct tn_store *store, rocksdb_writebatch_t *bat
 {
     TN_TRY(tni_store_ready(store, err));
     char *message = NULL;
+    tni_wal_note(store, batch);
     rocksdb_write(store->db, store->write_options, batch, &message);
     if (!message)
         tni_wal_written(store, batch);

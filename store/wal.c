@@ -13,13 +13,21 @@
  * Before RocksDB opens, the WAL files are read in order, every record by its checksum. The first
  * damage is
  * - harmless, when a later file goes on with the very next sequence number: what was lost had never
- *   been taken (a failed write, or an end that an earlier recovery left behind); RocksDB reads on
- *   there, too;
+ *   been taken (a failed write); RocksDB reads on there, too;
  * - rot, when M lies behind the last record before it: the open is refused, or with
  *   store.wal.damage=cut goes on with what is before;
  * - a torn end otherwise.
- * What is not harmless is cut off and one byte put there, so that RocksDB, which takes zeros for
- * the end of a block and reads on behind them, stops exactly there.
+ * What is not harmless is cut off and later files are removed: the log is what it was when its last
+ * good record was written. No damage stays behind, so that a second crash meets none of an earlier
+ * one.
+ *
+ * HOLES. A disk may keep the begin of a file and lose the unsynced end of the one before. No
+ * checksum shows that when the end is lost from a record's border on, and RocksDB 7.8 reads over it
+ * (its issue 12488): the positions of later commits without the records of earlier ones. Sequence
+ * numbers do not show it either: ingested files take some, too. So each batch carries a note (log
+ * data: in the WAL only) of the last sequence number known to be written before. A gap before the
+ * first record of a file is a hole when a note in this record lies inside the gap. Writes that
+ * overlapped in time are not told apart, and need not be: none builds on the other.
  *
  * WAL format (RocksDB 7.8): blocks of 32 KiB of fragments: masked CRC-32C of the rest u32, length
  * u16, type u8, bytes. The first 12 bytes of a record: sequence number u64, count u32. All little
@@ -37,6 +45,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "stream/base/buf.h"
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
 
@@ -45,6 +54,9 @@
 #define BATCH_BYTES    12
 #define SLOT_BYTES     512 /* a sector: never torn */
 #define MAGIC          "tarnsync"
+#define NOTE_MAGIC     "tarnprev"
+#define NOTE_BYTES     16
+#define RECORD_MAX     ((size_t)1 << 30)
 
 enum fragment { FRAGMENT_FULL = 1, FRAGMENT_FIRST, FRAGMENT_MIDDLE, FRAGMENT_LAST };
 
@@ -125,10 +137,15 @@ static uint64_t wal_number(const char *name)
     return number && strcmp(end, ".log") == 0 ? number : 0;
 }
 
+static void wal_path(const struct tn_store *store, uint64_t number, char *path, size_t path_size)
+{
+    snprintf(path, path_size, "%s/%06" PRIu64 ".log", store->db_path, number);
+}
+
 static int open_wal(const struct tn_store *store, uint64_t number, int flags)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%06" PRIu64 ".log", store->db_path, number);
+    wal_path(store, number, path, sizeof path);
     return open(path, flags | O_CLOEXEC);
 }
 
@@ -160,6 +177,14 @@ static size_t list_wals(const struct tn_store *store, uint64_t **ret_numbers)
 }
 
 /* ---- at run time ---- */
+
+/* magic, number of the last write known: 16 bytes */
+void tni_wal_note(struct tn_store *store, rocksdb_writebatch_t *batch)
+{
+    char note[NOTE_BYTES] = NOTE_MAGIC;
+    store_le64(note + 8, atomic_load(&store->wal_seq));
+    rocksdb_writebatch_put_log_data(batch, note, sizeof note);
+}
 
 void tni_wal_written(struct tn_store *store, const rocksdb_writebatch_t *batch)
 {
@@ -226,8 +251,10 @@ struct walk {
     char head[BATCH_BYTES];
     size_t head_len;
     bool is_open;
-    bool was_damaged; /* in an earlier file, and the log has not gone on yet */
-    bool is_skipped;  /* the log does not go on in this file */
+    bool is_first;       /* in its file */
+    struct tn_buf bytes; /* of a first record */
+    bool was_damaged;    /* in an earlier file, and the log has not gone on yet */
+    bool is_skipped;     /* the log does not go on in this file */
 };
 
 static bool damaged(struct walk *walk, uint64_t file, uint64_t at, const char *damage)
@@ -240,12 +267,28 @@ static bool damaged(struct walk *walk, uint64_t file, uint64_t at, const char *d
     return false;
 }
 
+/* A write between the numbers is known to one of the notes in the record read. */
+static bool is_noted(const struct walk *walk, uint64_t after, uint64_t before)
+{
+    const char *at = walk->bytes.ptr, *end = at + walk->bytes.len;
+    while (at && (at = memmem(at, (size_t)(end - at), NOTE_MAGIC, 8)) && end - at >= NOTE_BYTES) {
+        uint64_t known = load_le(at + 8, 8);
+        if (known > after && known < before)
+            return true;
+        at += 8;
+    }
+    return false;
+}
+
 /* A record is whole. False: enough of this file, since the log does not go on here after an earlier
- * damage. */
-static bool take_record(struct walk *walk)
+ * damage, or a hole. */
+static bool take_record(struct walk *walk, uint64_t file)
 {
     uint64_t seq = load_le(walk->head, 8), count = load_le(walk->head + 8, 4);
-    walk->is_open = false;
+    if (walk->is_first && walk->last_seq && !walk->was_damaged &&
+        is_noted(walk, walk->last_seq, seq))
+        return damaged(walk, file, 0, "the end of the file before it is missing");
+    walk->is_open = walk->is_first = false;
     walk->is_skipped = walk->was_damaged && seq != walk->last_seq + 1;
     if (walk->is_skipped)
         return false;
@@ -269,11 +312,13 @@ static bool take_fragment(struct walk *walk, uint64_t file, uint64_t at, enum fr
     size_t more = BATCH_BYTES - walk->head_len < len ? BATCH_BYTES - walk->head_len : len;
     memcpy(walk->head + walk->head_len, bytes, more);
     walk->head_len += more;
+    if (walk->is_first)
+        tn_buf_add(&walk->bytes, bytes, len);
     if (type != FRAGMENT_FULL && type != FRAGMENT_LAST)
         return true;
     if (walk->head_len < BATCH_BYTES)
         return damaged(walk, file, at, "a record that is too short");
-    return take_record(walk);
+    return take_record(walk, file);
 }
 
 static bool is_sum_right(const char *fragment, size_t len)
@@ -313,6 +358,8 @@ static bool walk_file(struct walk *walk, uint64_t file)
     int fd = open_wal(walk->store, file, O_RDONLY);
     bool is_whole = fd >= 0 || damaged(walk, file, 0, strerror(errno));
     walk->is_open = walk->is_skipped = false;
+    walk->is_first = true;
+    tn_buf_reset(&walk->bytes);
     for (uint64_t at = 0; is_whole; at += BLOCK_BYTES) {
         ssize_t len = pread(fd, block, sizeof block, (off_t)at);
         if (len < 0)
@@ -357,24 +404,38 @@ static enum tn_status refuse(const struct walk *walk, struct tn_err *err)
     return TN_E_CORRUPT;
 }
 
-static enum tn_status cut(const struct walk *walk, struct tn_err *err)
+static enum tn_status not_cut(const struct walk *walk, uint64_t file, int cause, struct tn_err *err)
+{
+    return tn_err_set(err, TN_E_IO, "state folder '%s': cannot cut db/%06" PRIu64 ".log: %s",
+                      walk->store->path, file, strerror(cause));
+}
+
+/* Later files go first, the newest before the others: whatever of this survives another power loss,
+ * the same damage is found again. */
+static enum tn_status cut(const struct walk *walk, const uint64_t *files, size_t count,
+                          struct tn_err *err)
 {
     struct tn_store *store = walk->store;
+    while (count > 0 && files[count - 1] > walk->file) {
+        char path[4096];
+        wal_path(store, files[--count], path, sizeof path);
+        if (unlink(path) != 0)
+            return not_cut(walk, files[count], errno, err);
+        TN_TRY(tni_fsync_folder(store->db_path, err));
+    }
     int fd = open_wal(store, walk->file, O_WRONLY);
-    bool is_cut = fd >= 0 && ftruncate(fd, (off_t)walk->at) == 0 &&
-                  pwrite(fd, "\xff", 1, (off_t)walk->at) == 1 && fdatasync(fd) == 0;
+    bool is_cut = fd >= 0 && ftruncate(fd, (off_t)walk->at) == 0 && fdatasync(fd) == 0;
     int cause = errno;
     if (fd >= 0)
         close(fd);
     if (!is_cut)
-        return tn_err_set(err, TN_E_IO, "state folder '%s': cannot cut db/%06" PRIu64 ".log: %s",
-                          store->path, walk->file, strerror(cause));
+        return not_cut(walk, walk->file, cause, err);
     struct tni_wal_mark mark = store->mark;
     if (mark.seq > walk->last_seq)
         mark.seq = walk->last_seq;
     if (mark.file >= walk->file) {
+        mark.bytes = mark.file > walk->file || mark.bytes > walk->at ? walk->at : mark.bytes;
         mark.file = walk->file;
-        mark.bytes = mark.bytes < walk->at ? mark.bytes : walk->at;
     }
     write_mark(store, &mark);
     return TN_OK;
@@ -391,6 +452,7 @@ static bool find_damage(struct walk *walk, const uint64_t *files, size_t count)
         first = *walk;
     }
     bool is_damaged = walk->was_damaged;
+    first.bytes = walk->bytes;
     if (is_damaged)
         *walk = first;
     return is_damaged;
@@ -402,12 +464,14 @@ enum tn_status tni_wal_check(struct tn_store *store, struct tn_err *err)
     size_t count = list_wals(store, &files);
     struct walk walk = {.store = store};
     enum tn_status st = TN_OK;
+    tn_buf_init(&walk.bytes, RECORD_MAX);
     if (find_damage(&walk, files, count)) {
         if (is_synced(&walk) && !store->is_cut_allowed)
             st = refuse(&walk, err);
         else
-            st = cut(&walk, err);
+            st = cut(&walk, files, count, err);
     }
+    tn_buf_release(&walk.bytes);
     tn_free(files);
     return st;
 }

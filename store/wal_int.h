@@ -2,7 +2,7 @@
  * to store/.
  *
  * @thread tni_wal_open, _check, _verify, _close: the one that opens; _before_sync, _after_sync
- * under store->sync_mu; _written any.
+ * under store->sync_mu; _note, _written any.
  */
 #ifndef TN_STORE_WAL_INT_H
 #define TN_STORE_WAL_INT_H
@@ -17,6 +17,8 @@ enum tn_status tni_wal_check(struct tn_store *store, struct tn_err *err);
 enum tn_status tni_wal_verify(struct tn_store *store, struct tn_err *err);
 void tni_wal_close(struct tn_store *store);
 
+/* Puts into the batch what is known to be written before it; immediately before its write. */
+void tni_wal_note(struct tn_store *store, rocksdb_writebatch_t *batch);
 /* A batch was written; its first sequence number stands in it. */
 void tni_wal_written(struct tn_store *store, const rocksdb_writebatch_t *batch);
 /* What the sync about to start covers at least. */

@@ -1,7 +1,7 @@
 /* Damage in the write-ahead log. A child appends records, each synced, then commits that nobody
  * waited for, and ends without closing. In the synced part every flipped bit, zeroed page and
  * missing end must be refused by name; in the part behind it they only end the log there; what was
- * acknowledged is read back in every case. */
+ * acknowledged is read back in every case, also after a second crash. */
 #include "tests/check.h"
 #include "tests/support/conform_log.h"
 #include "tests/support/store_fixture.h"
@@ -59,7 +59,52 @@ static void commit(const struct tn_topic *topic, int number)
     tn_records_unref(records);
 }
 
-static _Noreturn void work(const char *folder)
+/* A change of the state that goes around the WAL, but takes a sequence number. */
+static void ingest(int number)
+{
+    enum { ROWS = 5000 };
+    static char keys[ROWS][16];
+    static struct tn_state_put puts[ROWS];
+    struct tn_err err = TN_ERR_INIT;
+    char value[32];
+    snprintf(value, sizeof value, "%d", number);
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[0], "k/%05d", i);
+        puts[i] = (struct tn_state_put){tn_str_of(keys[i]), tn_str_of(value)};
+    }
+    struct tn_state_change change = {.puts = puts, .puts_count = ROWS, .is_sorted = true};
+    must(fixture.state->type->apply(fixture.state, &change, &err), &err);
+}
+
+/* RocksDB begins a new WAL file; the old one stays, other column families need it. */
+static void switch_wal(void)
+{
+    char *message = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_put_cf(fixture.store->db, fixture.store->write_options,
+                   fixture.store->cf[TNI_CF_CATALOG], "x", 1, "", 0, &message);
+    rocksdb_flush_cf(fixture.store->db, options, fixture.store->cf[TNI_CF_CATALOG], &message);
+    rocksdb_flushoptions_destroy(options);
+    if (message)
+        _exit(2);
+}
+
+/* What the child does between its synced records and its commits. */
+enum between { NOTHING, SWITCH, INGESTS, AGAIN };
+
+static void append_synced(const struct tn_topic *topic, int from)
+{
+    struct tn_err err = TN_ERR_INIT;
+    for (int i = from; i < from + SYNCED_COUNT; i++) {
+        enum tn_status st;
+        struct tn_records *records = record(i);
+        conform_append(fixture.log, topic, 0, records, &st, &err);
+        must(st, &err);
+        tn_records_unref(records);
+    }
+}
+
+static _Noreturn void work(const char *folder, enum between between)
 {
     store_fixture_init(&fixture);
     temp_folder_remove(fixture.path);
@@ -73,33 +118,43 @@ static _Noreturn void work(const char *folder)
                                  .retention_bytes = -1};
     fixture.config.sync_interval_ms = 60000;
     store_fixture_open(&fixture);
-    must(fixture.log->type->topic_create(fixture.log, &spec, &err), &err);
+    struct tn_offsets offsets = {0};
+    for (int i = 0; between == AGAIN && i < 2; i++)
+        ingest(i); /* the very first writes of this process are not in the WAL */
+    if (between != AGAIN)
+        must(fixture.log->type->topic_create(fixture.log, &spec, &err), &err);
     must(fixture.log->type->topic_find(fixture.log, "t", &topic, &err), &err);
-    for (int i = 0; i < SYNCED_COUNT; i++) {
-        enum tn_status st;
-        struct tn_records *records = record(i);
-        conform_append(fixture.log, &topic, 0, records, &st, &err);
-        must(st, &err);
-        tn_records_unref(records);
-    }
+    must(fixture.log->type->offsets(fixture.log, &topic, 0, &offsets, &err), &err);
+    int number = (int)offsets.end_visible;
+    append_synced(&topic, number);
+    number += SYNCED_COUNT;
     struct tni_wal_mark mark = fixture.store->mark;
-    for (int i = 0; i < UNSYNCED_COUNT; i++)
-        commit(&topic, SYNCED_COUNT + i);
+    for (int i = 0; i < UNSYNCED_COUNT; i++) {
+        if (between == INGESTS && i % 7 == 0)
+            ingest(i);
+        if (between == SWITCH && i == UNSYNCED_COUNT / 2)
+            switch_wal();
+        if (between == INGESTS && i == UNSYNCED_COUNT / 2) {
+            switch_wal();
+            ingest(i);
+        }
+        commit(&topic, number + i);
+    }
     if (write(RESULT_FD, &mark, sizeof mark) != (ssize_t)sizeof mark)
         _exit(1);
     _exit(0); /* nothing is closed */
 }
 
-/* A fresh folder whose WAL is synced up to *ret_mark and goes on behind it. */
-static void make_folder(struct tni_wal_mark *ret_mark)
+/* A process of its own: threads of RocksDB live on here. */
+static void run_child(enum between between, struct tni_wal_mark *ret_mark)
 {
     int fds[2], status = -1;
-    store_fixture_init(&fixture);
+    char mode[2] = {(char)('0' + between), 0};
     CHECK_INT(pipe(fds), 0);
     pid_t pid = fork();
-    if (pid == 0) { /* a program of its own: threads of RocksDB live on here */
+    if (pid == 0) {
         if (dup2(fds[1], RESULT_FD) == RESULT_FD)
-            execl(program, program, "child", fixture.path, (char *)NULL);
+            execl(program, program, "child", fixture.path, mode, (char *)NULL);
         _exit(1);
     }
     close(fds[1]);
@@ -109,6 +164,18 @@ static void make_folder(struct tni_wal_mark *ret_mark)
     waitpid(pid, &status, 0);
     CHECK_INT(status, 0);
     CHECK(ret_mark->bytes > 0 && ret_mark->seq > 0);
+}
+
+/* A fresh folder whose WAL is synced up to *ret_mark and goes on behind it. */
+static void make_folder_of(enum between between, struct tni_wal_mark *ret_mark)
+{
+    store_fixture_init(&fixture);
+    run_child(between, ret_mark);
+}
+
+static void make_folder(struct tni_wal_mark *ret_mark)
+{
+    make_folder_of(NOTHING, ret_mark);
 }
 
 static int open_wal(const struct tni_wal_mark *mark)
@@ -261,14 +328,65 @@ static void test_missing_file(void)
     store_fixture_release(&fixture);
 }
 
+static void cut_at_mark(const struct tni_wal_mark *mark)
+{
+    int fd = open_wal(mark);
+    CHECK_INT(ftruncate(fd, (off_t)mark->bytes), 0);
+    close(fd);
+}
+
+/* The disk kept a file and lost the end of the one before it, from a record's border on: what is in
+ * the later file must not be read. */
+static void test_hole(void)
+{
+    struct tni_wal_mark mark;
+    make_folder_of(SWITCH, &mark);
+    cut_at_mark(&mark);
+    CHECK_INT(count_records(), SYNCED_COUNT);
+    CHECK_INT(count_records(), SYNCED_COUNT);
+    store_fixture_release(&fixture);
+    make_folder_of(SWITCH, &mark);
+    CHECK_INT(count_records(), SYNCED_COUNT + UNSYNCED_COUNT);
+    store_fixture_release(&fixture);
+}
+
+/* Ingested files take sequence numbers: gaps that are no holes. */
+static void test_gaps(void)
+{
+    struct tni_wal_mark mark;
+    make_folder_of(INGESTS, &mark);
+    CHECK_INT(count_records(), SYNCED_COUNT + UNSYNCED_COUNT);
+    store_fixture_release(&fixture);
+}
+
+/* Two crashes without a clean close between them: the second opening meets no damage of the first,
+ * wherever the sequence numbers went on. */
+static void test_twice(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct tni_wal_mark mark;
+        make_folder_of(i == 0 ? NOTHING : SWITCH, &mark);
+        mark.bytes += i == 0 ? 700 : 0;
+        cut_at_mark(&mark);
+        run_child(AGAIN, &mark);
+        int count = count_records();
+        CHECK(count >= 2 * SYNCED_COUNT + UNSYNCED_COUNT);
+        CHECK(count < 2 * SYNCED_COUNT + 2 * UNSYNCED_COUNT);
+        store_fixture_release(&fixture);
+    }
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
-    if (argc == 3 && strcmp(argv[1], "child") == 0)
-        work(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "child") == 0)
+        work(argv[2], (enum between)(argv[3][0] - '0'));
     test_synced_part();
     test_unsynced_part();
     test_cut();
     test_missing_file();
+    test_hole();
+    test_gaps();
+    test_twice();
     return TN_TEST_END();
 }
