@@ -76,6 +76,18 @@ static bool begins_form(struct tn_str word)
     }
 }
 
+/* Words that begin a form with a parenthesis behind them, too. */
+static bool begins_call_form(struct tn_str word)
+{
+    switch (tni_keyword_find(word)) {
+    case TNI_KW_ASYMMETRIC:
+    case TNI_KW_CUBE:
+    case TNI_KW_ROLLUP:
+    case TNI_KW_SYMMETRIC: return true;
+    default: return false;
+    }
+}
+
 static void print_quoted(struct tn_str text, char quote, struct tn_buf *buf)
 {
     tn_buf_add_byte(buf, quote);
@@ -315,10 +327,11 @@ static void print_interval(const struct tn_ast_expr *expr, struct tn_buf *buf)
         tn_buf_printf(buf, " TO %s", tn_ast_unit_text(expr->unit_to));
 }
 
-static void print_column(const struct tn_ast_name *name, struct tn_buf *buf)
+/* A name whose first word would begin another form here is quoted. */
+static void print_name(const struct tn_ast_name *name, bool is_form, struct tn_buf *buf)
 {
     struct tn_ident first = name->parts[0];
-    first.is_quoted |= begins_form(first.text);
+    first.is_quoted |= is_form;
     tni_print_ident(&first, buf);
     for (uint32_t i = 1; i < name->parts_count; i++) {
         tn_buf_add_byte(buf, '.');
@@ -407,7 +420,7 @@ static void print_args(const struct tn_ast_expr *expr, struct tn_buf *buf)
 static void print_call(const struct tn_ast_expr *expr, struct tn_buf *buf)
 {
     const struct tn_ast_call *call = expr->call;
-    tn_ast_print_name(&call->name, buf);
+    print_name(&call->name, begins_call_form(call->name.parts[0].text), buf);
     if (!call->is_bare || expr->args_count) {
         tn_buf_add_text(buf, call->is_distinct ? "(DISTINCT " : "(");
         tn_buf_add_text(buf, call->is_star ? "*" : "");
@@ -573,7 +586,7 @@ static void print_operator(const struct tn_ast_expr *expr, struct tn_buf *buf)
 static void print_form(const struct tn_ast_expr *expr, struct tn_buf *buf)
 {
     switch (expr->kind) {
-    case TN_AX_NAME: print_column(expr->name, buf); break;
+    case TN_AX_NAME: print_name(expr->name, begins_form(expr->name->parts[0].text), buf); break;
     case TN_AX_FIELD:
     case TN_AX_ARROW: print_field(expr, buf); break;
     case TN_AX_SUBSCRIPT:

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Runs one fuzz target. Usage: run.sh PROGRAM [SECONDS]; the default is $TN_FUZZ_SECONDS, else 7.
-# First every input of tests/fuzz/found/NAME (what once failed), then seeds and new inputs for the given time. An input
-# that fails is kept beside the program; run the program with its path to see it again, and add it to found/.
+# First every input of tests/fuzz/found/NAME (what once failed), then seeds and new inputs for the given time. The plain
+# form makes the same inputs in every run, so that a green change stays green; with a given time, or TARN_TEST_FULL, each
+# run makes others: that is how new ones are found. An input that fails is kept beside the program; run the program with
+# its path to see it again, and add it to found/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$1 seconds=${2:-${TN_FUZZ_SECONDS:-7}}
 name=$(basename "$program") && name=${name#fuzz_}
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/seeds" "$work/new"
-options=(-timeout=10 -rss_limit_mb=2048 -artifact_prefix="$(dirname "$program")/failed-$name-")
+seed=1
+[ $# -lt 2 ] && [ -z "${TN_FUZZ_SECONDS:-}${TARN_TEST_FULL:-}" ] || seed=0 # 0: by chance
+options=(-seed="$seed" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$(dirname "$program")/failed-$name-")
 
 if [ -d "tests/fuzz/found/$name" ]; then
   "$program" "${options[@]}" tests/fuzz/found/"$name"/*
@@ -23,7 +27,8 @@ fi
 [ -d "tests/fuzz/seeds/$name" ] && cp tests/fuzz/seeds/"$name"/* "$work/seeds"
 echo "fuzz_$name: $(find "$work/seeds" -type f | wc -l) seeds, $seconds s"
 status=0
-"$program" "${options[@]}" -max_total_time="$seconds" -print_final_stats=1 "$work/new" "$work/seeds" \
+find "$work/seeds" -type f | sort -V | paste -s -d, >"$work/list" # a folder's own order differs from run to run
+"$program" "${options[@]}" -max_total_time="$seconds" -print_final_stats=1 -seed_inputs="@$work/list" "$work/new" \
   >"$work/log" 2>&1 || status=$?
 grep -E 'Seed:|number_of_executed' "$work/log" || true
 [ "$status" -eq 0 ] || tail -n 60 "$work/log"
