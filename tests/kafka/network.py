@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What lies between tarn and its broker, and the clock beside it: the wall clock set forward and back, a slow network,
-connections that end or hang (through tests/support/kafka_proxy.py). Counts are exact and tarn goes on by itself.
+connections that end or hang, and errors a broker may answer (through tests/support/kafka_proxy.py). Counts are exact and
+tarn goes on by itself.
 """
 import json
 import os
@@ -12,6 +13,8 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from kafka_errors import (ADD_OFFSETS, ADD_PARTITIONS, END_TXN, FETCH, FIND_COORDINATOR, OFFSET_FETCH,  # noqa: E402
+                          PRODUCE, TXN_OFFSET_COMMIT)
 from kafka_proxy import KafkaProxy  # noqa: E402
 from kafka_server import Cluster  # noqa: E402
 from tarn_server import Server  # noqa: E402
@@ -72,6 +75,10 @@ class App:
                               input="".join(lines), text=True, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
+    def restart(self):
+        assert self.servers[0].stop() == 0
+        self.__enter__()
+
     def counted(self):
         tarn = self.servers[0]
         assert tarn.process.poll() is None, "tarn ended"
@@ -82,6 +89,15 @@ class App:
 
     def wait_counted(self, what):
         wait_for(f"{self.name}: counts {what}", self.counted)
+
+    def wait_stopped(self):
+        """The reason is said, or it was nothing that stops."""
+        tarn = self.servers[0]
+
+        def holds():
+            status, body = tarn.request("GET", "/readyz")
+            return status != 200 or self.counted() is True or body.decode()
+        wait_for(f"{self.name}: a reason", holds)
 
     def check_topic(self):
         """The committed results fold to the counts, and no count is there twice."""
@@ -147,13 +163,71 @@ def slow(kafka, folder, proxy):
     print(f"500 ms to an answer, connections cut and half-open: {app.sent} events exact")
 
 
+# Codes of Kafka's answers that a client may be told at any time; by what must come of it. "goes on": without a word or with
+# another producer, counts exact. "may stop": it goes on, or the query says why; exact after a restart in any case.
+CODES = {
+    PRODUCE: {"goes on": (6, 7, 45, 47, 19, 20, 56, 59, 2, 5, 13, 3), "may stop": (10, 29, 87)},
+    ADD_PARTITIONS: {"goes on": (51, 14, 47, 16, 15, 48, 49, 90, 3), "may stop": (29,)},
+    ADD_OFFSETS: {"goes on": (51, 14, 47, 16, 15, 48, 49, 90), "may stop": (30, 53)},
+    TXN_OFFSET_COMMIT: {"goes on": (14, 16, 22, 47, 15, 7, 3, 25, 27, 82, 90), "may stop": (30,)},
+    END_TXN: {"goes on": (14, 51, 47, 16, 15, 48, 49, 90), "may stop": (53,)},
+    FETCH: {"goes on": (6, 74, 75, 56, 5, 3, 13), "may stop": (2, 29, 1)},
+    FIND_COORDINATOR: {"goes on": (15, 14), "may stop": (30, 53)},
+    OFFSET_FETCH: {"goes on": (14, 16, 15), "may stop": (30,)},
+}
+
+
+FENCING = (22, 47, 90)
+AT_START = (FIND_COORDINATOR, OFFSET_FETCH)
+FULL = bool(os.environ.get("TARN_TEST_FULL"))
+
+
+def tell(app, proxy, api, code):
+    """One answer of this kind holds the code; what comes of it."""
+    key, own = ("told", api, code), f"{app.name}-".encode()
+    del proxy.counts[key]
+
+    def rule(request):
+        is_ours = api != PRODUCE or own in request.head  # the producer of the engine, not that of the members' topic
+        return ("error", code) if request.api == api and is_ours and not proxy.counts[key] else None
+    proxy.rule = rule
+    if api in AT_START:
+        app.restart()
+    app.send(5)
+    wait_for(f"{app.name}: an answer {api} with {code}", lambda: proxy.counts[key] > 0 or "none")
+    proxy.rule = None
+
+
+def codes(kafka, folder, proxy):
+    """Each answer with each code, once."""
+    with App(kafka, folder, "codes", proxy) as app:
+        app.send(20)
+        app.wait_counted("before")
+        told = 0
+        for api, outcomes in CODES.items():
+            for outcome, given in outcomes.items():
+                for code in given if FULL else given[:1]:
+                    tell(app, proxy, api, code)
+                    told += 1
+                    if outcome == "may stop":
+                        app.wait_stopped()
+                        app.restart()
+                    elif code in FENCING:
+                        app.wait_counted(f"after {api} with {code}")
+                        app.restart()
+                    app.wait_counted(f"after {api} with {code}")
+        app.check_topic()
+        assert app.servers[0].stop() == 0
+    print(f"{told} answers with an error code: {app.sent} events exact")
+
+
 def main():
     only = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="tarn-kafka-") as name:
         folder = pathlib.Path(name)
         with Cluster(folder / "kafka", proxied=True) as kafka, \
                 KafkaProxy(kafka.nodes[0].secure_port, kafka.nodes[0].proxy_port) as proxy:
-            for case in (clocks, slow):
+            for case in (clocks, slow, codes):
                 if not only or case.__name__ in only:
                     began = time.monotonic()
                     case(kafka, folder, proxy)

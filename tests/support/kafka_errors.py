@@ -92,6 +92,14 @@ class Walk:
         self.string()
         self.skip(2)
 
+    def group_offsets(self):
+        self.topics(self.offset)
+        self.error()
+
+    def group(self):
+        self.string()
+        self.group_offsets()
+
     def partition(self):
         self.skip(4)
         self.error()
@@ -105,10 +113,11 @@ def put(frame, api, version, code):
         walk.skip(4 + 6 * (version >= 7))
         walk.topics(walk.fetched, 13)
     elif api == OFFSET_FETCH:
-        assert 2 <= version < 8, f"OffsetFetch {version}"
         walk.skip(4 * (version >= 3))
-        walk.topics(walk.offset)
-        walk.error()
+        if version >= 8:
+            walk.each(walk.group)
+        else:
+            walk.group_offsets()
     elif api in (ADD_PARTITIONS, TXN_OFFSET_COMMIT):
         walk.skip(4)
         walk.topics(walk.partition)
