@@ -17,9 +17,9 @@ from kafka_errors import (ADD_OFFSETS, ADD_PARTITIONS, END_TXN, FETCH, FIND_COOR
                           PRODUCE, TXN_OFFSET_COMMIT)
 from kafka_proxy import KafkaProxy  # noqa: E402
 from kafka_server import Cluster  # noqa: E402
+from shared import until  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
-WAIT_SECONDS = 180
 HOUR, YEARS = 3600, 10 * 365 * 86400
 PIPELINE = """
 CREATE STREAM ev (k VARCHAR KEY, n INT, ts BIGINT)
@@ -29,14 +29,6 @@ CREATE TABLE by_key WITH (KAFKA_TOPIC='{0}-by-key', KEY_FORMAT='KAFKA', VALUE_FO
 CREATE TABLE by_hour WITH (KAFKA_TOPIC='{0}-by-hour', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON') AS
   SELECT k, COUNT(*) AS c FROM ev WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 1 MINUTE) GROUP BY k;
 """
-
-
-def wait_for(what, holds):
-    """Until it holds; prints why not when it never does."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (seen := holds()) is not True:
-        assert time.monotonic() < deadline, f"{what}: {seen}"
-        time.sleep(0.1)  # between two looks
 
 
 class App:
@@ -82,13 +74,12 @@ class App:
     def counted(self):
         tarn = self.servers[0]
         assert tarn.process.poll() is None, "tarn ended"
-        tarn.connection = None  # an idle one may have been closed
         rows = tarn.sql("SELECT SUM(c), SUM(s) FROM by_key", fresh=False) + tarn.sql("SELECT SUM(c) FROM by_hour", fresh=False)
         want = [[self.sent, self.sum], [self.sent]]
         return rows == want or f"{rows}, want {want}"
 
     def wait_counted(self, what):
-        wait_for(f"{self.name}: counts {what}", self.counted)
+        until(f"{self.name}: counts {what}", self.counted)
 
     def wait_stopped(self):
         """The reason is said, or it was nothing that stops."""
@@ -97,7 +88,7 @@ class App:
         def holds():
             status, body = tarn.request("GET", "/readyz")
             return status != 200 or self.counted() is True or body.decode()
-        wait_for(f"{self.name}: a reason", holds)
+        until(f"{self.name}: a reason", holds)
 
     def check_topic(self):
         """The committed results fold to the counts, and no count is there twice."""
@@ -128,7 +119,7 @@ def clocks(kafka, folder, proxy):
             with open(clock, "r+b") as file:
                 file.write(struct.pack("=q", seconds * 10**9))
             beats = proxy.counts["heartbeat"]
-            wait_for("heartbeats", lambda: proxy.counts["heartbeat"] >= beats + 2 or "none")
+            until("heartbeats", lambda: proxy.counts["heartbeat"] >= beats + 2 or "none")
             app.send(20)
             app.wait_counted(f"with the clock {seconds} s off")
             status, body = app.servers[0].request("GET", "/readyz")
@@ -194,7 +185,7 @@ def tell(app, proxy, api, code):
     if api in AT_START:
         app.restart()
     app.send(5)
-    wait_for(f"{app.name}: an answer {api} with {code}", lambda: proxy.counts[key] > 0 or "none")
+    until(f"{app.name}: an answer {api} with {code}", lambda: proxy.counts[key] > 0 or "none")
     proxy.rule = None
 
 
