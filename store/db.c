@@ -292,6 +292,7 @@ enum tn_status tn_store_open(const struct tn_store_config *config, struct tn_sto
     store->config.compression = store->compression;
     store->config.wal_damage = NULL; /* the caller's string */
     pthread_mutex_init(&store->sync_mu, NULL);
+    pthread_mutex_init(&store->wal_mu, NULL);
     pthread_mutex_init(&store->ingest_mu, NULL);
     pthread_mutex_init(&store->full_mu, NULL);
     atomic_init(&store->room_checked_ns, INT64_MIN);
@@ -358,6 +359,7 @@ void tn_store_close(struct tn_store *store)
     if (store->lock_fd >= 0)
         close(store->lock_fd); /* releases the lock; the file stays */
     pthread_mutex_destroy(&store->sync_mu);
+    pthread_mutex_destroy(&store->wal_mu);
     pthread_mutex_destroy(&store->ingest_mu);
     pthread_mutex_destroy(&store->full_mu);
     tn_free(store->path);

@@ -57,10 +57,13 @@ struct tn_store {
 
     atomic_uint_fast64_t wal_seq; /* first sequence number of the last batch written; 0 = none */
     bool is_cut_allowed;          /* store.wal.damage=cut */
-    /* under sync_mu */
-    int mark_fd, wal_fd;          /* <path>/synced; the newest WAL file known */
-    uint64_t wal_file, wal_bytes; /* its number, and its size at the last sync */
+    int mark_fd;                  /* <path>/synced; with `mark` under sync_mu */
     struct tni_wal_mark mark;
+    pthread_mutex_t wal_mu; /* innermost; the rest: */
+    int wal_fd;             /* the WAL file that the last known write went to */
+    uint64_t wal_file, wal_bytes;
+    int64_t wal_writes;                             /* write_seq when it was looked at */
+    int64_t folder_stamp, stamp_seen_ns, listed_ns; /* of db/: its mtime; monotonic times */
 
     pthread_mutex_t ingest_mu; /* one ingest at a time: recover.c says why */
 

@@ -21,13 +21,15 @@
  * good record was written. No damage stays behind, so that a second crash meets none of an earlier
  * one.
  *
- * HOLES. A disk may keep the begin of a file and lose the unsynced end of the one before. No
- * checksum shows that when the end is lost from a record's border on, and RocksDB 7.8 reads over it
- * (its issue 12488): the positions of later commits without the records of earlier ones. Sequence
- * numbers do not show it either: ingested files take some, too. So each batch carries a note (log
- * data: in the WAL only) of the last sequence number known to be written before. A gap before the
- * first record of a file is a hole when a note in this record lies inside the gap. Writes that
- * overlapped in time are not told apart, and need not be: none builds on the other.
+ * HOLES. A disk may keep a file and lose the unsynced end of the one before. No checksum shows that
+ * when the end is lost from a record's border on, and RocksDB 7.8 reads over it (its issue 12488):
+ * the positions of later commits without the records of earlier ones. Sequence numbers do not show
+ * it either: ingested files take some, too, and so do files that RocksDB needs no more and removes
+ * in any order. So each batch carries a note (log data: in the WAL only): the file that the last
+ * write before it went to, and that file's size. The first record of a file is what decides: when
+ * the file it notes is there, but shorter, an end is lost. A file that is not there was needed no
+ * more. Writes that overlapped in time are not told apart, and need not be: none builds on the
+ * other.
  *
  * WAL format (RocksDB 7.8): blocks of 32 KiB of fragments: masked CRC-32C of the rest u32, length
  * u16, type u8, bytes. The first 12 bytes of a record: sequence number u64, count u32. All little
@@ -55,7 +57,8 @@
 #define SLOT_BYTES     512 /* a sector: never torn */
 #define MAGIC          "tarnsync"
 #define NOTE_MAGIC     "tarnprev"
-#define NOTE_BYTES     16
+#define NOTE_BYTES     24
+#define STAMP_NS       ((int64_t)20 * 1000 * 1000)
 #define RECORD_MAX     ((size_t)1 << 30)
 
 enum fragment { FRAGMENT_FULL = 1, FRAGMENT_FIRST, FRAGMENT_MIDDLE, FRAGMENT_LAST };
@@ -178,14 +181,6 @@ static size_t list_wals(const struct tn_store *store, uint64_t **ret_numbers)
 
 /* ---- at run time ---- */
 
-/* magic, number of the last write known: 16 bytes */
-void tni_wal_note(struct tn_store *store, rocksdb_writebatch_t *batch)
-{
-    char note[NOTE_BYTES] = NOTE_MAGIC;
-    store_le64(note + 8, atomic_load(&store->wal_seq));
-    rocksdb_writebatch_put_log_data(batch, note, sizeof note);
-}
-
 void tni_wal_written(struct tn_store *store, const rocksdb_writebatch_t *batch)
 {
     size_t len = 0;
@@ -217,23 +212,65 @@ static void follow_newest(struct tn_store *store)
     tn_free(numbers);
 }
 
-/* The folder is listed only when the file known as the newest did not grow. */
+/* No file was made or removed since the last listing. Times of folders advance in steps of some
+ * milliseconds: a listing counts only when it came well after this time was first seen. */
+static bool is_folder_as_listed(struct tn_store *store)
+{
+    struct stat info;
+    int64_t now = tni_mono_ns();
+    if (stat(store->db_path, &info) != 0)
+        return false;
+    int64_t stamp = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    if (stamp == store->folder_stamp && store->listed_ns - store->stamp_seen_ns >= STAMP_NS)
+        return true;
+    if (stamp != store->folder_stamp)
+        store->stamp_seen_ns = now;
+    store->folder_stamp = stamp;
+    store->listed_ns = now;
+    return false;
+}
+
+/* The file that the writes completed so far went to last, and its size. A new file is looked for
+ * when one write completed and the known file did not grow, or when several did. */
+static void find_place(struct tn_store *store, uint64_t *ret_file, uint64_t *ret_bytes)
+{
+    pthread_mutex_lock(&store->wal_mu);
+    int64_t writes = atomic_load(&store->write_seq);
+    uint64_t bytes = size_of(store->wal_fd);
+    int64_t more = writes - store->wal_writes;
+    if ((more > 1 || (more == 1 && bytes == store->wal_bytes)) && !is_folder_as_listed(store)) {
+        follow_newest(store);
+        bytes = size_of(store->wal_fd);
+    }
+    store->wal_writes = writes;
+    store->wal_bytes = bytes;
+    *ret_file = store->wal_fd >= 0 ? store->wal_file : 0;
+    *ret_bytes = bytes;
+    pthread_mutex_unlock(&store->wal_mu);
+}
+
+/* magic, file, size: 24 bytes */
+void tni_wal_note(struct tn_store *store, rocksdb_writebatch_t *batch)
+{
+    char note[NOTE_BYTES] = NOTE_MAGIC;
+    uint64_t file, bytes;
+    find_place(store, &file, &bytes);
+    if (file == 0)
+        return; /* the first write of this process: what was before is synced */
+    store_le64(store_le64(note + 8, file), bytes);
+    rocksdb_writebatch_put_log_data(batch, note, sizeof note);
+}
+
 struct tni_wal_mark tni_wal_before_sync(struct tn_store *store)
 {
     struct tni_wal_mark mark = {.counter = store->mark.counter,
                                 .seq = atomic_load(&store->wal_seq)};
-    mark.bytes = size_of(store->wal_fd);
-    if (mark.bytes == store->wal_bytes) {
-        follow_newest(store);
-        mark.bytes = size_of(store->wal_fd);
-    }
-    mark.file = store->wal_fd >= 0 ? store->wal_file : 0;
+    find_place(store, &mark.file, &mark.bytes);
     return mark;
 }
 
 void tni_wal_after_sync(struct tn_store *store, const struct tni_wal_mark *mark)
 {
-    store->wal_bytes = mark->bytes;
     if (mark->file && mark->seq) /* else nothing was written by this process */
         write_mark(store, mark);
 }
@@ -267,13 +304,16 @@ static bool damaged(struct walk *walk, uint64_t file, uint64_t at, const char *d
     return false;
 }
 
-/* A write between the numbers is known to one of the notes in the record read. */
-static bool is_noted(const struct walk *walk, uint64_t after, uint64_t before)
+/* A file noted in the record read is there, and shorter than it was. */
+static bool is_end_missing(const struct walk *walk)
 {
     const char *at = walk->bytes.ptr, *end = at + walk->bytes.len;
     while (at && (at = memmem(at, (size_t)(end - at), NOTE_MAGIC, 8)) && end - at >= NOTE_BYTES) {
-        uint64_t known = load_le(at + 8, 8);
-        if (known > after && known < before)
+        int fd = open_wal(walk->store, load_le(at + 8, 8), O_RDONLY);
+        bool is_shorter = fd >= 0 && size_of(fd) < load_le(at + 16, 8);
+        if (fd >= 0)
+            close(fd);
+        if (is_shorter)
             return true;
         at += 8;
     }
@@ -285,8 +325,7 @@ static bool is_noted(const struct walk *walk, uint64_t after, uint64_t before)
 static bool take_record(struct walk *walk, uint64_t file)
 {
     uint64_t seq = load_le(walk->head, 8), count = load_le(walk->head + 8, 4);
-    if (walk->is_first && walk->last_seq && !walk->was_damaged &&
-        is_noted(walk, walk->last_seq, seq))
+    if (walk->is_first && !walk->was_damaged && is_end_missing(walk))
         return damaged(walk, file, 0, "the end of the file before it is missing");
     walk->is_open = walk->is_first = false;
     walk->is_skipped = walk->was_damaged && seq != walk->last_seq + 1;

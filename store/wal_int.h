@@ -17,7 +17,7 @@ enum tn_status tni_wal_check(struct tn_store *store, struct tn_err *err);
 enum tn_status tni_wal_verify(struct tn_store *store, struct tn_err *err);
 void tni_wal_close(struct tn_store *store);
 
-/* Puts into the batch what is known to be written before it; immediately before its write. */
+/* Puts into the batch where the write before it went; called immediately before its write. */
 void tni_wal_note(struct tn_store *store, rocksdb_writebatch_t *batch);
 /* A batch was written; its first sequence number stands in it. */
 void tni_wal_written(struct tn_store *store, const rocksdb_writebatch_t *batch);
