@@ -125,6 +125,9 @@ enum tn_status(tni_kafka_err)(struct tn_err *err, rd_kafka_resp_err_t code, cons
         tn_err_hint(err, "the broker's ACLs do not allow it for this user");
     else if (st == TN_E_LIMIT)
         tn_err_hint(err, "raise max.message.bytes of the topic or message.max.bytes of the broker");
+    else if (code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+        tn_err_hint(err, "the record's time is too far from the broker's: raise %s of the topic",
+                    TNI_KAFKA_AHEAD_MAX);
     return st;
 }
 

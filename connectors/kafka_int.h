@@ -169,6 +169,11 @@ uint64_t tni_kafka_topics_version(struct tn_log *log);
 struct tni_ktopic *tni_kafka_topic_live(struct tni_kafka *kafka, const struct tn_topic *topic);
 /* Look again at all known topics; marks what is gone. Keeper thread. */
 void tni_kafka_topics_refresh(struct tni_kafka *kafka);
+#define TNI_KAFKA_AHEAD_MAX    "message.timestamp.after.max.ms" /* of topics; Kafka 3.6 */
+#define TNI_KAFKA_BEHIND_MAX   "message.timestamp.before.max.ms"
+#define TNI_KAFKA_PROPERTY_MAX 64
+void tni_kafka_topic_property(struct tni_kafka *kafka, const char *name, const char *property,
+                              char ret_value[TNI_KAFKA_PROPERTY_MAX]);
 /* An internal topic of ours with one partition, made when absent. */
 enum tn_status tni_kafka_topic_internal(struct tni_kafka *kafka, const char *suffix,
                                         int32_t partitions, enum tn_cleanup cleanup,

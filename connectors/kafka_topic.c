@@ -197,6 +197,33 @@ static enum tn_status describe_configs(struct tni_kafka *kafka, struct tn_topic 
     return st;
 }
 
+/* A property of the topic's; "?" when the broker does not say. */
+void tni_kafka_topic_property(struct tni_kafka *kafka, const char *name, const char *property,
+                              char ret_value[TNI_KAFKA_PROPERTY_MAX])
+{
+    struct request request;
+    struct tn_err err = TN_ERR_INIT;
+    size_t found_count = 0, entries_count = 0;
+    const rd_kafka_ConfigResource_t **found = NULL;
+    const rd_kafka_ConfigEntry_t **entries = NULL;
+    rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
+    request_init(kafka, &request);
+    rd_kafka_DescribeConfigs(kafka->admin, &wanted, 1, request.options, request.queue);
+    if (request_wait(&request, "kafka: configuration of a topic", &err) == TN_OK)
+        found = rd_kafka_DescribeConfigs_result_resources(
+            rd_kafka_event_DescribeConfigs_result(request.event), &found_count);
+    if (found_count)
+        entries = rd_kafka_ConfigResource_configs(found[0], &entries_count);
+    snprintf(ret_value, TNI_KAFKA_PROPERTY_MAX, "?");
+    for (size_t i = 0; i < entries_count; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(entries[i]);
+        if (value && strcmp(rd_kafka_ConfigEntry_name(entries[i]), property) == 0)
+            snprintf(ret_value, TNI_KAFKA_PROPERTY_MAX, "%s", value);
+    }
+    request_release(&request);
+    rd_kafka_ConfigResource_destroy(wanted);
+}
+
 /* One described topic: 1 found, 0 absent, −1 error. */
 static int take_described(const struct tni_kdescribe *f, const void *topic, struct tn_topic *info,
                           struct tn_err *err)
@@ -387,25 +414,39 @@ static enum tn_status topic_result(const rd_kafka_topic_result_t **results, size
     return st;
 }
 
-static enum tn_status create(struct tni_kafka *kafka, const struct tn_topic_spec *spec,
-                             struct tn_err *err)
+/* takes_any_time: brokers refuse times that are an hour ahead of their clock (Kafka 4), and one
+ * such event must not stop a query. Brokers before 3.6 know neither the limit nor its name. */
+static rd_kafka_NewTopic_t *new_topic(struct tni_kafka *kafka, const struct tn_topic_spec *spec,
+                                      bool takes_any_time, struct tn_err *err)
 {
     static const char *const policies[] = {"delete", "delete", "compact", "compact,delete"};
     char text[256];
-    struct request request;
     rd_kafka_NewTopic_t *topic =
         rd_kafka_NewTopic_new(spec->name, spec->partitions_count,
                               spec->replicas_count ? spec->replicas_count : -1, text, sizeof text);
-    if (!topic)
-        return tn_err_set(err, TN_E_INVALID, "topic '%s': %s", spec->name, text);
+    if (!topic) {
+        tn_err_set(err, TN_E_INVALID, "topic '%s': %s", spec->name, text);
+        return NULL;
+    }
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy", policies[spec->cleanup & 3]);
     if (spec->cleanup & TN_CLEANUP_DELETE) {
         add_config(topic, "retention.ms", spec->retention_ms);
         add_config(topic, "retention.bytes", spec->retention_bytes);
     }
-    /* brokers refuse times of a clock that is ahead of theirs */
     if (is_hidden(kafka, spec->name) || spec->is_append_time)
         rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
+    else if (takes_any_time)
+        add_config(topic, TNI_KAFKA_AHEAD_MAX, INT64_MAX);
+    return topic;
+}
+
+static enum tn_status create(struct tni_kafka *kafka, const struct tn_topic_spec *spec,
+                             bool takes_any_time, struct tn_err *err)
+{
+    struct request request;
+    rd_kafka_NewTopic_t *topic = new_topic(kafka, spec, takes_any_time, err);
+    if (!topic)
+        return TN_E_INVALID;
     request_init(kafka, &request);
     rd_kafka_CreateTopics(kafka->admin, &topic, 1, request.options, request.queue);
     enum tn_status st = request_wait(&request, "kafka: creating a topic", err);
@@ -455,7 +496,9 @@ enum tn_status tni_kafka_topic_create(struct tn_log *log, const struct tn_topic_
         return st;
     if (st == TN_OK)
         return check_same(&found, spec, err);
-    st = create(kafka, spec, &first);
+    st = create(kafka, spec, true, &first);
+    if (st == TN_E_INVALID)
+        st = create(kafka, spec, false, &first);
     if (tn_failed(st) && st != TN_E_EXISTS) { /* another process may have been first */
         if (err)
             *err = first;
@@ -520,7 +563,7 @@ enum tn_status tni_kafka_topic_internal(struct tni_kafka *kafka, const char *suf
                                  .cleanup = cleanup,
                                  .retention_ms = -1,
                                  .retention_bytes = -1};
-    st = create(kafka, &spec, err);
+    st = create(kafka, &spec, false, err);
     if (tn_failed(st) && st != TN_E_EXISTS)
         return st;
     return find_created(kafka, name, ret_topic, err);

@@ -33,18 +33,29 @@
  */
 #include "connectors/kafka_txn_int.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "connectors/wait.h"
 #include "stream/base/crashpoint.h"
 #include "stream/base/logline.h"
 #include "stream/base/mem.h"
+#include "stream/base/time.h"
 
 #define RETRY_MS    500
 #define FENCE_NS    60000000000ll
 #define CALL_NS_MAX 35000000000ll /* longer than any call is told to take */
 
 /* ---- reports ---- */
+
+static int64_t farthest_ms(const struct tn_records *records, int64_t now_ms)
+{
+    int64_t farthest = now_ms;
+    for (uint32_t i = 0; i < records->count; i++)
+        if (imaxabs(records->timestamps_ms[i] - now_ms) > imaxabs(farthest - now_ms))
+            farthest = records->timestamps_ms[i];
+    return farthest;
+}
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
@@ -65,8 +76,30 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     if (is_to_blame && txn->failed_slot == TNI_KTXN_FAILED_NONE) {
         txn->failed_slot = slot->number;
         txn->failed_code = msg->err;
+        txn->failed_ms = farthest_ms(slot->records, tn_wall_ms(txn->txns->kafka->clock));
         snprintf(txn->failed_topic, sizeof txn->failed_topic, "%s", rd_kafka_topic_name(msg->rkt));
     }
+}
+
+/* Why the broker refused the records of a slot, and what helps. */
+static enum tn_status refused(struct tn_log_txn *txn)
+{
+    if (txn->failed_code != RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+        return tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
+    struct tni_kafka *kafka = txn->txns->kafka;
+    bool is_ahead = txn->failed_ms > tn_wall_ms(kafka->clock);
+    const char *limit = is_ahead ? TNI_KAFKA_AHEAD_MAX : TNI_KAFKA_BEHIND_MAX;
+    char value[TNI_KAFKA_PROPERTY_MAX], at[TN_TIME_TEXT_MAX];
+    tni_kafka_topic_property(kafka, txn->failed_topic, limit, value);
+    int64_t us;
+    if (__builtin_mul_overflow(txn->failed_ms, TN_US_PER_MS, &us))
+        us = is_ahead ? INT64_MAX : INT64_MIN;
+    size_t at_len = tn_timestamp_text(us, 3, 'T', at);
+    return tn_err_set(&txn->err, TN_E_INVALID,
+                      "topic '%s': the broker refuses a record of %.*sZ, too far %s its clock: set "
+                      "%s of the topic (%s now) higher and start tarn again; nothing is lost",
+                      txn->failed_topic, (int)at_len, at, is_ahead ? "ahead of" : "behind", limit,
+                      value);
 }
 
 /* ---- the producer ---- */
@@ -261,8 +294,7 @@ static enum tni_ktxns_state fail_txn(struct tni_ktxn_runner *self, struct tn_log
     bool is_stale = code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION; /* maybe our own verdict */
     if ((is_abortable || is_stale) && !is_fatal && aborted(self)) {
         if (txn->failed_slot != TNI_KTXN_FAILED_NONE && tni_ktxn_slot_of(txn, txn->failed_slot))
-            txn->result =
-                tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
+            txn->result = refused(txn);
         else
             set_outcome(txn, TN_E_IO, text);
         return READY;
@@ -350,7 +382,7 @@ static enum tni_ktxns_state commit_at_least_once(struct tni_ktxns *txns, struct 
 {
     rd_kafka_resp_err_t code = rd_kafka_flush(txns->rk, TNI_KAFKA_TXN_WAIT_MS);
     if (!code && txn->failed_slot != TNI_KTXN_FAILED_NONE) {
-        txn->result = tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
+        txn->result = refused(txn);
         return READY;
     }
     for (const struct tni_ktxn_slot *slot = txn->slots; slot && !code; slot = slot->next)

@@ -33,6 +33,7 @@ struct tn_log_txn {
     uint32_t failed_slot;
     rd_kafka_resp_err_t failed_code;
     char failed_topic[TN_TOPIC_NAME_MAX + 1];
+    int64_t failed_ms; /* of the refused record whose time is farthest from this clock's */
     bool is_abandoned; /* under lock: closed while it was committed */
 };
 

@@ -15,6 +15,7 @@ from kafka_server import Cluster, java  # noqa: E402
 from tarn_server import ROOT, Server  # noqa: E402
 
 WAIT_SECONDS = 180
+AHEAD = "message.timestamp.after.max.ms"
 TOPICS = ("gone", "anew", "wider", "big", "fine")
 AUTHORIZER = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
               "super.users": "User:ANONYMOUS"}
@@ -54,15 +55,13 @@ class Tarn:
         self.server, self.sent = server, {}
         self.log = pathlib.Path(f"{server.state}.log")
 
-    def send(self, topic, key="a"):
-        self.server.connection = None  # an idle one may have been closed
-        status, body = self.server.request("POST", f"/streams/{topic}", json.dumps({"k": key, "n": 1}).encode())
+    def send(self, topic, key="a", **more):
+        status, body = self.server.request("POST", f"/streams/{topic}", json.dumps({"k": key, "n": 1, **more}).encode())
         assert status // 100 == 2, (topic, status, body)
         self.sent[topic] = self.sent.get(topic, 0) + 1
 
     def wait(self, what, holds):
         """Until it holds; says what was seen last when it never does."""
-        self.server.connection = None
         deadline = time.monotonic() + WAIT_SECONDS
         while (seen := holds()) is not True:
             assert self.server.process.poll() is None, f"{what}: tarn ended\n{self.log.read_text()[-3000:]}"
@@ -197,6 +196,41 @@ def corrupt_batch(kafka, folder):
     print("a flipped bit in a batch: said, nothing passed over, the other query exact")
 
 
+def far_ahead(kafka, folder):
+    """Events of next year: counted as all others in topics that tarn made. A topic that refuses such times is named, with
+    the time, the limit and what helps; the other query goes on, and once it takes them everything is exact.
+    """
+    (folder / "ahead.sql").write_text("""
+CREATE STREAM at (k VARCHAR, n INT, ts BIGINT) WITH (KAFKA_TOPIC='at', VALUE_FORMAT='JSON', PARTITIONS=2, TIMESTAMP='ts');
+CREATE TABLE of_at WITH (KAFKA_TOPIC='of_at', VALUE_FORMAT='JSON', PARTITIONS=2) AS SELECT k, COUNT(*) AS c FROM at GROUP BY k;
+CREATE TABLE of_limited WITH (KAFKA_TOPIC='of_limited', VALUE_FORMAT='JSON', PARTITIONS=2) AS
+  SELECT k, COUNT(*) AS c FROM at GROUP BY k;
+""")
+    limit = ("--alter", "--entity-type", "topics", "--entity-name", "of_limited", "--add-config")
+    at = int(time.time() * 1000) + 366 * 86400_000
+    given = {"application.id": "ahead", "kafka.bootstrap.servers": kafka.bootstrap}
+    tarn = Tarn(Server(folder / "ahead.sql", folder / "ahead", given))
+
+    def counted(*tables):
+        rows = [tarn.server.sql(f"SELECT SUM(c) FROM {table}", fresh=False) for table in tables]
+        return rows == [[[tarn.sent["at"]]]] * len(tables) or f"{rows}, {tarn.sent['at']} sent"
+    with tarn.server as server:
+        server.wait_ready()
+        tarn.send("at", ts=at)
+        tarn.wait("counts of next year", lambda: counted("of_at", "of_limited"))
+        tool("kafka.admin.ConfigCommand", kafka, *limit, f"{AHEAD}=7200000")
+        tarn.send("at", ts=at)
+        year = time.strftime("%Y-%m-%dT", time.gmtime(at // 1000))
+        tarn.wait_missing("topic 'of_limited'", year, f"{AHEAD} of the topic (7200000 now)")
+        tarn.wait("counts of the other", lambda: counted("of_at"))
+        assert server.stop() == 0
+    tool("kafka.admin.ConfigCommand", kafka, *limit, f"{AHEAD}={2**63 - 1}")
+    with tarn.server as server:
+        tarn.wait("counts afterwards", lambda: counted("of_at", "of_limited"))
+        assert server.stop() == 0
+    print("events of next year: counted; refused by a topic: said, nothing lost")
+
+
 def rights(folder):
     """A user whose rights come and go."""
     with Cluster(folder / "kafka-acl", security=True, settings=AUTHORIZER) as kafka:
@@ -242,6 +276,7 @@ def main():
             topic_faults(kafka, folder)
             dropped_records(kafka, folder)
             corrupt_batch(kafka, folder)
+            far_ahead(kafka, folder)
         rights(folder)
 
 
