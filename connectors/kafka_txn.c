@@ -48,15 +48,6 @@
 
 /* ---- reports ---- */
 
-static int64_t farthest_ms(const struct tn_records *records, int64_t now_ms)
-{
-    int64_t farthest = now_ms;
-    for (uint32_t i = 0; i < records->count; i++)
-        if (imaxabs(records->timestamps_ms[i] - now_ms) > imaxabs(farthest - now_ms))
-            farthest = records->timestamps_ms[i];
-    return farthest;
-}
-
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
     struct tni_ktxn_slot *slot = msg->_private;
@@ -76,9 +67,19 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     if (is_to_blame && txn->failed_slot == TNI_KTXN_FAILED_NONE) {
         txn->failed_slot = slot->number;
         txn->failed_code = msg->err;
-        txn->failed_ms = farthest_ms(slot->records, tn_wall_ms(txn->txns->kafka->clock));
         snprintf(txn->failed_topic, sizeof txn->failed_topic, "%s", rd_kafka_topic_name(msg->rkt));
     }
+}
+
+static int64_t farthest_ms(const struct tni_ktxn_slot *slot, int64_t now_ms)
+{
+    int64_t farthest = now_ms;
+    for (uint32_t i = 0; slot && i < slot->records->count; i++) {
+        int64_t at = slot->records->timestamps_ms[i];
+        if (at >= 0 && imaxabs(at - now_ms) > imaxabs(farthest - now_ms))
+            farthest = at;
+    }
+    return farthest;
 }
 
 /* Why the broker refused the records of a slot, and what helps. */
@@ -87,13 +88,14 @@ static enum tn_status refused(struct tn_log_txn *txn)
     if (txn->failed_code != RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
         return tni_kafka_err(&txn->err, txn->failed_code, "topic '%s'", txn->failed_topic);
     struct tni_kafka *kafka = txn->txns->kafka;
-    bool is_ahead = txn->failed_ms > tn_wall_ms(kafka->clock);
+    int64_t now_ms = tn_wall_ms(kafka->clock), us;
+    int64_t at_ms = farthest_ms(tni_ktxn_slot_of(txn, txn->failed_slot), now_ms);
+    bool is_ahead = at_ms > now_ms;
     const char *limit = is_ahead ? TNI_KAFKA_AHEAD_MAX : TNI_KAFKA_BEHIND_MAX;
     char value[TNI_KAFKA_PROPERTY_MAX], at[TN_TIME_TEXT_MAX];
     tni_kafka_topic_property(kafka, txn->failed_topic, limit, value);
-    int64_t us;
-    if (__builtin_mul_overflow(txn->failed_ms, TN_US_PER_MS, &us))
-        us = is_ahead ? INT64_MAX : INT64_MIN;
+    if (__builtin_mul_overflow(at_ms, TN_US_PER_MS, &us))
+        us = INT64_MAX; /* no time is as far before 1970: Kafka has none */
     size_t at_len = tn_timestamp_text(us, 3, 'T', at);
     return tn_err_set(&txn->err, TN_E_INVALID,
                       "topic '%s': the broker refuses a record of %.*sZ, too far %s its clock: set "
@@ -475,6 +477,13 @@ static void step(struct tni_ktxn_runner *self)
     }
 }
 
+static void txns_free(struct tni_ktxns *txns)
+{
+    pthread_cond_destroy(&txns->changed);
+    pthread_mutex_destroy(&txns->lock);
+    tn_free(txns);
+}
+
 static void *runner_main(void *arg)
 {
     struct tni_ktxn_runner *self = arg;
@@ -491,6 +500,11 @@ static void *runner_main(void *arg)
     handle_destroy(self->rk, self->rkts);
     tni_ktxn_free(self->txn);
     tn_free(self);
+    pthread_mutex_lock(&txns->lock);
+    bool is_last = --txns->abandoned_count == 0 && txns->is_closed;
+    pthread_mutex_unlock(&txns->lock);
+    if (is_last)
+        txns_free(txns);
     return NULL;
 }
 
@@ -592,9 +606,10 @@ void tni_kafka_txns_close(struct tni_kafka *kafka)
         tni_kafka_reap(kafka, txns->rk);
     }
     kafka->txns = NULL;
-    if (txns->abandoned_count)
-        return; /* a thread that comes back late still asks whether it was abandoned */
-    pthread_cond_destroy(&txns->changed);
-    pthread_mutex_destroy(&txns->lock);
-    tn_free(txns);
+    pthread_mutex_lock(&txns->lock);
+    txns->is_closed = true;
+    bool is_last = txns->abandoned_count == 0;
+    pthread_mutex_unlock(&txns->lock);
+    if (is_last) /* a thread that comes back late still asks whether it was abandoned */
+        txns_free(txns);
 }

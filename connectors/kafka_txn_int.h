@@ -33,7 +33,6 @@ struct tn_log_txn {
     uint32_t failed_slot;
     rd_kafka_resp_err_t failed_code;
     char failed_topic[TN_TOPIC_NAME_MAX + 1];
-    int64_t failed_ms; /* of the refused record whose time is farthest from this clock's */
     bool is_abandoned; /* under lock: closed while it was committed */
 };
 
@@ -51,8 +50,8 @@ struct tni_ktxn_runner {
 struct tni_ktxns {
     struct tni_kafka *kafka;
     struct tni_ktxn_runner *runner;
-    uint32_t abandoned_count;
-    rd_kafka_t *rk; /* txn thread replaces it in SETTLING only */
+    uint32_t abandoned_count; /* calls that have not come back; under lock */
+    rd_kafka_t *rk;           /* txn thread replaces it in SETTLING only */
     struct tni_krkt *rkts;
     struct tn_topic positions_topic;
     bool has_positions_topic;
@@ -64,6 +63,7 @@ struct tni_ktxns {
     struct tn_log_member *member; /* under lock; changes only while nothing is committed */
     int64_t fenced_at_ns;
     bool is_closing;
+    bool is_closed; /* the last abandoned runner frees this; under lock */
     bool is_broken; /* SETTLING begins with another producer */
 };
 
