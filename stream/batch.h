@@ -30,6 +30,7 @@ struct tn_column {
     int32_t *offsets; /* varlen, ARRAY, MAP */
     uint8_t *data;    /* varlen */
     struct tn_column *children;
+    struct tn_dict *dict; /* varlen columns that several readers share (dict.h); NULL = none */
 };
 
 /* What a row of a batch does to the table it belongs to. Rows of a stream are always INSERT.
@@ -41,10 +42,13 @@ struct tn_batch {
     uint32_t rows_count;
     struct tn_column *columns; /* schema->fields_count */
     /* hidden columns; NULL where the producer has none */
-    int64_t *rowtime_ms;  /* event time */
-    uint8_t *ops;         /* enum tn_op; NULL = all INSERT */
-    int64_t *offsets;     /* source offset */
-    uint8_t *null_values; /* bitmap: the record's value is null (tombstone); NULL = none is */
+    int64_t *rowtime_ms;      /* event time */
+    uint8_t *ops;             /* enum tn_op; NULL = all INSERT */
+    int64_t *offsets;         /* source offset */
+    uint8_t *null_values;     /* bitmap: the record's value is null (tombstone); NULL = none is */
+    const uint32_t *selected; /* the rows that count, when a filter's readers take them so (see
+                                 tni_plan_selects); NULL = all */
+    uint32_t selected_count;
     int32_t partition;
     struct tn_str *keys; /* serialized key bytes of the source record; ptr NULL = null key */
     const struct tn_records

@@ -54,6 +54,7 @@ struct tni_block {
     struct tn_records *records;
     struct tn_batch *batch; /* good rows only; NULL when none */
     int64_t from, next;     /* positions before and after */
+    int64_t time_max_ms;    /* latest row of the batch; INT64_MIN = not looked for yet */
     uint32_t bad_count;
 };
 
@@ -146,6 +147,7 @@ struct tni_op {
     struct tni_task *global;
     bool *live_values; /* the table's value columns that something reads; FILTER over a stream: the
                           columns; NULL = all */
+    bool is_selecting; /* FILTER: its readers take rows by number */
     /* SINK, REPARTITION */
     struct tn_topic topic;
     bool is_pinned; /* records stay in the task's partition: the topic rebuilds a store */

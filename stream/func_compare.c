@@ -7,6 +7,7 @@
  *
  * Stream rules: a NULL operand makes the result false, for <> too. Query rules: NULL. @thread the
  * running one */
+#include "stream/dict.h"
 #include "stream/func_int.h"
 
 enum op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE };
@@ -83,6 +84,31 @@ static void order_text(enum op op, struct side a, struct side b, uint32_t n, uin
     }
 }
 
+/* Text with a dictionary beside one text: compared once per value, then looked up by row. */
+static bool compare_codes(enum op op, struct side a, struct side b, uint32_t n, uint8_t *out)
+{
+    bool holds[TN_DICT_VALUES_MAX];
+    if (a.is_const == b.is_const)
+        return false;
+    const struct tn_dict *dict = tn_column_dict(a.is_const ? b.col : a.col);
+    if (!dict)
+        return false;
+    struct tn_str other = tn_column_str(a.is_const ? a.col : b.col, 0);
+    for (uint32_t i = 0; i < dict->values_count; i++) {
+        int c =
+            a.is_const ? tn_str_cmp(other, dict->values[i]) : tn_str_cmp(dict->values[i], other);
+        holds[i] = op == OP_EQ ? c == 0 : op == OP_LT ? c < 0 : c <= 0;
+    }
+    for (uint32_t at = 0; at < n; at += 64) {
+        uint32_t m = n - at < 64 ? n - at : 64;
+        uint64_t word = 0;
+        for (uint32_t k = 0; k < m; k++)
+            word |= (uint64_t)holds[dict->codes[at + k]] << k;
+        memcpy(out + at / 8, &word, 8);
+    }
+    return true;
+}
+
 static void compare_cells(enum op op, struct side a, struct side b, uint32_t n, uint8_t *out,
                           struct tn_arena *arena)
 {
@@ -116,6 +142,8 @@ static void compare_base(enum op op, struct side a, struct side b, uint32_t n, u
     case TN_K_VARCHAR:
     case TN_K_BYTES:
     case TN_K_JSON:
+        if (compare_codes(op, a, b, n, out))
+            return;
         if (op == OP_EQ)
             equal_text(a, b, n, out);
         else

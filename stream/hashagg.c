@@ -18,6 +18,7 @@
 
 #include "stream/base/hash.h"
 #include "stream/base/mem.h"
+#include "stream/dict.h"
 #include "stream/rowcode.h"
 
 #define BLOCK_SHIFT   9
@@ -281,9 +282,7 @@ static uint32_t hash_number(uint64_t number)
 
 static inline uint32_t hash_text(struct tn_str text)
 {
-    if (text.len <= TN_STR_SHORT)
-        return (uint32_t)tn_mix64(tn_str_short(text), 0xA0761D6478BD642Full + text.len);
-    return (uint32_t)(tn_hash64(text.ptr, text.len) >> 16);
+    return (uint32_t)tn_hash_text(text);
 }
 
 static inline uint32_t number_group(struct tn_hashagg *ha, uint64_t number, uint32_t hash)
@@ -413,6 +412,28 @@ static void text_groups(struct tn_hashagg *ha, const struct tn_column *col, cons
                                    : text_group(ha, texts[i], hashes[i]);
 }
 
+/* One look-up per value instead of one per row. */
+static void dict_groups(struct tn_hashagg *ha, const struct tn_column *col,
+                        const struct tn_dict *dict, const uint32_t *rows, uint32_t count,
+                        uint32_t *ret_groups)
+{
+    uint32_t group_of[TN_DICT_VALUES_MAX];
+    memset(group_of, 0xff, sizeof group_of); /* NO_GROUP */
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = row_of(rows, i);
+        if (TN_UNLIKELY(tn_column_is_null(col, row))) {
+            ret_groups[i] = null_group(ha);
+            continue;
+        }
+        uint32_t *group = &group_of[dict->codes[row]];
+        if (TN_UNLIKELY(*group == NO_GROUP)) {
+            struct tn_str text = dict->values[dict->codes[row]];
+            *group = text_group(ha, text, hash_text(text));
+        }
+        ret_groups[i] = *group;
+    }
+}
+
 enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *keys,
                                  const uint32_t *rows, uint32_t count, uint32_t *ret_groups,
                                  struct tn_err *err)
@@ -422,6 +443,11 @@ enum tn_status tn_hashagg_groups(struct tn_hashagg *ha, const struct tn_column *
         memset(ret_groups, 0, count * sizeof *ret_groups);
     if (ha->form == FORM_ROW)
         TN_TRY(row_groups(ha, keys, rows, count, ret_groups, err));
+    const struct tn_dict *dict = ha->form == FORM_TEXT ? tn_column_dict(keys) : NULL;
+    if (dict) {
+        dict_groups(ha, keys, dict, rows, count, ret_groups);
+        return check_bytes(ha, err);
+    }
     for (uint32_t from = 0; from < count; from += AHEAD) {
         uint32_t some = count - from < AHEAD ? count - from : AHEAD;
         if (ha->form == FORM_NUMBER)

@@ -8,50 +8,44 @@
  */
 #include "stream/op_int.h"
 
-static uint32_t mark_unusable(const struct tn_batch *batch, const struct tn_column *keys,
-                              uint32_t keys_count, uint8_t *skip, uint32_t *ret_null_values)
+static bool may_skip(const struct tn_batch *batch, const struct tn_column *keys,
+                     uint32_t keys_count)
 {
-    uint32_t skipped = 0;
-    *ret_null_values = 0;
-    for (uint32_t i = 0; i < batch->rows_count; i++) {
-        bool is_null_value = batch->null_values && tn_bit_get(batch->null_values, i);
-        bool is_null_key = false;
-        for (uint32_t k = 0; k < keys_count; k++)
-            is_null_key |= tn_column_is_null(&keys[k], i);
-        *ret_null_values += is_null_value;
-        if (is_null_value || is_null_key) {
-            tn_bit_set(skip, i);
-            skipped++;
-        }
-    }
-    return skipped;
+    bool may = batch->null_values != NULL;
+    for (uint32_t k = 0; k < keys_count; k++)
+        may |= keys[k].validity != NULL;
+    return may;
 }
 
-uint32_t *tni_usable_rows(struct tni_task *task, const struct tn_batch *batch,
-                          const struct tn_column *keys, uint32_t keys_count, uint32_t *ret_count)
+const uint32_t *tni_usable_rows(struct tni_task *task, const struct tn_batch *batch,
+                                const struct tn_column *keys, uint32_t keys_count,
+                                uint32_t *ret_count)
 {
-    *ret_count = batch->rows_count;
-    bool may_skip = batch->null_values != NULL;
-    for (uint32_t k = 0; k < keys_count; k++)
-        may_skip |= keys[k].validity != NULL;
-    if (!may_skip)
-        return NULL;
-    uint8_t *skip = tn_arena_zalloc(task->arena, tn_bits_bytes(batch->rows_count), 1);
-    uint32_t null_values = 0;
-    uint32_t skipped = mark_unusable(batch, keys, keys_count, skip, &null_values);
-    if (skipped == 0)
-        return NULL;
+    const uint32_t *rows = batch->selected;
+    uint32_t total = rows ? batch->selected_count : batch->rows_count;
+    *ret_count = total;
+    if (!may_skip(batch, keys, keys_count))
+        return rows;
+    uint32_t *kept = tn_arena_alloc(task->arena, total * sizeof *kept);
+    uint32_t count = 0, null_values = 0;
+    for (uint32_t i = 0; i < total; i++) {
+        uint32_t row = rows ? rows[i] : i;
+        bool is_null_value = batch->null_values && tn_bit_get(batch->null_values, row);
+        bool is_null_key = false;
+        for (uint32_t k = 0; k < keys_count; k++)
+            is_null_key |= tn_column_is_null(&keys[k], row);
+        null_values += is_null_value;
+        kept[count] = row;
+        count += !is_null_value && !is_null_key;
+    }
+    if (count == total)
+        return rows;
     struct tni_counters *counters = &task->query->counters;
     atomic_fetch_add_explicit(&counters->rows_null_value, null_values, memory_order_relaxed);
-    atomic_fetch_add_explicit(&counters->rows_null_key, skipped - null_values,
+    atomic_fetch_add_explicit(&counters->rows_null_key, total - count - null_values,
                               memory_order_relaxed);
-    uint32_t *rows = tn_arena_alloc(task->arena, batch->rows_count * sizeof *rows);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < batch->rows_count; i++)
-        if (!tn_bit_get(skip, i))
-            rows[count++] = i;
     *ret_count = count;
-    return rows;
+    return kept;
 }
 
 static void count_late(struct tni_task *task, uint32_t late_count)
@@ -343,7 +337,7 @@ enum tn_status tni_op_aggregate(struct tni_task *task, struct tni_op *op, struct
     for (uint32_t k = 0; k < node->keys_count; k++)
         keys[k] = batch->columns[node->keys[k]];
     uint32_t count = 0;
-    uint32_t *rows = tni_usable_rows(task, batch, keys, node->keys_count, &count);
+    const uint32_t *rows = tni_usable_rows(task, batch, keys, node->keys_count, &count);
     if (count == 0)
         return TN_OK;
     tni_task_touch(task, op);

@@ -68,10 +68,11 @@ struct tni_updates {
 enum tn_status tni_push_updates(struct tni_task *task, struct tni_op *op,
                                 const struct tni_updates *updates, struct tn_err *err);
 
-/* Rows of the batch that a stateful step may use: value not null, no NULL among the key columns.
- * NULL: all of them. What is left out is counted. */
-uint32_t *tni_usable_rows(struct tni_task *task, const struct tn_batch *batch,
-                          const struct tn_column *keys, uint32_t keys_count, uint32_t *ret_count);
+/* Rows of the batch that a stateful step may use: selected, value not null, no NULL among the key
+ * columns. NULL: all of them. What is left out for a NULL is counted. */
+const uint32_t *tni_usable_rows(struct tni_task *task, const struct tn_batch *batch,
+                                const struct tn_column *keys, uint32_t keys_count,
+                                uint32_t *ret_count);
 /* One side of a batch as bytes: row i is [ends[i], ends[i + 1]) of bytes, or null. */
 struct tni_encoded {
     struct tn_buf *bytes;

@@ -115,8 +115,9 @@ static struct tn_batch *only_live(const struct tn_batch *batch, const bool *live
     return out;
 }
 
-static struct tn_batch *filter_rows(struct tn_batch *batch, const struct tn_result *result,
-                                    const bool *live, struct tn_arena *arena)
+/* Rows of a stream that pass. */
+static uint32_t *passing_rows(const struct tn_batch *batch, const struct tn_result *result,
+                              struct tn_arena *arena, uint32_t *ret_count)
 {
     uint32_t *rows = tn_arena_alloc(arena, batch->rows_count * sizeof *rows);
     uint32_t count = tn_result_select(result, rows);
@@ -127,6 +128,15 @@ static struct tn_batch *filter_rows(struct tn_batch *batch, const struct tn_resu
                 rows[kept++] = rows[i];
         count = kept;
     }
+    *ret_count = count;
+    return rows;
+}
+
+static struct tn_batch *filter_rows(struct tn_batch *batch, const struct tn_result *result,
+                                    const bool *live, struct tn_arena *arena)
+{
+    uint32_t count = 0;
+    const uint32_t *rows = passing_rows(batch, result, arena, &count);
     if (count == batch->rows_count)
         return batch;
     return tn_batch_gather(live ? only_live(batch, live, arena) : batch, rows, count, arena);
@@ -157,10 +167,26 @@ enum tn_status tni_filter_run(const struct tn_node *node, struct tn_batch *batch
     return TN_OK;
 }
 
+/* The rows stay where they are; the readers get their numbers. */
+static enum tn_status push_selected(struct tni_task *task, struct tni_op *op,
+                                    struct tn_batch *batch, struct tn_err *err)
+{
+    struct tn_result result;
+    struct tn_batch out = *batch;
+    tn_program_run(op->node->programs[0], batch, task->arena, &result);
+    count_errors(&task->query->counters, result.errors_count);
+    out.selected = passing_rows(batch, &result, task->arena, &out.selected_count);
+    if (out.selected_count == 0)
+        return TN_OK;
+    return tni_op_push(task, op, out.selected_count == batch->rows_count ? batch : &out, err);
+}
+
 enum tn_status tni_op_filter(struct tni_task *task, struct tni_op *op, struct tn_batch *batch,
                              struct tn_err *err)
 {
     struct tn_batch *kept = NULL;
+    if (op->is_selecting)
+        return push_selected(task, op, batch, err);
     TN_TRY(tni_filter_run(op->node, batch, op->live_values, task->arena, &task->query->counters,
                           &kept, err));
     return tni_op_push(task, op, kept, err);

@@ -259,6 +259,32 @@ const struct tn_node *tni_plan_repartition(const struct tn_plan *plan, const cha
     return NULL;
 }
 
+static bool is_plain(const struct tn_node *node)
+{
+    for (uint32_t i = 0; i < node->exprs_count; i++)
+        if (node->exprs[i]->kind != TN_E_COLUMN)
+            return false;
+    return true;
+}
+
+bool tni_plan_selects(const struct tn_stage *stage, uint32_t number)
+{
+    const struct tn_node *reader = NULL;
+    for (uint32_t i = number + 1; i < stage->nodes_count; i++) {
+        if (stage->nodes[i].input != (int)number)
+            continue;
+        if (reader)
+            return false;
+        reader = &stage->nodes[i];
+    }
+    if (!reader || !is_plain(reader))
+        return false;
+    if (reader->kind == TN_NODE_PROJECT)
+        return tni_plan_selects(stage, (uint32_t)(reader - stage->nodes));
+    return reader->kind == TN_NODE_AGGREGATE ||
+           (reader->kind == TN_NODE_REPARTITION && reader->is_fold);
+}
+
 /* Marks what `reader` needs of its input; `live` are the columns of reader's own output that are
  * needed. */
 static void mark_reads(const struct tn_node *reader, uint32_t in_count, const bool *live,

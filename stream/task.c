@@ -175,6 +175,7 @@ static enum tn_status init_op(struct tni_task *task, struct tni_op *op, struct t
             op->live_values =
                 TN_ARENA_ARRAY(&task->own_arena, bool, op->node->schema->fields_count + 1);
             tni_plan_live(task->stage, op->number, op->live_values);
+            op->is_selecting = tni_plan_selects(task->stage, op->number);
         }
         break;
     case TN_NODE_AGGREGATE:

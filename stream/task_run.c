@@ -62,13 +62,27 @@ static void trim(struct tni_task *task)
     }
 }
 
-static void advance_time(struct tni_task *task, const struct tn_batch *batch)
+static int64_t latest(const struct tn_batch *batch)
 {
-    int64_t max = task->stream_time_ms;
+    int64_t max = INT64_MIN;
     for (uint32_t i = 0; i < batch->rows_count; i++)
         max = batch->rowtime_ms[i] > max ? batch->rowtime_ms[i] : max;
-    task->stream_time_ms = max;
-    atomic_store_explicit(&task->shown_time_ms, max, memory_order_relaxed);
+    return max;
+}
+
+static void advance_time(struct tni_task *task, struct tni_block *block,
+                         const struct tn_batch *batch)
+{
+    int64_t max = INT64_MIN;
+    if (batch != block->batch)
+        max = latest(batch);
+    else if (block->time_max_ms == INT64_MIN) /* once for all tasks that read it */
+        max = block->time_max_ms = latest(batch);
+    else
+        max = block->time_max_ms;
+    if (max > task->stream_time_ms)
+        task->stream_time_ms = max;
+    atomic_store_explicit(&task->shown_time_ms, task->stream_time_ms, memory_order_relaxed);
 }
 
 /* Rows [from, to) of the block, then the input stands at `next`. */
@@ -86,7 +100,7 @@ static enum tn_status run_rows(struct tni_input *input, struct tni_block *block,
                 rows[i - from] = i;
             batch = tn_batch_gather(batch, rows, to - from, task->arena);
         }
-        advance_time(task, batch);
+        advance_time(task, block, batch);
         if (!tni_task_is_replaying(task)) {
             atomic_fetch_add_explicit(&task->query->counters.rows_in, to - from,
                                       memory_order_relaxed);

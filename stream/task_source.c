@@ -12,6 +12,7 @@
 #include "stream/engine_int.h"
 
 #include "stream/base/mem.h"
+#include "stream/dict.h"
 #include "stream/func.h"
 
 #define READ_RETRY_NS 10000000
@@ -33,6 +34,7 @@ static struct tni_block *block_new(struct tni_source *source)
     block->plan = tn_plan_ref(source->plan);
     block->records = NULL;
     block->batch = NULL;
+    block->time_max_ms = INT64_MIN;
     block->bad_count = 0;
     return block;
 }
@@ -521,6 +523,13 @@ static uint32_t sort_out(struct decode *d, uint32_t *good)
     return count;
 }
 
+/* Several queries read the block: what one finds out about a column serves the others. */
+static void offer_dicts(const struct tni_source *source, struct tni_block *block)
+{
+    if (block->batch && source->inputs_count > 1)
+        tn_dict_offer(block->batch->columns, source->schema->fields_count, &block->arena);
+}
+
 static enum tn_status decode_block(struct tni_source *source, struct tni_block *block,
                                    uint32_t count, struct tn_err *err)
 {
@@ -530,11 +539,13 @@ static enum tn_status decode_block(struct tni_source *source, struct tni_block *
     struct tn_batch *batch = decode_columns(&d);
     if (d.keys.bad_count + d.values.bad_count + d.times_count == 0) {
         block->batch = batch;
+        offer_dicts(source, block);
         return TN_OK;
     }
     uint32_t *good = tn_arena_alloc(&block->arena, count * sizeof *good);
     uint32_t good_count = sort_out(&d, good);
     block->batch = good_count ? tn_batch_gather(batch, good, good_count, &block->arena) : NULL;
+    offer_dicts(source, block);
     return TN_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "stream/base/str.h"
 
 /* org.apache.kafka.common.utils.Utils.murmur2 (Kafka protocol guide): signed 32-bit result. */
 int32_t tn_murmur2(const void *key, size_t len);
@@ -45,6 +46,14 @@ static inline uint64_t tn_hash64(const void *bytes, size_t len)
     if (len)
         memcpy(&w, p, len);
     return tn_mix64(h ^ w, 0xA0761D6478BD642Full + len);
+}
+
+/* The same for texts, most of which are short. */
+static inline uint64_t tn_hash_text(struct tn_str text)
+{
+    if (text.len <= TN_STR_SHORT)
+        return tn_mix64(tn_str_short(text), 0xA0761D6478BD642Full + text.len);
+    return tn_hash64(text.ptr, text.len) >> 16;
 }
 
 #endif

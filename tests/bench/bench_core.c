@@ -1,14 +1,16 @@
-/* Benchmarks core, wide, cold and workers: the engine over events in memory, beside the bare
- * reference program.
+/* Benchmarks core, wide, cold, workers and queries: the engine over events in memory, beside the
+ * bare reference program (queries: beside one query).
  *
  *   core     5 M events, 10,000 keys (Zipf 1.0), one thread: decode → count by key → coalesced
  * changelog wide     the same with 2 M keys; state flushed, read back by a second open, both timed
  *   cold     10 M keys uniform, state.cache.bytes 64 MB; the share of misses is printed
  *   workers  core over 4 partitions with 1 and with 2 worker threads, wall time
+ *   queries  500,000 events with 10 columns of 20 to 200 values in 4 partitions: 100 counts, each
+ *            with another WHERE and GROUP BY, and 10 counts by song; CPU of many over CPU of one
  *
  * Results are compared with the reference before any figure is printed: same keys and counts, dead
  * letters equal to the malformed events. Figures are CPU seconds of the process; min, median, max
- * of the rounds. Usage: bench_core core|wide|cold|workers [rounds [events]]
+ * of the rounds. Usage: bench_core core|wide|cold|workers|queries [rounds [events]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +42,7 @@ static const struct shape shapes[] = {
     {"wide", {12, 5000000, 2000000, 1.0, 0.001, false}, 256 << 20, 1, 0, true, 3},
     {"cold", {13, 5000000, 10000000, 0, 0.001, false}, 64 << 20, 1, 0, false, 1},
     {"workers", {11, 5000000, 10000, 1.0, 0.001, false}, 256 << 20, 4, 1, false, 3},
+    {"queries", {.count = 500000}, 256 << 20, 4, 0, false, 3},
 };
 
 struct rig {
@@ -128,6 +131,15 @@ static void rig_close(struct rig *rig)
         abort();
 }
 
+static void apply(struct rig *rig, const char *script)
+{
+    struct tn_err err = TN_ERR_INIT;
+    struct tn_buf warnings;
+    tn_buf_init(&warnings, 65536);
+    check(tn_db_apply(rig->db, tn_str_of(script), false, &warnings, &err), &err);
+    tn_buf_release(&warnings);
+}
+
 static void rig_apply(struct rig *rig)
 {
     static const char keyless[] = "CREATE STREAM events (song VARCHAR, ms INT) WITH "
@@ -139,11 +151,7 @@ static void rig_apply(struct rig *rig)
         "WHERE ms >= 0 GROUP BY song;";
     char script[1024];
     snprintf(script, sizeof script, "%s%s", rig->shape->partitions > 1 ? keyed : keyless, table);
-    struct tn_err err = TN_ERR_INIT;
-    struct tn_buf warnings;
-    tn_buf_init(&warnings, 65536);
-    check(tn_db_apply(rig->db, tn_str_of(script), false, &warnings, &err), &err);
-    tn_buf_release(&warnings);
+    apply(rig, script);
 }
 
 struct totals {
@@ -167,7 +175,7 @@ static bool add_totals(void *ctx, const struct tn_query_info *info)
 }
 
 /* The table as an order-free checksum. */
-static void read_table(struct rig *rig, struct bare_counts *ret_counts)
+static void read_table(struct rig *rig, const char *name, struct bare_counts *ret_counts)
 {
     struct tn_err err = TN_ERR_INIT;
     struct tn_pin *pin;
@@ -175,7 +183,7 @@ static void read_table(struct rig *rig, struct bare_counts *ret_counts)
     struct tn_batch *batch;
     enum tn_status st;
     const struct tn_catalog *catalog = tn_db_catalog(rig->db);
-    const struct tn_object *object = tn_catalog_find(catalog, TN_STR("default"), TN_STR("by_song"));
+    const struct tn_object *object = tn_catalog_find(catalog, TN_STR("default"), tn_str_of(name));
     check(tn_engine_pin(rig->engine, &pin, &err), &err);
     check(tn_table_scan_open(rig->engine, pin, object->query_id, NULL, NULL, &scan, &err), &err);
     *ret_counts = (struct bare_counts){0};
@@ -197,7 +205,7 @@ static void wake_signal(struct tn_wake *wake)
 }
 
 /* Process everything; with threads the caller waits through the engine's freshness ticket. */
-static void drain(struct rig *rig)
+static void drain(struct rig *rig, const char *table)
 {
     struct tn_err err = TN_ERR_INIT;
     const char *ids[1];
@@ -206,7 +214,7 @@ static void drain(struct rig *rig)
     struct tn_buf lagging;
     enum tn_status st;
     const struct tn_catalog *catalog = tn_db_catalog(rig->db);
-    ids[0] = tn_catalog_find(catalog, TN_STR("default"), TN_STR("by_song"))->query_id;
+    ids[0] = tn_catalog_find(catalog, TN_STR("default"), tn_str_of(table))->query_id;
     tn_buf_init(&lagging, 4096);
     if (rig->shape->threads)
         check(tn_engine_start(rig->engine, &err), &err);
@@ -240,19 +248,19 @@ static void run_tarn(const struct shape *shape, const struct events *events,
     rig_open(&rig, shape, events);
     double cpu = bench_cpu(), wall = bench_wall();
     rig_apply(&rig);
-    drain(&rig);
+    drain(&rig, "by_song");
     tn_engine_each_query(rig.engine, add_totals, &totals);
     ret_figures->miss_share = (double)totals.misses / (double)(totals.hits + totals.misses);
     if (shape->is_reopened) {
         rig_close_engine(&rig);
         rig_open_engine(&rig, 0);
-        drain(&rig);
+        drain(&rig, "by_song");
     }
     if (!shape->is_reopened) {
         ret_figures->cpu = bench_cpu() - cpu;
         ret_figures->wall = bench_wall() - wall;
     }
-    read_table(&rig, &got);
+    read_table(&rig, "by_song", &got);
     if (shape->is_reopened) {
         ret_figures->cpu = bench_cpu() - cpu;
         ret_figures->wall = bench_wall() - wall;
@@ -338,6 +346,87 @@ static void run_workers(const struct shape *one)
     events_free(&events);
 }
 
+/* ---- many queries over one topic ---- */
+
+static void by_column(struct tn_buf *script, int number)
+{
+    tn_buf_printf(script,
+                  "CREATE TABLE t%d AS SELECT c%d, COUNT(*) AS n FROM events "
+                  "WHERE ms >= %d AND c%d <> 'v%d' GROUP BY c%d;",
+                  number, number % 10, number * 997 % 100000, (number / 10 + number + 1) % 10,
+                  number % 20, number % 10);
+}
+
+static void by_key(struct tn_buf *script, int number)
+{
+    tn_buf_printf(script,
+                  "CREATE TABLE t%d AS SELECT song, COUNT(*) AS n FROM events WHERE ms >= %d "
+                  "GROUP BY song;",
+                  number, number * 997);
+}
+
+/* CPU seconds of `count` queries; the first one's table as a checksum. */
+static double run_queries(const struct shape *shape, const struct events *events,
+                          void (*add)(struct tn_buf *script, int number), int count,
+                          struct bare_counts *ret_first)
+{
+    struct rig rig;
+    struct tn_buf script;
+    char name[16];
+    tn_buf_init(&script, 1 << 20);
+    tn_buf_add_text(&script, "CREATE STREAM events (song VARCHAR KEY, ms INT");
+    for (int c = 0; c < 10; c++)
+        tn_buf_printf(&script, ", c%d VARCHAR", c);
+    tn_buf_add_text(&script, ") WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');");
+    for (int i = 0; i < count; i++)
+        add(&script, i);
+    tn_buf_add_byte(&script, 0);
+    rig_open(&rig, shape, events);
+    double cpu = bench_cpu();
+    apply(&rig, script.ptr);
+    double applied = bench_cpu();
+    for (int i = 0; i < count; i++) { /* all read at once: the first one takes the time */
+        snprintf(name, sizeof name, "t%d", i);
+        drain(&rig, name);
+    }
+    double end = bench_cpu();
+    printf("    %3d: %.3f CPU-s, %.3f of them until they ran\n", count, end - cpu, applied - cpu);
+    read_table(&rig, "t0", ret_first);
+    rig_close(&rig);
+    tn_buf_release(&script);
+    return end - cpu;
+}
+
+static void run_many(const struct shape *shape)
+{
+    static const struct {
+        const char *name;
+        void (*add)(struct tn_buf *script, int number);
+        int count;
+    } kinds[] = {{"counts by column", by_column, 100}, {"counts by song", by_key, 10}};
+    struct events events;
+    events_make_columns(shape->events.count, &events);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        struct bare_counts first, alone;
+        double one[ROUNDS_MAX], many[ROUNDS_MAX], low, high, medians[2];
+        for (int i = 0; i < shape->rounds; i++) {
+            one[i] = run_queries(shape, &events, kinds[k].add, 1, &alone);
+            many[i] = run_queries(shape, &events, kinds[k].add, kinds[k].count, &first);
+            if (first.keys != alone.keys || first.checksum != alone.checksum) {
+                fprintf(stderr, "bench queries: the first of many differs from the one alone\n");
+                exit(1);
+            }
+        }
+        bench_spread(one, shape->rounds, &low, &medians[0], &high);
+        bench_spread(many, shape->rounds, &low, &medians[1], &high);
+        printf("queries: %llu events, %d %s: %.3f CPU-s, one %.3f: %.2f x\n",
+               (unsigned long long)events.count, kinds[k].count, kinds[k].name, medians[1],
+               medians[0], medians[1] / medians[0]);
+        bench_report("queries", kinds[k].name, "CPU-s", medians[1], medians[0], "one query");
+    }
+    events_free(&events);
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -349,7 +438,9 @@ int main(int argc, char **argv)
             shape.rounds = atoi(argv[2]);
         if (argc > 3)
             shape.events.count = (uint64_t)atoll(argv[3]);
-        if (shape.threads)
+        if (strcmp(shape.name, "queries") == 0)
+            run_many(&shape);
+        else if (shape.threads)
             run_workers(&shape);
         else
             run_shape(&shape);

@@ -8,14 +8,24 @@
 #include "stream/base/mem.h"
 #include "stream/batch.h"
 
-#define TOPICS_MAX     32
+#define TOPICS_MAX     512
 #define PARTITIONS_MAX 16
-#define POSITIONS_MAX  4096
+#define POSITIONS_MAX  8192
+
+/* Records of a partition that is kept: those of segment i begin at base. */
+struct kept {
+    struct segment {
+        struct tn_records *records;
+        int64_t base;
+    } * segments;
+    uint32_t count, cap;
+};
 
 struct bench_topic {
     struct tn_topic info;
-    bool is_source;
+    bool is_source, is_kept;
     int64_t ends[PARTITIONS_MAX];
+    struct kept kept[PARTITIONS_MAX];
     int64_t records, bytes;
 };
 
@@ -51,6 +61,7 @@ struct slot {
     int32_t partition;
     uint32_t count;
     int64_t base;
+    struct tn_records *records; /* of a topic that is kept */
 };
 
 struct tn_log_txn {
@@ -82,6 +93,7 @@ static struct bench_topic *add_topic(struct bench_log *log, const char *name,
                                     .retention_ms = -1,
                                     .retention_bytes = -1};
     snprintf(topic->info.name, sizeof topic->info.name, "%s", name);
+    topic->is_kept = strstr(name, "repartition") != NULL;
     log->topics_count++;
     return topic;
 }
@@ -182,6 +194,33 @@ static void share_out(struct bench_log *log)
     }
 }
 
+/* The rest of the segment that holds `offset`. */
+static struct tn_records *read_kept(const struct kept *kept, int64_t offset)
+{
+    uint32_t low = 0, high = kept->count - 1;
+    while (low < high) {
+        uint32_t middle = (low + high + 1) / 2;
+        if (kept->segments[middle].base <= offset)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    struct tn_records *records = kept->segments[low].records;
+    TN_ASSERT(records->offsets[0] == offset); /* readers take whole segments */
+    return tn_records_ref(records);
+}
+
+static void keep(struct kept *kept, struct tn_records *records, int64_t base)
+{
+    if (kept->count == kept->cap) {
+        kept->cap = kept->cap ? kept->cap * 2 : 16;
+        kept->segments = tn_realloc(kept->segments, kept->cap * sizeof *kept->segments);
+    }
+    for (uint32_t i = 0; i < records->count; i++)
+        records->offsets[i] = base + i;
+    kept->segments[kept->count++] = (struct segment){records, base};
+}
+
 static enum tn_status bench_read(struct tn_log_reader *reader, const struct tn_topic *topic,
                                  int32_t partition, int64_t offset, size_t bytes_max,
                                  struct tn_read *ret_read, struct tn_err *err)
@@ -193,6 +232,11 @@ static enum tn_status bench_read(struct tn_log_reader *reader, const struct tn_t
     *ret_read = (struct tn_read){NULL, offset, end};
     if (offset >= end)
         return TN_AGAIN;
+    if (from->is_kept) {
+        ret_read->records = read_kept(&from->kept[partition], offset);
+        ret_read->next = offset + ret_read->records->count;
+        return TN_OK;
+    }
     TN_ASSERT(from->is_source);
     int64_t left = end - offset;
     uint32_t count = left < TN_BATCH_ROWS_MAX ? (uint32_t)left : TN_BATCH_ROWS_MAX;
@@ -241,7 +285,8 @@ static enum tn_status bench_txn_append(struct tn_log_txn *txn, const struct tn_t
         txn->slots = tn_realloc(txn->slots, txn->slots_cap * sizeof *txn->slots);
     }
     struct bench_topic *to = &txn->log->topics[topic->id];
-    txn->slots[txn->slots_count] = (struct slot){to, partition, records->count, 0};
+    txn->slots[txn->slots_count] = (struct slot){to, partition, records->count, 0,
+                                                 to->is_kept ? tn_records_ref(records) : NULL};
     to->records += records->count;
     to->bytes += (int64_t)records->bytes;
     *ret_slot = txn->slots_count++;
@@ -288,6 +333,8 @@ static enum tn_status bench_commit_start(struct tn_log_txn *txn, struct tn_wake 
         struct slot *slot = &txn->slots[i];
         slot->base = slot->topic->ends[slot->partition];
         slot->topic->ends[slot->partition] += slot->count;
+        if (slot->records)
+            keep(&slot->topic->kept[slot->partition], slot->records, slot->base);
     }
     for (size_t i = 0; i < txn->positions_count; i++)
         put_position(log, &txn->positions[i]);
@@ -394,6 +441,13 @@ struct tn_log *bench_log_new(const char *name, const struct events *events,
     return &log->base;
 }
 
+static void free_kept(struct kept *kept)
+{
+    for (uint32_t i = 0; i < kept->count; i++)
+        tn_records_unref(kept->segments[i].records);
+    tn_free(kept->segments);
+}
+
 void bench_log_free(struct tn_log *base)
 {
     struct bench_log *log = (struct bench_log *)base;
@@ -403,6 +457,9 @@ void bench_log_free(struct tn_log *base)
     }
     for (int32_t p = 0; p < log->partitions_count; p++)
         tn_free(log->shares[p].items);
+    for (uint32_t t = 0; t < log->topics_count; t++)
+        for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+            free_kept(&log->topics[t].kept[p]);
     pthread_mutex_destroy(&log->lock);
     tn_free(log);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "stream/base/hash.h"
+
 static uint64_t next_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9E3779B97F4A7C15u);
@@ -121,6 +123,27 @@ void events_make(const struct events_spec *spec, struct events *ret_events)
     }
     ret_events->bytes_count = at;
     free(picker.cumulative);
+}
+
+void events_make_columns(uint64_t count, struct events *ret_events)
+{
+    const size_t cap = 256;
+    uint64_t state = 7;
+    *ret_events = (struct events){.count = count};
+    ret_events->bytes = malloc(count * cap);
+    ret_events->items = malloc(count * sizeof *ret_events->items);
+    for (uint64_t i = 0; i < count; i++) {
+        char *value = ret_events->bytes + ret_events->bytes_count;
+        state = tn_mix64(state, i);
+        int len = snprintf(value, cap, "{\"song\":\"song-%u\",\"ms\":%u", (unsigned)(state % 10000),
+                           (unsigned)(state >> 20) % 400000);
+        for (unsigned c = 0; c < 10; c++)
+            len += snprintf(value + len, cap - (size_t)len, ",\"c%u\":\"v%u\"", c,
+                            (unsigned)(state >> (c + 3) * 4) % (20 * (c + 1)));
+        value[len++] = '}';
+        ret_events->items[i] = (struct tn_str){value, (size_t)len};
+        ret_events->bytes_count += (uint64_t)len;
+    }
 }
 
 void events_free(struct events *events)

@@ -26,6 +26,8 @@ struct events {
 };
 
 void events_make(const struct events_spec *spec, struct events *ret_events);
+/* `count` events with columns c0 … c9 of 20 to 200 values ("v<n>") beside song and ms. */
+void events_make_columns(uint64_t count, struct events *ret_events);
 void events_free(struct events *events);
 
 /* CPU seconds of this process, and monotonic seconds. */

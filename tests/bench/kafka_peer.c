@@ -76,52 +76,40 @@ static void close_producer(rd_kafka_t *rk, rd_kafka_topic_t *topic)
     rd_kafka_destroy(rk);
 }
 
-static void load(const char *bootstrap, char **argv)
+static void load(const char *bootstrap, const char *name, const struct events *events)
 {
-    struct events_spec spec = {
-        11, strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), atof(argv[3]), 0, false};
-    struct events events;
     rd_kafka_t *rk = open_producer(bootstrap);
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[0], NULL);
-    events_make(&spec, &events);
-    for (uint64_t i = 0; i < events.count; i++) {
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, name, NULL);
+    for (uint64_t i = 0; i < events->count; i++) {
         struct tn_str song = {0};
         int64_t ms = 0;
-        if (!bare_scan(events.items[i], &song, &ms))
+        if (!bare_scan(events->items[i], &song, &ms))
             die("events", "malformed");
-        produce_one(rk, topic, song, events.items[i]);
+        produce_one(rk, topic, song, events->items[i]);
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
     close_producer(rk, topic);
-    printf("events=%llu bytes=%llu\n", (unsigned long long)events.count,
-           (unsigned long long)events.bytes_count);
+    printf("events=%llu bytes=%llu\n", (unsigned long long)events->count,
+           (unsigned long long)events->bytes_count);
+}
+
+static void load_keys(const char *bootstrap, char **argv)
+{
+    struct events_spec spec = {
+        11, strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), atof(argv[3]), 0, false};
+    struct events events;
+    events_make(&spec, &events);
+    load(bootstrap, argv[0], &events);
     events_free(&events);
 }
 
 static void load_columns(const char *bootstrap, char **argv)
 {
-    long long count = atoll(argv[1]);
-    uint64_t state = 7;
-    rd_kafka_t *rk = open_producer(bootstrap);
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[0], NULL);
-    for (long long i = 0; i < count; i++) {
-        char key[32], value[256];
-        state = tn_mix64(state, (uint64_t)i);
-        int key_len = snprintf(key, sizeof key, "song-%u", (unsigned)(state % 10000));
-        int len = snprintf(value, sizeof value, "{\"song\":\"%s\",\"ms\":%u", key,
-                           (unsigned)(state >> 20) % 400000);
-        for (unsigned c = 0; c < 10; c++)
-            len += snprintf(value + len, sizeof value - (size_t)len, ",\"c%u\":\"v%u\"", c,
-                            (unsigned)(state >> (c + 3) * 4) % (20 * (c + 1)));
-        value[len++] = '}';
-        produce_one(rk, topic, (struct tn_str){key, (size_t)key_len},
-                    (struct tn_str){value, (size_t)len});
-        if (i % 1000 == 0)
-            rd_kafka_poll(rk, 0);
-    }
-    close_producer(rk, topic);
-    printf("events=%lld\n", count);
+    struct events events;
+    events_make_columns(strtoull(argv[1], NULL, 10), &events);
+    load(bootstrap, argv[0], &events);
+    events_free(&events);
 }
 
 /* ---- reading a topic ---- */
@@ -232,7 +220,7 @@ static void read_topic(const char *bootstrap, const char *name,
 int main(int argc, char **argv)
 {
     if (argc == 7 && strcmp(argv[1], "load") == 0)
-        load(argv[2], argv + 3);
+        load_keys(argv[2], argv + 3);
     else if (argc == 5 && strcmp(argv[1], "columns") == 0)
         load_columns(argv[2], argv + 3);
     else if (argc == 4 && strcmp(argv[1], "bare") == 0)
