@@ -90,7 +90,8 @@ enum tn_status tni_fold_rows(struct tni_task *task, struct tni_op *op, struct tn
                              struct tn_err *err)
 {
     uint32_t count = 0;
-    const uint32_t *rows = tni_usable_rows(task, batch, batch->columns, op->node->keys_count, &count);
+    const uint32_t *rows =
+        tni_usable_rows(task, batch, batch->columns, op->node->keys_count, &count);
     if (count == 0)
         return TN_OK;
     fold_open(op);

@@ -1,7 +1,7 @@
 /* A log for benchmarks: one source topic whose records are events in memory, any number of topics
- * that swallow what is appended (counting records and bytes); repartition topics keep it. Survives a close of the engine, so
- * that a second open finds positions and offsets, but not contents: reading a swallowed topic
- * asserts. Single threaded use per call site; a lock guards it.
+ * that swallow what is appended (counting records and bytes); repartition topics keep it. Survives
+ * a close of the engine, so that a second open finds positions and offsets, but not contents:
+ * reading a swallowed topic asserts. Single threaded use per call site; a lock guards it.
  */
 #ifndef TN_TESTS_BENCH_BENCH_LOG_H
 #define TN_TESTS_BENCH_BENCH_LOG_H
