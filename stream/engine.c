@@ -26,12 +26,18 @@
 
 /* ---- wake-ups ---- */
 
-void tni_worker_kick(struct tni_worker *worker)
+static void wake(struct tni_worker *worker, bool is_kick)
 {
     pthread_mutex_lock(&worker->lock);
     worker->is_signalled = true;
+    worker->is_kicked |= is_kick;
     pthread_cond_signal(&worker->cond);
     pthread_mutex_unlock(&worker->lock);
+}
+
+void tni_worker_kick(struct tni_worker *worker)
+{
+    wake(worker, true);
 }
 
 void tni_workers_kick(struct tn_engine *engine)
@@ -48,10 +54,10 @@ void tni_commit_kick(struct tn_engine *engine)
     pthread_mutex_unlock(&engine->commit_lock);
 }
 
-static void worker_signal(struct tn_wake *wake)
+/* The log has something. */
+static void worker_signal(struct tn_wake *of)
 {
-    tni_worker_kick(
-        (struct tni_worker *)(void *)((char *)wake - offsetof(struct tni_worker, wake)));
+    wake((struct tni_worker *)(void *)((char *)of - offsetof(struct tni_worker, wake)), false);
 }
 
 static void commit_signal(struct tn_wake *wake)
@@ -394,6 +400,7 @@ static void release_worker(struct tni_worker *worker)
     tni_dead_free(worker->dead);
     tn_free(worker->scratch);
     tn_free(worker->tasks);
+    tn_free(worker->is_quiet);
     tn_free(worker->sources);
     tn_arena_release(&worker->arena);
     pthread_cond_destroy(&worker->cond);

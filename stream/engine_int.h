@@ -66,6 +66,7 @@ struct tni_source {
     const struct tn_schema *schema; /* of the SOURCE node: decl's, then window bounds */
     struct tn_topic topic;
     int32_t partition;
+    uint32_t beside_count; /* other sources of this partition */
     bool is_change;  /* repartition topic of a table: records carry op and both values */
     bool is_drained; /* nothing visible at `next`; cleared by a wake-up */
     bool is_stale;   /* needed columns or decl changed: reopen the codecs */
@@ -170,6 +171,7 @@ struct tni_task {
     uint32_t stage_number;
     int32_t partition;
     struct tni_worker *worker;
+    uint32_t number;             /* of worker->tasks */
     atomic_int state;            /* enum tni_task_state */
     bool is_made;                /* init got far enough for release */
     bool is_global;              /* fills a global table; outside of rounds */
@@ -319,6 +321,7 @@ struct tni_worker {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     bool is_signalled; /* guarded by lock */
+    bool is_kicked;    /* not (only) by the log: tasks may have changed; guarded by lock */
     bool is_parked;    /* guarded by lock; set by the worker, taken back by the commit thread */
     atomic_bool is_idle, has_changes, has_rows;
     atomic_llong emit_at_ns;    /* results that are held back become due; INT64_MAX = none */
@@ -330,6 +333,7 @@ struct tni_worker {
     struct tni_source **sources;
     uint32_t sources_count, sources_cap, sources_turn;
     struct tni_task **tasks;
+    bool *is_quiet; /* by task: nothing to do until a row comes or the worker is kicked */
     uint32_t tasks_count, tasks_cap, tasks_turn;
     struct tni_block *free_blocks;
     struct tn_arena arena;       /* scratch of one batch, reset after it */

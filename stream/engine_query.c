@@ -367,7 +367,10 @@ static void add_to_worker(struct tni_task *task)
     if (worker->tasks_count == worker->tasks_cap) {
         worker->tasks_cap = worker->tasks_cap ? worker->tasks_cap * 2 : 16;
         worker->tasks = tn_realloc(worker->tasks, worker->tasks_cap * sizeof(void *));
+        worker->is_quiet = tn_realloc(worker->is_quiet, worker->tasks_cap * sizeof(bool));
     }
+    task->number = worker->tasks_count;
+    worker->is_quiet[task->number] = false;
     worker->tasks[worker->tasks_count++] = task;
 }
 
@@ -393,8 +396,11 @@ void tni_query_detach(struct tni_query *query)
             tni_source_detach(&task->inputs[i]);
         uint32_t kept = 0; /* order is kept: a run is repeatable */
         for (uint32_t i = 0; i < worker->tasks_count; i++)
-            if (worker->tasks[i] != task)
+            if (worker->tasks[i] != task) {
+                worker->tasks[i]->number = kept;
+                worker->is_quiet[kept] = false;
                 worker->tasks[kept++] = worker->tasks[i];
+            }
         worker->tasks_count = kept;
     }
 }

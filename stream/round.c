@@ -184,7 +184,7 @@ static void unpark(struct tn_engine *engine)
         struct tni_worker *worker = &engine->workers[w];
         pthread_mutex_lock(&worker->lock);
         worker->is_parked = false;
-        worker->is_signalled = true; /* inputs may have changed under it */
+        worker->is_signalled = worker->is_kicked = true; /* inputs may have changed under it */
         pthread_cond_signal(&worker->cond);
         pthread_mutex_unlock(&worker->lock);
     }

@@ -178,12 +178,27 @@ static enum tn_status task_unit(struct tni_task *task)
     return has_changed ? TN_OK : st;
 }
 
+/* Only a row in its input's queue, or somebody who kicks the worker, gives it something to do. */
+static bool waits_for_row(const struct tni_task *task)
+{
+    return atomic_load_explicit(&task->state, memory_order_relaxed) == TNI_TASK_RUNNING &&
+           !task->is_global && task->inputs_count == 1 && task->inputs[0].source &&
+           task->inputs[0].queue_count == 0;
+}
+
+/* Of hundreds of tasks few have rows: those that wait for one are not looked at. */
 static enum tn_status run_tasks(struct tni_worker *worker)
 {
+    uint32_t at = worker->tasks_turn;
     for (uint32_t i = 0; i < worker->tasks_count; i++) {
-        worker->tasks_turn = (worker->tasks_turn + 1) % worker->tasks_count;
-        if (task_unit(worker->tasks[worker->tasks_turn]) == TN_OK)
+        at = at + 1 < worker->tasks_count ? at + 1 : 0;
+        if (worker->is_quiet[at])
+            continue;
+        if (task_unit(worker->tasks[at]) == TN_OK) {
+            worker->tasks_turn = at;
             return TN_OK;
+        }
+        worker->is_quiet[at] = waits_for_row(worker->tasks[at]);
     }
     return TN_AGAIN;
 }
@@ -232,9 +247,11 @@ bool tni_worker_is_full(const struct tni_worker *worker)
 static void take_signal(struct tni_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    bool is_signalled = worker->is_signalled;
-    worker->is_signalled = false;
+    bool is_signalled = worker->is_signalled, is_kicked = worker->is_kicked;
+    worker->is_signalled = worker->is_kicked = false;
     pthread_mutex_unlock(&worker->lock);
+    if (is_kicked && worker->tasks_count)
+        memset(worker->is_quiet, 0, worker->tasks_count * sizeof *worker->is_quiet);
     if (!is_signalled)
         return;
     tni_worker_plan_emits(worker); /* a paused query may go on */

@@ -143,6 +143,19 @@ static void add_input(struct tni_source *source, struct tni_input *input)
         source->is_stale = true;
 }
 
+/* Most partitions have one source: then there is nobody to wait for or to join. */
+static void count_beside(struct tni_source *source, uint32_t change)
+{
+    for (uint32_t i = 0; i < source->worker->sources_count; i++) {
+        struct tni_source *other = source->worker->sources[i];
+        if (other == source || other->partition != source->partition ||
+            other->topic.id != source->topic.id)
+            continue;
+        other->beside_count += change;
+        source->beside_count += change;
+    }
+}
+
 static struct tni_source *source_new(struct tni_input *input)
 {
     struct tni_worker *worker = input->task->worker;
@@ -162,6 +175,7 @@ static struct tni_source *source_new(struct tni_input *input)
         worker->sources_cap = worker->sources_cap ? worker->sources_cap * 2 : 16;
         worker->sources = tn_realloc(worker->sources, worker->sources_cap * sizeof(void *));
     }
+    count_beside(source, 1);
     worker->sources[worker->sources_count++] = source;
     return source;
 }
@@ -187,6 +201,7 @@ void tni_source_attach(struct tni_input *input)
 static void remove_source(struct tni_source *source)
 {
     struct tni_worker *worker = source->worker;
+    count_beside(source, UINT32_MAX);
     for (uint32_t i = 0; i < worker->sources_count; i++)
         if (worker->sources[i] == source) {
             worker->sources[i] = worker->sources[--worker->sources_count];
@@ -227,7 +242,7 @@ static int64_t catch_up_limit(const struct tni_source *source)
     for (uint32_t i = 0; i < source->inputs_count; i++)
         if (source->inputs[i]->stop_at < limit)
             limit = source->inputs[i]->stop_at;
-    for (uint32_t i = 0; i < source->worker->sources_count; i++) {
+    for (uint32_t i = 0; source->beside_count && i < source->worker->sources_count; i++) {
         const struct tni_source *other = source->worker->sources[i];
         if (other != source && other->next > source->next && other->next < limit &&
             other->is_change == source->is_change &&
@@ -243,7 +258,7 @@ static int64_t catch_up_limit(const struct tni_source *source)
 static bool waits_for_hindmost(const struct tni_source *source)
 {
     bool is_behind = false, comes_one = false;
-    for (uint32_t i = 0; i < source->worker->sources_count; i++) {
+    for (uint32_t i = 0; source->beside_count && i < source->worker->sources_count; i++) {
         const struct tni_source *other = source->worker->sources[i];
         if (other == source || other->next == source->next ||
             other->is_change != source->is_change ||
@@ -258,7 +273,7 @@ static bool waits_for_hindmost(const struct tni_source *source)
 bool tni_source_merge(struct tni_source *source)
 {
     struct tni_worker *worker = source->worker;
-    for (uint32_t i = 0; i < worker->sources_count; i++) {
+    for (uint32_t i = 0; source->beside_count && i < worker->sources_count; i++) {
         struct tni_source *other = worker->sources[i];
         if (other == source || other->next != source->next ||
             other->is_change != source->is_change ||
@@ -586,6 +601,7 @@ static void push_block(struct tni_source *source, struct tni_block *block)
         TN_ASSERT(input->queue_count < TNI_QUEUE_BLOCKS_MAX);
         uint32_t at = (input->queue_from + input->queue_count++) % TNI_QUEUE_BLOCKS_MAX;
         input->queue[at] = (struct tni_queued){.block = block};
+        source->worker->is_quiet[input->task->number] = false;
         block->refs++;
     }
 }

@@ -223,7 +223,8 @@ static void drain(struct rig *rig, const char *table)
         if (rig->shape->threads)
             usleep(200);
         else
-            check(tn_engine_step(rig->engine, &err), &err);
+            for (int i = 0; i < 8; i++)
+                check(tn_engine_step(rig->engine, &err), &err);
         tn_buf_reset(&lagging);
     }
     check(st, &err);
