@@ -67,9 +67,9 @@ struct tni_source {
     struct tn_topic topic;
     int32_t partition;
     uint32_t beside_count; /* other sources of this partition */
-    bool is_change;  /* repartition topic of a table: records carry op and both values */
-    bool is_drained; /* nothing visible at `next`; cleared by a wake-up */
-    bool is_stale;   /* needed columns or decl changed: reopen the codecs */
+    bool is_change;        /* repartition topic of a table: records carry op and both values */
+    bool is_drained;       /* nothing visible at `next`; cleared by a wake-up */
+    bool is_stale;         /* needed columns or decl changed: reopen the codecs */
     int64_t next;
     atomic_llong end_visible;
     bool *needed;
