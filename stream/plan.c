@@ -281,7 +281,7 @@ bool tni_plan_selects(const struct tn_stage *stage, uint32_t number)
         return false;
     if (reader->kind == TN_NODE_PROJECT)
         return tni_plan_selects(stage, (uint32_t)(reader - stage->nodes));
-    return reader->kind == TN_NODE_AGGREGATE ||
+    return (reader->kind == TN_NODE_AGGREGATE && !reader->is_fold) ||
            (reader->kind == TN_NODE_REPARTITION && reader->is_fold);
 }
 
