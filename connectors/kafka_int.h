@@ -23,6 +23,7 @@ struct tni_ktopic {
     atomic_int partitions_count; /* the same, for those without the lock */
     atomic_bool is_gone;
     atomic_bool is_suspect; /* a fetch complained: look at once */
+    int64_t noted_ns;       /* first seen */
     int64_t checked_ns;     /* under kafka->lock */
 };
 

@@ -72,6 +72,7 @@ static struct tni_ktopic *note(struct tni_kafka *kafka, const struct tn_topic *i
         entry = tn_alloc(sizeof *entry);
         entry->info = *info;
         entry->info.id = kafka->topics_count;
+        entry->noted_ns = tn_mono_ns(kafka->clock);
         kafka->topics[kafka->topics_count++] = entry;
     }
     entry->info.partitions_count = info->partitions_count;
@@ -91,6 +92,17 @@ static void forget(struct tni_kafka *kafka, const char *name)
         return;
     atomic_store(&entry->is_gone, true);
     atomic_fetch_add(&kafka->topics_version, 1);
+}
+
+/* The entry of a topic that a broker says it does not know. kafka->lock is held. A new one may be
+ * known to other brokers only, so it stays for a while; any other is gone: NULL. */
+static struct tni_ktopic *miss(struct tni_kafka *kafka, const char *name)
+{
+    struct tni_ktopic *entry = live_by_name(kafka, name);
+    if (entry && tn_mono_ns(kafka->clock) - entry->noted_ns < CREATE_NS_MAX)
+        return entry;
+    forget(kafka, name);
+    return NULL;
 }
 
 uint64_t tni_kafka_topics_version(struct tn_log *log)
@@ -337,12 +349,11 @@ enum tn_status tni_kafka_topic_find(struct tn_log *log, const char *name,
         return TN_NOT_FOUND;
     TN_TRY(describe(kafka, &name, 1, &info, &found, err));
     pthread_mutex_lock(&kafka->lock);
-    if (found)
-        *ret_topic = note(kafka, &info)->info;
-    else
-        forget(kafka, name);
+    entry = found ? note(kafka, &info) : miss(kafka, name);
+    if (entry)
+        *ret_topic = entry->info;
     pthread_mutex_unlock(&kafka->lock);
-    return found ? TN_OK : TN_NOT_FOUND;
+    return entry ? TN_OK : TN_NOT_FOUND;
 }
 
 void tni_kafka_topics_refresh(struct tni_kafka *kafka)
@@ -369,7 +380,7 @@ void tni_kafka_topics_refresh(struct tni_kafka *kafka)
                 if (f < found)
                     note(kafka, &infos[f]);
                 else if (count > 1 || found == 0)
-                    forget(kafka, names[i]);
+                    miss(kafka, names[i]);
             }
             pthread_mutex_unlock(&kafka->lock);
         }
