@@ -148,6 +148,25 @@ static enum tn_status read_to(struct tni_kafka *kafka, struct tni_kpositions *li
     return tn_failed(st) ? st : TN_OK;
 }
 
+/* A broker that is busy or away for a moment does not end a start. */
+static enum tn_status ask_offsets(struct tni_kafka *kafka, const struct tn_topic *topic,
+                                  struct tn_offsets *ret_offsets, struct tn_err *err)
+{
+    int64_t deadline = tn_mono_ns(kafka->clock) + READ_NS;
+    for (;;) {
+        struct tn_err cause = TN_ERR_INIT;
+        enum tn_status st = tni_kafka_offsets(&kafka->base, topic, 0, ret_offsets, &cause);
+        if (st == TN_NOT_FOUND)
+            return tn_err_set(err, TN_E_IO, "topic '%s' is gone", topic->name);
+        if (!tn_failed(st) || !cause.retriable || tn_mono_ns(kafka->clock) > deadline) {
+            if (tn_failed(st) && err)
+                *err = cause;
+            return st;
+        }
+        nanosleep(&(struct timespec){0, WAIT_NS}, NULL);
+    }
+}
+
 /* The end of everything written, once it is stable. */
 static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic *topic,
                                  int64_t *ret_end, struct tn_err *err)
@@ -155,9 +174,7 @@ static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic 
     int64_t high = -1, deadline = tn_mono_ns(kafka->clock) + STABLE_NS;
     for (;;) {
         struct tn_offsets offsets;
-        enum tn_status st = tni_kafka_offsets(&kafka->base, topic, 0, &offsets, err);
-        if (st != TN_OK)
-            return tn_failed(st) ? st : tn_err_set(err, TN_E_IO, "topic '%s' is gone", topic->name);
+        TN_TRY(ask_offsets(kafka, topic, &offsets, err));
         if (high < 0)
             high = offsets.end_written;
         if (offsets.end_visible >= high)

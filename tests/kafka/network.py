@@ -21,6 +21,8 @@ from shared import until  # noqa: E402
 from tarn_server import Server  # noqa: E402
 
 HOUR, YEARS = 3600, 10 * 365 * 86400
+LIST_OFFSETS = 2
+FULL = bool(os.environ.get("TARN_TEST_FULL"))
 PIPELINE = """
 CREATE STREAM ev (k VARCHAR KEY, n INT, ts BIGINT)
   WITH (KAFKA_TOPIC='{0}-ev', KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON', PARTITIONS=2, TIMESTAMP='ts');
@@ -130,6 +132,23 @@ def clocks(kafka, folder, proxy):
     print(f"the clock set by an hour and ten years, forward and back: {app.sent} events exact, heartbeats and commits went on")
 
 
+def silent_start(app, proxy):
+    """For 12 s from the first question on, the broker does not say where topics end."""
+    first = []
+
+    def rule(request):
+        if request.api != LIST_OFFSETS:
+            return None
+        first[:] = first or [time.monotonic()]
+        return "no-answer" if time.monotonic() < first[0] + 12 else None
+    proxy.rule = rule
+    app.restart()
+    app.send(20)
+    app.wait_counted("after a silent start")
+    proxy.rule = None
+    assert first, "offsets were not asked for"
+
+
 def slow(kafka, folder, proxy):
     """500 ms until an answer; then connections that end, and connections on which nothing comes any more."""
     with App(kafka, folder, "slow", proxy, {"kafka.socket.timeout.ms": "5000"}) as app:
@@ -150,6 +169,8 @@ def slow(kafka, folder, proxy):
         assert not app.lines("another process works with"), app.log()
         fenced = app.lines("ommit not settled", "state=fenced")
         assert len(fenced) < 6, fenced
+        if FULL:
+            silent_start(app, proxy)
         assert app.servers[0].stop() == 0
     print(f"500 ms to an answer, connections cut and half-open: {app.sent} events exact")
 
@@ -169,7 +190,6 @@ CODES = {
 FENCING = (22, 47, 90)
 AT_START = (FIND_COORDINATOR, OFFSET_FETCH)
 STOPPED_PLAIN = (PRODUCE, END_TXN)  # each such code costs a restart: the long form tells them all
-FULL = bool(os.environ.get("TARN_TEST_FULL"))
 
 
 def tell(app, proxy, api, code):
