@@ -94,15 +94,13 @@ static void forget(struct tni_kafka *kafka, const char *name)
     atomic_fetch_add(&kafka->topics_version, 1);
 }
 
-/* The entry of a topic that a broker says it does not know. kafka->lock is held. A new one may be
- * known to other brokers only, so it stays for a while; any other is gone: NULL. */
-static struct tni_ktopic *miss(struct tni_kafka *kafka, const char *name)
+/* A broker says that it does not know the topic. One seen first a moment ago may be known to other
+ * brokers only, so its readers stay; any other is gone. kafka->lock is held. */
+static void miss(struct tni_kafka *kafka, const char *name)
 {
-    struct tni_ktopic *entry = live_by_name(kafka, name);
-    if (entry && tn_mono_ns(kafka->clock) - entry->noted_ns < CREATE_NS_MAX)
-        return entry;
-    forget(kafka, name);
-    return NULL;
+    const struct tni_ktopic *entry = live_by_name(kafka, name);
+    if (entry && tn_mono_ns(kafka->clock) - entry->noted_ns >= CREATE_NS_MAX)
+        forget(kafka, name);
 }
 
 uint64_t tni_kafka_topics_version(struct tn_log *log)
@@ -349,11 +347,12 @@ enum tn_status tni_kafka_topic_find(struct tn_log *log, const char *name,
         return TN_NOT_FOUND;
     TN_TRY(describe(kafka, &name, 1, &info, &found, err));
     pthread_mutex_lock(&kafka->lock);
-    entry = found ? note(kafka, &info) : miss(kafka, name);
-    if (entry)
-        *ret_topic = entry->info;
+    if (found)
+        *ret_topic = note(kafka, &info)->info;
+    else
+        miss(kafka, name);
     pthread_mutex_unlock(&kafka->lock);
-    return entry ? TN_OK : TN_NOT_FOUND;
+    return found ? TN_OK : TN_NOT_FOUND;
 }
 
 void tni_kafka_topics_refresh(struct tni_kafka *kafka)
