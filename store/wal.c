@@ -32,8 +32,8 @@
  * other.
  *
  * WAL format (RocksDB 7.8): blocks of 32 KiB of fragments: masked CRC-32C of the rest u32, length
- * u16, type u8, bytes. The first 12 bytes of a record: sequence number u64, count u32. All little
- * endian.
+ * u16, type u8, bytes. A record is a write batch: sequence number u64, count u32, entries (tag u8,
+ * varint column family unless it is the default one, slices). All little endian.
  */
 #include "store/wal_int.h"
 
@@ -62,6 +62,17 @@
 #define RECORD_MAX     ((size_t)1 << 30)
 
 enum fragment { FRAGMENT_FULL = 1, FRAGMENT_FIRST, FRAGMENT_MIDDLE, FRAGMENT_LAST };
+
+/* Entries of a batch, those that the store writes. */
+enum tag {
+    TAG_DELETE,
+    TAG_PUT,
+    TAG_LOG_DATA = 3,
+    TAG_FAMILY_DELETE,
+    TAG_FAMILY_PUT,
+    TAG_FAMILY_RANGE = 14,
+    TAG_RANGE
+};
 
 static uint64_t load_le(const char *from, int bytes)
 {
@@ -304,18 +315,63 @@ static bool damaged(struct walk *walk, uint64_t file, uint64_t at, const char *d
     return false;
 }
 
-/* A file noted in the record read is there, and shorter than it was. */
+/* How many slices an entry has; 0: not one of ours. */
+static int count_slices(unsigned char tag)
+{
+    switch (tag) {
+    case TAG_DELETE:
+    case TAG_FAMILY_DELETE:
+    case TAG_LOG_DATA: return 1;
+    case TAG_PUT:
+    case TAG_FAMILY_PUT:
+    case TAG_RANGE:
+    case TAG_FAMILY_RANGE: return 2;
+    default: return 0;
+    }
+}
+
+/* The entry at `at`; *ret_log_data: its bytes when it is log data. Returns the byte behind it;
+ * NULL: not to be read. */
+static const char *read_entry(const char *at, const char *end, struct tn_str *ret_log_data)
+{
+    unsigned char tag = (unsigned char)*at++;
+    int slices = count_slices(tag);
+    uint64_t value;
+    bool has_family = tag == TAG_FAMILY_DELETE || tag == TAG_FAMILY_PUT || tag == TAG_FAMILY_RANGE;
+    if (slices == 0 || (has_family && !(at = tn_varint_read(at, end, &value))))
+        return NULL;
+    *ret_log_data = (struct tn_str){0};
+    for (int i = 0; i < slices; i++) {
+        at = tn_varint_read(at, end, &value);
+        if (!at || value > (uint64_t)(end - at))
+            return NULL;
+        if (tag == TAG_LOG_DATA)
+            *ret_log_data = (struct tn_str){at, (size_t)value};
+        at += value;
+    }
+    return at;
+}
+
+static bool is_shorter_than(const struct tn_store *store, uint64_t file, uint64_t bytes)
+{
+    int fd = open_wal(store, file, O_RDONLY);
+    bool is_shorter = fd >= 0 && size_of(fd) < bytes;
+    if (fd >= 0)
+        close(fd);
+    return is_shorter;
+}
+
+/* A file noted in the record read is there, and shorter than it was. RocksDB joins the batches of
+ * threads that write together: a record may have several notes. */
 static bool is_end_missing(const struct walk *walk)
 {
-    const char *at = walk->bytes.ptr, *end = at + walk->bytes.len;
-    while (at && (at = memmem(at, (size_t)(end - at), NOTE_MAGIC, 8)) && end - at >= NOTE_BYTES) {
-        int fd = open_wal(walk->store, load_le(at + 8, 8), O_RDONLY);
-        bool is_shorter = fd >= 0 && size_of(fd) < load_le(at + 16, 8);
-        if (fd >= 0)
-            close(fd);
-        if (is_shorter)
+    const char *at = walk->bytes.ptr + BATCH_BYTES, *end = walk->bytes.ptr + walk->bytes.len;
+    struct tn_str note;
+    while (at && at < end) {
+        at = read_entry(at, end, &note);
+        if (at && note.len == NOTE_BYTES && memcmp(note.ptr, NOTE_MAGIC, 8) == 0 &&
+            is_shorter_than(walk->store, load_le(note.ptr + 8, 8), load_le(note.ptr + 16, 8)))
             return true;
-        at += 8;
     }
     return false;
 }

@@ -25,13 +25,18 @@
 static struct store_fixture fixture;
 static const char *program;
 
+static char note_in_payload[24]; /* of the next record; "": none */
+
 static struct tn_records *record(int number)
 {
     struct tn_records_builder rb;
     char text[600];
-    snprintf(text, sizeof text, "%d %*s", number, 50 + number * 37 % 400, "");
+    int len = snprintf(text, sizeof text, "%d %*s", number, 50 + number * 37 % 400, "");
+    if (note_in_payload[0])
+        memcpy(text + len - sizeof note_in_payload, note_in_payload, sizeof note_in_payload);
+    note_in_payload[0] = 0;
     tn_records_builder_init(&rb);
-    tn_records_builder_add(&rb, TN_STR("k"), tn_str_of(text), 1);
+    tn_records_builder_add(&rb, TN_STR("k"), (struct tn_str){text, (size_t)len}, 1);
     struct tn_records *records = tn_records_builder_finish(&rb);
     tn_records_builder_release(&rb);
     return records;
@@ -90,7 +95,16 @@ static void switch_wal(void)
 }
 
 /* What the child does between its synced records and its commits. */
-enum between { NOTHING, SWITCH, INGESTS, AGAIN };
+enum between { NOTHING, SWITCH, INGESTS, AGAIN, SWITCH_FORGED };
+
+/* A payload that looks like the note of a file that is there and was much longer. */
+static void forge_note(void)
+{
+    snprintf(note_in_payload, sizeof note_in_payload, "tarnprev");
+    for (int i = 0; i < 8; i++)
+        note_in_payload[8 + i] = (char)(fixture.store->mark.file >> 8 * i & 255);
+    memset(note_in_payload + 16, 0x7f, 8);
+}
 
 static void append_synced(const struct tn_topic *topic, int from)
 {
@@ -132,8 +146,10 @@ static _Noreturn void work(const char *folder, enum between between)
     for (int i = 0; i < UNSYNCED_COUNT; i++) {
         if (between == INGESTS && i % 7 == 0)
             ingest(i);
-        if (between == SWITCH && i == UNSYNCED_COUNT / 2)
+        if ((between == SWITCH || between == SWITCH_FORGED) && i == UNSYNCED_COUNT / 2)
             switch_wal();
+        if (between == SWITCH_FORGED && i >= UNSYNCED_COUNT / 2)
+            forge_note();
         if (between == INGESTS && i == UNSYNCED_COUNT / 2) {
             switch_wal();
             ingest(i);
@@ -350,6 +366,15 @@ static void test_hole(void)
     store_fixture_release(&fixture);
 }
 
+/* What a payload says is no note. */
+static void test_forged_note(void)
+{
+    struct tni_wal_mark mark;
+    make_folder_of(SWITCH_FORGED, &mark);
+    CHECK_INT(count_records(), SYNCED_COUNT + UNSYNCED_COUNT);
+    store_fixture_release(&fixture);
+}
+
 /* Ingested files take sequence numbers: gaps that are no holes. */
 static void test_gaps(void)
 {
@@ -386,6 +411,7 @@ int main(int argc, char **argv)
     test_cut();
     test_missing_file();
     test_hole();
+    test_forged_note();
     test_gaps();
     test_twice();
     return TN_TEST_END();
