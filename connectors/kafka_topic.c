@@ -153,8 +153,6 @@ static enum tn_status request_wait(struct request *request, const char *what, st
 
 static void set_config(struct tn_topic *info, const char *name, const char *value)
 {
-    if (!name || !value)
-        return;
     if (strcmp(name, "cleanup.policy") == 0)
         info->cleanup = (strstr(value, "compact") ? TN_CLEANUP_COMPACT : 0) |
                         (strstr(value, "delete") ? TN_CLEANUP_DELETE : 0);
@@ -164,42 +162,34 @@ static void set_config(struct tn_topic *info, const char *name, const char *valu
         info->retention_bytes = strtoll(value, NULL, 10);
 }
 
-static void take_configs(const rd_kafka_ConfigResource_t *resource, struct tn_topic *infos,
-                         size_t count)
-{
-    size_t entries_count;
-    const rd_kafka_ConfigEntry_t **entries =
-        rd_kafka_ConfigResource_configs(resource, &entries_count);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(infos[i].name, rd_kafka_ConfigResource_name(resource)) != 0)
-            continue;
-        for (size_t e = 0; e < entries_count; e++)
-            set_config(&infos[i], rd_kafka_ConfigEntry_name(entries[e]),
-                       rd_kafka_ConfigEntry_value(entries[e]));
-    }
-}
+typedef void config_fn(void *context, const char *topic, const char *property, const char *value);
 
-/* cleanup and retention of infos[]. Without the right to read them the defaults stand. */
-static enum tn_status describe_configs(struct tni_kafka *kafka, struct tn_topic *infos,
-                                       size_t count, struct tn_err *err)
+/* Calls visit for every property of every topic of names[] that the broker tells. */
+static enum tn_status ask_configs(struct tni_kafka *kafka, const char *const *names, size_t count,
+                                  config_fn *visit, void *context, struct tn_err *err)
 {
     struct request request;
     rd_kafka_ConfigResource_t **wanted = tn_alloc_array(count, sizeof *wanted);
-    for (size_t i = 0; i < count; i++) {
-        infos[i].cleanup = TN_CLEANUP_DELETE;
-        infos[i].retention_ms = infos[i].retention_bytes = -1;
-        wanted[i] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, infos[i].name);
-    }
+    size_t found_count = 0, entries_count;
+    const rd_kafka_ConfigResource_t **found = NULL;
+    for (size_t i = 0; i < count; i++)
+        wanted[i] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, names[i]);
     request_init(kafka, &request);
     rd_kafka_DescribeConfigs(kafka->admin, wanted, count, request.options, request.queue);
     enum tn_status st = request_wait(&request, "kafka: configuration of topics", err);
-    if (!tn_failed(st)) {
-        size_t found_count;
-        const rd_kafka_ConfigResource_t **found = rd_kafka_DescribeConfigs_result_resources(
+    if (!tn_failed(st))
+        found = rd_kafka_DescribeConfigs_result_resources(
             rd_kafka_event_DescribeConfigs_result(request.event), &found_count);
-        for (size_t i = 0; i < found_count; i++)
-            if (!rd_kafka_ConfigResource_error(found[i]))
-                take_configs(found[i], infos, count);
+    for (size_t i = 0; i < found_count; i++) {
+        if (rd_kafka_ConfigResource_error(found[i]))
+            continue;
+        const rd_kafka_ConfigEntry_t **entries =
+            rd_kafka_ConfigResource_configs(found[i], &entries_count);
+        for (size_t e = 0; e < entries_count; e++)
+            if (rd_kafka_ConfigEntry_value(entries[e]))
+                visit(context, rd_kafka_ConfigResource_name(found[i]),
+                      rd_kafka_ConfigEntry_name(entries[e]),
+                      rd_kafka_ConfigEntry_value(entries[e]));
     }
     request_release(&request);
     rd_kafka_ConfigResource_destroy_array(wanted, count);
@@ -207,31 +197,56 @@ static enum tn_status describe_configs(struct tni_kafka *kafka, struct tn_topic 
     return st;
 }
 
+struct infos {
+    struct tn_topic *infos;
+    size_t count;
+};
+
+static void take_config(void *context, const char *topic, const char *property, const char *value)
+{
+    const struct infos *all = context;
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(all->infos[i].name, topic) == 0)
+            set_config(&all->infos[i], property, value);
+}
+
+/* cleanup and retention of infos[]. Without the right to read them the defaults stand. */
+static enum tn_status describe_configs(struct tni_kafka *kafka, struct tn_topic *infos,
+                                       size_t count, struct tn_err *err)
+{
+    const char **names = tn_alloc_array(count, sizeof *names);
+    for (size_t i = 0; i < count; i++) {
+        infos[i].cleanup = TN_CLEANUP_DELETE;
+        infos[i].retention_ms = infos[i].retention_bytes = -1;
+        names[i] = infos[i].name;
+    }
+    struct infos all = {infos, count};
+    enum tn_status st = ask_configs(kafka, names, count, take_config, &all, err);
+    tn_free(names);
+    return st;
+}
+
+struct property {
+    const char *name;
+    char *value; /* TNI_KAFKA_PROPERTY_MAX */
+};
+
+static void take_property(void *context, const char *topic, const char *property, const char *value)
+{
+    const struct property *wanted = context;
+    (void)topic;
+    if (strcmp(property, wanted->name) == 0)
+        snprintf(wanted->value, TNI_KAFKA_PROPERTY_MAX, "%s", value);
+}
+
 /* A property of the topic's; "?" when the broker does not say. */
 void tni_kafka_topic_property(struct tni_kafka *kafka, const char *name, const char *property,
                               char ret_value[TNI_KAFKA_PROPERTY_MAX])
 {
-    struct request request;
-    struct tn_err err = TN_ERR_INIT;
-    size_t found_count = 0, entries_count = 0;
-    const rd_kafka_ConfigResource_t **found = NULL;
-    const rd_kafka_ConfigEntry_t **entries = NULL;
-    rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
-    request_init(kafka, &request);
-    rd_kafka_DescribeConfigs(kafka->admin, &wanted, 1, request.options, request.queue);
-    if (request_wait(&request, "kafka: configuration of a topic", &err) == TN_OK)
-        found = rd_kafka_DescribeConfigs_result_resources(
-            rd_kafka_event_DescribeConfigs_result(request.event), &found_count);
-    if (found_count)
-        entries = rd_kafka_ConfigResource_configs(found[0], &entries_count);
+    struct tn_err err = TN_ERR_INIT; /* why is not told: a part of another message */
+    struct property wanted = {property, ret_value};
     snprintf(ret_value, TNI_KAFKA_PROPERTY_MAX, "?");
-    for (size_t i = 0; i < entries_count; i++) {
-        const char *value = rd_kafka_ConfigEntry_value(entries[i]);
-        if (value && strcmp(rd_kafka_ConfigEntry_name(entries[i]), property) == 0)
-            snprintf(ret_value, TNI_KAFKA_PROPERTY_MAX, "%s", value);
-    }
-    request_release(&request);
-    rd_kafka_ConfigResource_destroy(wanted);
+    (void)ask_configs(kafka, &name, 1, take_property, &wanted, &err);
 }
 
 /* One described topic: 1 found, 0 absent, −1 error. */

@@ -5,16 +5,13 @@ tarn goes on by itself where that loses nothing.
 """
 import json
 import pathlib
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from kafka_proxy import read_frame, send_frame  # noqa: E402
-from kafka_server import Cluster, java  # noqa: E402
+from kafka_server import Cluster, java, set_topic_property  # noqa: E402
 from tarn_server import ROOT, Server  # noqa: E402
 
 WAIT_SECONDS = 180
@@ -199,19 +196,6 @@ def corrupt_batch(kafka, folder):
     print("a flipped bit in a batch: said, nothing passed over, the other query exact")
 
 
-def set_limit(kafka, topic, limit):
-    """IncrementalAlterConfigs v0: one property of one topic."""
-    def text(one):
-        return struct.pack(">h", len(one)) + one.encode()
-    body = struct.pack(">hhih", 44, 0, 7, 4) + b"test" + struct.pack(">ib", 1, 2) + text(topic) + struct.pack(">i", 1) + \
-        text(AHEAD) + b"\0" + text(str(limit)) + b"\0"
-    with socket.create_connection(("127.0.0.1", kafka.nodes[0].port), timeout=WAIT_SECONDS) as connection:
-        send_frame(connection, body)
-        answer = read_frame(connection)
-    code = struct.unpack_from(">h", answer, 12)[0]  # behind correlation, throttle time and the count of resources
-    assert code == 0, answer
-
-
 def far_ahead(kafka, folder):
     """Events of next year: counted as all others in topics that tarn made. A topic that refuses such times is named, with
     the time, the limit and what helps; the other query goes on, and once it takes them everything is exact.
@@ -233,13 +217,13 @@ CREATE TABLE of_limited WITH (KAFKA_TOPIC='of_limited', VALUE_FORMAT='JSON', PAR
         server.wait_ready()
         tarn.send("at", ts=at)
         tarn.wait("counts of next year", lambda: counted("of_at", "of_limited"))
-        set_limit(kafka, "of_limited", 7200000)
+        set_topic_property(kafka.nodes[0].port, "of_limited", AHEAD, "7200000")
         tarn.send("at", ts=at)
         year = time.strftime("%Y-%m-%dT", time.gmtime(at // 1000))
         tarn.wait_missing("topic 'of_limited'", year, f"{AHEAD} of the topic (7200000 now)")
         tarn.wait("counts of the other", lambda: counted("of_at"))
         assert server.stop() == 0
-    set_limit(kafka, "of_limited", 2**63 - 1)
+    set_topic_property(kafka.nodes[0].port, "of_limited", AHEAD, str(2**63 - 1))
     with tarn.server as server:
         tarn.wait("counts afterwards", lambda: counted("of_at", "of_limited"))
         assert server.stop() == 0

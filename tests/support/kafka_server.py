@@ -40,14 +40,27 @@ def free_ports(count):
     return ports
 
 
+def ask(port, api, version, body, seconds=5):
+    """The body of a broker's answer, for versions whose header is the first one."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        send_frame(connection, struct.pack(">hhih", api, version, 7, 4) + b"test" + body)
+        return read_frame(connection)[4:]
+
+
+def set_topic_property(port, topic, name, value):
+    """IncrementalAlterConfigs v0: SET of one property of one topic."""
+    def text(one):
+        return struct.pack(">h", len(one)) + one.encode()
+    answer = ask(port, 44, 0, struct.pack(">ib", 1, 2) + text(topic) + struct.pack(">i", 1) + text(name) + b"\0" + text(value) + b"\0",
+                 seconds=60)
+    assert struct.unpack_from(">h", answer, 8)[0] == 0, answer  # behind the throttle time and the count of resources
+
+
 def metadata_nodes(port, seconds=5):
     """Node ids that the broker at `port` lists: Metadata v1, no topics."""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        body = struct.pack(">hhih", 3, 1, 7, 4) + b"test" + struct.pack(">i", 0)
-        send_frame(connection, body)
-        answer = read_frame(connection)
-    at, nodes = 8, []
-    for _ in range(struct.unpack_from(">i", answer, 4)[0]):
+    answer = ask(port, 3, 1, struct.pack(">i", 0), seconds)
+    at, nodes = 4, []
+    for _ in range(struct.unpack_from(">i", answer, 0)[0]):
         node, length = struct.unpack_from(">ih", answer, at)
         at += 6 + length + 4
         rack = struct.unpack_from(">h", answer, at)[0]
