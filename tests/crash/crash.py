@@ -176,11 +176,12 @@ class Driver:
             self.settings.update({"state.cache.bytes": "65536", "state.flush.every.commit": "true",
                                   "store.ingest.rows": "50"})
         self.kills = self.sent = self.number = self.dead_starts = 0
-        self.pending = None
+        self.pending = self.last = None
         self.points = collections.Counter()
 
     def server(self, settings=None, env=None):
-        return Server(self.pipeline, self.state, {**self.settings, **(settings or {})}, env)
+        self.last = Server(self.pipeline, self.state, {**self.settings, **(settings or {})}, env)
+        return self.last
 
     def post(self, tarn):
         if self.pending is None:

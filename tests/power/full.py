@@ -8,7 +8,7 @@ Usage: full.py (--shim LIBPOWER | --tmpfs) [--moments N] [--seed N] [--small]
   --tmpfs  a small file system, filled by another file; needs the right to mount
 """
 import argparse
-import json
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -33,34 +33,62 @@ class Shim:
     def make_room(self):
         self.flag.unlink(missing_ok=True)
 
+    def describe(self):
+        return f"simulated; full: {self.flag.exists()}"
+
 
 class Tmpfs:
     """All but some KiB of the file system are taken by a file."""
 
+    STEP = 1 << 20
+
     def __init__(self, folder):
         self.filler, self.env = folder / "filler", {}
 
-    def fill(self, rng):
-        left = rng.choice([0, 4096, 65536, 300000])
+    def free(self):
         info = os.statvfs(self.filler.parent)
+        return info.f_bavail * info.f_frsize
+
+    def fill(self, rng):
+        """In steps: tarn writes meanwhile, and of one request that does not fit as a whole tmpfs keeps nothing."""
+        left, step, size = rng.choice([0, 4096, 65536, 300000]), self.STEP, 0
         with open(self.filler, "wb") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, max(info.f_bavail * info.f_frsize - left, 1))
-            except OSError:
-                pass  # what fitted is taken
+            while step >= 4096 and self.free() > left:
+                try:
+                    more = min(max(self.free() - left, 1), step)
+                    os.posix_fallocate(file.fileno(), size, more)
+                    size += more
+                except OSError:
+                    step //= 2
+        assert size > 0, "nothing was left to be filled"
 
     def make_room(self):
         self.filler.unlink(missing_ok=True)
 
+    def describe(self):
+        size = self.filler.stat().st_size if self.filler.exists() else 0
+        return f"{self.free()} bytes are free; others took {size}"
+
 
 def try_post(driver, tarn):
-    """True when the batch was taken; False when the disk is full."""
+    """None when the batch was taken; what was answered when the disk is full."""
     try:
         driver.post(tarn)
-        return True
+        return None
     except AssertionError as error:
         assert str(error).startswith("503"), error
-        return False
+        return str(error)
+
+
+def what_is_there(driver, tarn, disk):
+    """What tells a disk that is full indeed from a server that does not go on."""
+    lines = [disk.describe(), "/readyz: {} {!r}".format(*tarn.request("GET", "/readyz"))]
+    for path in sorted(driver.state.parent.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # tarn goes on
+            lines.append(f"{path.stat().st_size:>10} bytes, {path.stat().st_blocks // 2:>6} KiB: {path}")
+    for path in (driver.state.with_suffix(".log"), driver.state / "db" / "LOG"):
+        lines.append(f"end of {path.name}:\n" + path.read_text(errors="replace")[-3000:])
+    return "\n".join(lines)
 
 
 def one_moment(driver, disk, tarn):
@@ -70,19 +98,21 @@ def one_moment(driver, disk, tarn):
         driver.post(tarn)
     disk.fill(rng)
     count = 0
-    while try_post(driver, tarn):
+    while try_post(driver, tarn) is None:
         count += 1
-        assert count < 3000, "the disk is full, and posts are answered 200"
+        assert count < 500, "the disk is full, and posts are answered 200"
     tarn.sql("SELECT COUNT(*) FROM by_key", fresh=False)
     if rng.random() < 0.25:
         tarn.kill()
         disk.make_room()
-        tarn = driver.server(driver.extra, disk.env)
+        tarn = driver.server(env=disk.env)
         driver.must_start(tarn)
     disk.make_room()
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not try_post(driver, tarn):
-        assert time.monotonic() < deadline, "there is room, and posts are still refused"
+    while answer := try_post(driver, tarn):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"there is room, and posts are still refused: {answer}\n"
+                                 + what_is_there(driver, tarn, disk))
         time.sleep(0.1)  # as Retry-After asks of a client, only shorter
     crash.reconcile(tarn, driver.model)
     return tarn
@@ -90,17 +120,17 @@ def one_moment(driver, disk, tarn):
 
 def run(options, folder, disk):
     driver = crash.Driver(argparse.Namespace(seed=options.seed, small=options.small, events=0, power=None), folder)
-    driver.extra = {"store.reserve.bytes": "0", "store.write.buffer.bytes": "1m"}
-    tarn = driver.server(driver.extra, disk.env)
-    driver.must_start(tarn)
+    # little buffers for every server: a WAL of the default size takes 48 MiB of the disk in advance
+    driver.settings.update({"store.reserve.bytes": "0", "store.write.buffer.bytes": "1m"})
     try:
+        tarn = driver.server(env=disk.env)
+        driver.must_start(tarn)
         for _ in range(options.moments):
             tarn = one_moment(driver, disk, tarn)
-    except crash.Gone:
-        status = tarn.wait()
-        raise AssertionError(f"tarn ended ({status}): " + driver.state.with_suffix(".log").read_text()[-2000:])
-    assert tarn.stop() == 0, "exit status after SIGTERM"
-    text = driver.finish()
+        assert tarn.stop() == 0, "exit status after SIGTERM"
+        text = driver.finish()
+    finally:
+        driver.last.kill_if_running()  # after a failure
     print(f"{options.moments} times full, {driver.sent} events, exact; {text.strip().splitlines()[-1]}")
 
 

@@ -105,6 +105,10 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         return self.wait()
 
+    def kill_if_running(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+
     def stop(self):
         """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)
