@@ -175,8 +175,13 @@ static bool has_passed(struct tni_input *input, int64_t target)
         return false; /* its table is not there yet */
     if (atomic_load(&input->committed) >= target)
         return true;
-    int64_t position = atomic_load(&input->position);
-    return position >= target && atomic_load(&input->rows_end) <= atomic_load(&input->committed);
+    /* Twice: a rewind sets both back, and one read before it with the other read after it would
+     * look like a tail without rows. */
+    for (int i = 0; i < 2; i++)
+        if (atomic_load(&input->position) < target ||
+            atomic_load(&input->rows_end) > atomic_load(&input->committed))
+            return false;
+    return true;
 }
 
 /* A log may take long to answer: never with the lock, which the rounds need. What we wrote

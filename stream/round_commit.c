@@ -296,16 +296,22 @@ static void publish_turn(struct tn_engine *engine, struct tni_turn *turn, int64_
         turn->deltas[i] = NULL;
     }
     task->committed_time_ms = turn->stream_time_ms;
-    for (uint32_t i = 0; i < task->inputs_count; i++) {
-        atomic_store(&task->inputs[i].committed, turn->positions[i]);
-        atomic_store(&task->inputs[i].applied, turn->positions[i]);
-    }
     atomic_store(&task->query->state_failures, 0);
     if (!task->query->is_first_sent)
         return;
     task->query->needs_first = false;
     for (uint32_t t = 0; t < task->query->tasks_count; t++)
         task->query->tasks[t].is_new = false;
+}
+
+/* Not before the view shows the commit: who sees a position that is far enough (fresh=1) pins the
+ * view next. */
+static void publish_positions(const struct tni_turn *turn)
+{
+    for (uint32_t i = 0; i < turn->task->inputs_count; i++) {
+        atomic_store(&turn->task->inputs[i].committed, turn->positions[i]);
+        atomic_store(&turn->task->inputs[i].applied, turn->positions[i]);
+    }
 }
 
 static void gc_turn(const struct tni_turn *turn)
@@ -373,6 +379,9 @@ void tni_commit_publish(struct tn_engine *engine)
             publish_turn(engine, turn, commit);
     settle_groups(engine);
     tni_view_advance(&engine->view, commit);
+    for (uint32_t w = 0; w < engine->workers_count; w++)
+        for (struct tni_turn *turn = engine->parts[w]->turns; turn; turn = turn->next)
+            publish_positions(turn);
     if (atomic_exchange(&engine->is_gc_wanted, false)) {
         gc_all(engine);
     } else {
