@@ -442,7 +442,7 @@ enum tn_status tni_states_decode(const struct tni_ktable *kt, char *base, const 
     return TN_OK;
 }
 
-static void states_init(const struct tni_ktable *kt, struct tni_entry *e)
+void tni_states_init(const struct tni_ktable *kt, struct tni_entry *e)
 {
     for (uint32_t a = 0; a < kt->cfg.aggs_count; a++)
         kt->cfg.aggs[a].agg->init(&kt->cfg.aggs[a], tni_entry_state(kt, e, a));
@@ -468,7 +468,7 @@ enum tn_status tni_entry_open(struct tni_ktable *kt, struct tni_entry *e, struct
 {
     if (TN_LIKELY(e->wflags & TNI_W_STATE) || kt->is_rows)
         return TN_OK;
-    states_init(kt, e);
+    tni_states_init(kt, e);
     e->wflags |= TNI_W_STATE;
     if (!tni_version_lives(e->last))
         return TN_OK;
@@ -681,7 +681,7 @@ void tni_ktable_delete(struct tni_ktable *kt, struct tni_entry *entry, int64_t r
 {
     tni_state_release(kt, entry);
     if (!kt->is_rows) {
-        states_init(kt, entry);
+        tni_states_init(kt, entry);
         entry->wflags |= TNI_W_STATE;
     }
     entry->wflags &= (uint8_t)~TNI_W_EXISTS;

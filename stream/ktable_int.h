@@ -304,9 +304,10 @@ enum tn_status tni_acquire_keys(struct tni_ktable *kt, const struct tn_str *keys
                                 struct tn_err *err);
 /* Adopt what was read from the state port for an entry nobody has changed. Write lock held. */
 void tni_entry_adopt(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v);
-/* Decode or start the states of an entry. */
 /* Recompute the bytes behind the states of an open entry. */
 void tni_entry_extra(struct tni_ktable *kt, struct tni_entry *e);
+void tni_states_init(const struct tni_ktable *kt, struct tni_entry *e);
+/* Decode or start the states of an entry. */
 enum tn_status tni_entry_open(struct tni_ktable *kt, struct tni_entry *e, struct tn_err *err);
 enum tn_status tni_states_decode(const struct tni_ktable *kt, char *base, const char *ptr,
                                  const char *end, struct tn_err *err);
@@ -336,6 +337,11 @@ void tni_windows_dropped(struct tni_ktable *kt, struct tni_entry *e);
 void tni_windows_reset(struct tni_ktable *kt); /* after an abort: rebuild when next used */
 /* Drop entries of expired segments that nobody can see any more. Write lock held. */
 void tni_windows_sweep(struct tni_ktable *kt, int64_t oldest_commit, uint32_t oldest_flush);
+
+/* ktable_round.c: the open states of an entry, or its deletion, as a version nobody has yet.
+ * Worker. */
+struct tni_version *tni_version_encode(struct tni_ktable *kt, struct tni_entry *e);
+struct tni_version *tni_version_tombstone(struct tni_ktable *kt, const struct tni_entry *e);
 
 /* ktable_restore.c: take a row of the state port in, unless the key is in memory. */
 void tni_warm_row(struct tni_ktable *kt, struct tn_str key, struct tn_str row);

@@ -1,8 +1,8 @@
 /* Filling a ktable from a changelog, and from the state port in idle time.
  *
- * Restored rows become committed versions at once (unflushed), without decoding: states are made
- * when a key is first used. Damaged bytes are found here for what a check of lengths can find, and
- * at first use for the rest.
+ * Restored rows become committed versions at once (unflushed), the newest of a key in a batch only;
+ * what it replaces is not decoded. States of own-encoding rows are made when a key is first used.
+ * Damaged bytes are found here for what a check of lengths can find, and at first use for the rest.
  *
  * @thread worker */
 #include "stream/ktable_int.h"
@@ -16,6 +16,62 @@ static struct tni_version *version_of(struct tni_ktable *kt, struct tn_str row)
         memset(v->bytes, 0, TNI_ROWTIME_BYTES);
     v->is_deleted = !row.ptr;
     return v;
+}
+
+/* Write lock held. Returns the memory that cannot go before the next flush. What the key was before
+ * under the same commit goes at once: no pin can want it (the rule of tni_ktable_gc). */
+static size_t replace_head(struct tni_ktable *kt, struct tni_entry *e, struct tni_version *v,
+                           int64_t commit)
+{
+    struct tni_version *old = e->head;
+    kt->keys_count += (int)!v->is_deleted - (int)tni_version_lives(old);
+    v->commit = commit;
+    v->next = old;
+    e->head = e->last = v;
+    if (old && old->commit == commit && !(e->cflags & TNI_C_FLUSHING)) {
+        v->next = old->next;
+        tni_version_free(kt, old);
+    }
+    if (v->next && !(e->cflags & TNI_C_GARBAGE)) {
+        e->cflags |= TNI_C_GARBAGE;
+        tni_entries_add(&kt->garbage, e);
+    }
+    if (e->cflags & TNI_C_UNFLUSHED)
+        return 0;
+    e->cflags |= TNI_C_UNFLUSHED;
+    tni_entries_add(&kt->unflushed, e);
+    return kt->entry_bytes + sizeof *v + v->len;
+}
+
+static void replace_heads(struct tni_ktable *kt, struct tni_entry **entries,
+                          struct tni_version **versions, uint32_t count, int64_t commit)
+{
+    size_t bytes = 0;
+    for (uint32_t from = 0; from < count; from += TNI_LOCK_ITEMS) {
+        uint32_t end = count - from > TNI_LOCK_ITEMS ? from + TNI_LOCK_ITEMS : count;
+        pthread_rwlock_wrlock(&kt->lock);
+        for (uint32_t i = from; i < end; i++) {
+            entries[i]->wflags &= (uint8_t)~TNI_W_DIRTY;
+            bytes += replace_head(kt, entries[i], versions[i], commit);
+        }
+        pthread_rwlock_unlock(&kt->lock);
+    }
+    atomic_fetch_add_explicit(&kt->bytes_unflushed, (long long)bytes, memory_order_relaxed);
+    tni_mem_sweep(kt);
+    tni_settle(kt);
+}
+
+/* Walk a batch from its end: of a key only the newest row counts, which TNI_W_DIRTY marks
+ * meanwhile. The version before is wanted soon. */
+static bool is_newest(struct tni_entry *const *entries, uint32_t i)
+{
+    struct tni_entry *e = entries[i];
+    if (i >= 8 && entries[i - 8]->head)
+        __builtin_prefetch(entries[i - 8]->head);
+    if (e->wflags & TNI_W_DIRTY)
+        return false;
+    e->wflags |= TNI_W_DIRTY;
+    return true;
 }
 
 enum tn_status tni_ktable_restore(struct tni_ktable *kt, const struct tn_str *keys,
@@ -34,35 +90,85 @@ enum tn_status tni_ktable_restore(struct tni_ktable *kt, const struct tn_str *ke
         tn_free(entries);
         return st;
     }
-    struct tni_delta *delta = tn_alloc_raw(sizeof *delta + count * sizeof delta->items[0]);
-    *delta = (struct tni_delta){.kt = kt};
-    for (uint32_t i = 0; i < count; i++) {
+    TN_ASSERT(!kt->dirty.count); /* restore comes before processing */
+    struct tni_version **versions = tn_alloc_raw((count + 1) * sizeof *versions);
+    uint32_t at = count;
+    for (uint32_t i = count; i-- > 0;) {
         struct tni_entry *e = entries[i];
-        TN_ASSERT(!(e->wflags & TNI_W_DIRTY)); /* restore comes before processing */
+        if (!is_newest(entries, i))
+            continue;
         tni_state_release(kt, e);
-        const struct tni_version *before = e->last;
         struct tni_version *v = version_of(kt, rows[i]);
-        e->last = v;
         e->rowtime_ms = tni_version_rowtime(v);
         e->wflags = (uint8_t)((e->wflags & ~TNI_W_EXISTS) | (v->is_deleted ? 0 : TNI_W_EXISTS));
-        delta->items[delta->count++] = (struct tni_delta_item){e, v, before};
+        entries[--at] = e;
+        versions[at] = v;
     }
+    replace_heads(kt, entries + at, versions + at, count - at, commit);
+    tn_free(versions);
     tn_free(entries);
-    tni_settle(kt);
-    tni_ktable_publish(kt, delta, commit);
     return TN_OK;
 }
 
-static void restore_states(struct tni_ktable *kt, struct tni_entry *const *entries,
-                           const struct tn_column *values, uint32_t count)
+/* Rows of a MATERIALIZE table. */
+static void restore_puts(struct tni_ktable *kt, struct tni_entry *const *entries,
+                         const struct tn_column *values, const uint8_t *is_delete,
+                         const int64_t *rowtimes_ms, uint32_t count, int64_t commit)
 {
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t rowtime_ms = rowtimes_ms ? rowtimes_ms[i] : 0;
+        uint32_t row = i;
+        if (is_delete && tn_bit_get(is_delete, i))
+            tni_ktable_delete(kt, entries[i], rowtime_ms);
+        else
+            tni_ktable_put(kt, &entries[i], values, rowtimes_ms, &row, 1);
+        entries[i]->rowtime_ms = rowtime_ms;
+    }
+    tni_ktable_publish(kt, tni_ktable_boundary(kt), commit);
+}
+
+/* The state of a final value stays open in the entry; what it was before is not read. */
+static struct tni_version *version_of_final(struct tni_ktable *kt, struct tni_entry *e,
+                                            const struct tn_column *values, uint32_t row)
+{
+    if (!(e->wflags & TNI_W_STATE)) {
+        tni_states_init(kt, e);
+        e->wflags |= TNI_W_STATE;
+    }
     for (uint32_t a = 0; a < kt->cfg.aggs_count; a++) {
         const struct tn_agg_call *call = &kt->cfg.aggs[a];
-        TN_ASSERT(
-            call->agg->from_final); /* the planner chose this changelog for invertible ones only */
-        for (uint32_t i = 0; i < count; i++)
-            call->agg->from_final(call, tni_entry_state(kt, entries[i], a), &values[a], i);
+        call->agg->from_final(call, tni_entry_state(kt, e, a), &values[a], row);
     }
+    e->wflags |= TNI_W_EXISTS;
+    return tni_version_encode(kt, e);
+}
+
+static void restore_finals(struct tni_ktable *kt, struct tni_entry **entries,
+                           const struct tn_column *values, const uint8_t *is_delete,
+                           const int64_t *rowtimes_ms, uint32_t count, int64_t commit)
+{
+    for (uint32_t a = 0; a < kt->cfg.aggs_count; a++)
+        TN_ASSERT(kt->cfg.aggs[a].agg->from_final); /* the planner chose this changelog for
+                                                       invertible ones only */
+    TN_ASSERT(!kt->dirty.count);
+    struct tni_version **versions = tn_alloc_raw((count + 1) * sizeof *versions);
+    uint32_t at = count;
+    for (uint32_t i = count; i-- > 0;) {
+        struct tni_entry *e = entries[i];
+        if (!is_newest(entries, i))
+            continue;
+        e->rowtime_ms = rowtimes_ms ? rowtimes_ms[i] : 0;
+        entries[--at] = e;
+        if (is_delete && tn_bit_get(is_delete, i)) {
+            tni_state_release(kt, e);
+            e->wflags &= (uint8_t)~TNI_W_EXISTS;
+            versions[at] = tni_version_tombstone(kt, e);
+        } else {
+            versions[at] = version_of_final(kt, e, values, i);
+        }
+    }
+    replace_heads(kt, entries + at, versions + at, count - at, commit);
+    tn_free(versions);
 }
 
 enum tn_status tni_ktable_restore_columns(struct tni_ktable *kt, const struct tn_column *keys,
@@ -75,29 +181,14 @@ enum tn_status tni_ktable_restore_columns(struct tni_ktable *kt, const struct tn
     tni_keys_encode(kt, keys, NULL, count, window_starts, window_ends);
     enum tn_status st =
         tni_acquire_keys(kt, kt->scratch.keys, count, TNI_ACQUIRE_BLIND, entries, err);
-    for (uint32_t i = 0; i < count && !tn_failed(st); i++)
-        st = tni_entry_open(kt, entries[i], err);
-    if (tn_failed(st)) {
-        tn_free(entries);
-        return st;
-    }
-    if (!kt->is_rows)
-        restore_states(kt, entries, values, count);
-    for (uint32_t i = 0; i < count; i++) {
-        bool is_deleted = is_delete && tn_bit_get(is_delete, i);
-        int64_t rowtime_ms = rowtimes_ms ? rowtimes_ms[i] : 0;
-        uint32_t row = i;
-        if (is_deleted)
-            tni_ktable_delete(kt, entries[i], rowtime_ms);
-        else if (kt->is_rows)
-            tni_ktable_put(kt, &entries[i], values, rowtimes_ms, &row, 1);
+    if (!tn_failed(st)) {
+        if (kt->is_rows)
+            restore_puts(kt, entries, values, is_delete, rowtimes_ms, count, commit);
         else
-            tni_ktable_touch(kt, &entries[i], NULL, NULL, 1);
-        entries[i]->rowtime_ms = rowtime_ms;
+            restore_finals(kt, entries, values, is_delete, rowtimes_ms, count, commit);
     }
     tn_free(entries);
-    tni_ktable_publish(kt, tni_ktable_boundary(kt), commit);
-    return TN_OK;
+    return st;
 }
 
 /* ---- warm-up ---- */

@@ -11,7 +11,7 @@
 
 /* ---- boundary ---- */
 
-static struct tni_version *tombstone(struct tni_ktable *kt, const struct tni_entry *e)
+struct tni_version *tni_version_tombstone(struct tni_ktable *kt, const struct tni_entry *e)
 {
     struct tni_version *v = tni_version_new(kt, TNI_ROWTIME_BYTES);
     int64_t rowtime_ms = tni_entry_rowtime_ms(e);
@@ -20,7 +20,7 @@ static struct tni_version *tombstone(struct tni_ktable *kt, const struct tni_ent
     return v;
 }
 
-static struct tni_version *encode_states(struct tni_ktable *kt, struct tni_entry *e)
+struct tni_version *tni_version_encode(struct tni_ktable *kt, struct tni_entry *e)
 {
     struct tn_buf *buf = &kt->scratch.buf;
     tn_buf_reset(buf);
@@ -67,7 +67,7 @@ static void close_entry(struct tni_ktable *kt, struct tni_delta *delta, struct t
     struct tni_version *v;
     e->wflags &= (uint8_t)~TNI_W_DIRTY;
     if (e->wflags & TNI_W_EXISTS) {
-        v = kt->is_rows ? encode_row(kt, e) : encode_states(kt, e);
+        v = kt->is_rows ? encode_row(kt, e) : tni_version_encode(kt, e);
     } else {
         if (!before && !(e->cflags & TNI_C_PERSISTED)) { /* came and went */
             tni_entries_add(&kt->gone, e);
@@ -75,7 +75,7 @@ static void close_entry(struct tni_ktable *kt, struct tni_delta *delta, struct t
         }
         if (before && before->is_deleted)
             return;
-        v = tombstone(kt, e);
+        v = tni_version_tombstone(kt, e);
     }
     if (is_unchanged(v, before)) {
         tni_version_free(kt, v);

@@ -665,18 +665,17 @@ static void test_restore(bool is_rows, bool is_by_columns)
             do_delete(from);
         }
         struct tni_delta *delta = tni_ktable_boundary(from->kt);
-        uint32_t count = tni_delta_count(delta);
+        uint32_t changed = tni_delta_count(delta), count = changed * 2;
         struct tn_str *keys = TN_ARENA_ARRAY(&arena, struct tn_str, count);
         struct tn_str *rows = TN_ARENA_ARRAY(&arena, struct tn_str, count);
         struct tni_row *both = TN_ARENA_ARRAY(&arena, struct tni_row, count);
         uint8_t *deletes = TN_ARENA_ARRAY(&arena, uint8_t, count);
         int64_t *rowtimes = TN_ARENA_ARRAY(&arena, int64_t, count);
-        for (uint32_t i = 0; i < count; i++) {
-            struct tni_change change = tni_delta_get(delta, i);
-            keys[i] = change.key;
-            rows[i] = change.row;
-            both[i] = (struct tni_row){change.key, change.row};
-            tn_bit_put(deletes, i, !change.row.ptr);
+        for (uint32_t i = 0; i < count; i++) { /* every key twice: first with another one's row */
+            keys[i] = tni_delta_get(delta, i % changed).key;
+            rows[i] = tni_delta_get(delta, i < changed ? (i + 1) % changed : i - changed).row;
+            both[i] = (struct tni_row){keys[i], rows[i]};
+            tn_bit_put(deletes, i, !rows[i].ptr);
         }
         if (is_by_columns) {
             struct tn_column key_cols[2], values[3];
