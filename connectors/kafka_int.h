@@ -230,6 +230,10 @@ uint32_t tni_kafka_txn_failed_slot(const struct tn_log_txn *txn);
 void tni_kafka_txn_close(struct tn_log_txn *txn);
 /* Until an earlier transaction of this id is settled; TN_E_IO when that takes too long. */
 enum tn_status tni_kafka_txns_settled(struct tni_kafka *kafka, struct tn_err *err);
+/* Ends, between two transactions, what a broker forgot to end in the topic of positions behind
+ * `stable`. False: not now. */
+bool tni_kafka_txns_touch(struct tni_kafka *kafka, const struct tn_topic *positions,
+                          int64_t stable);
 
 /* A call of librdkafka that does not return is left to itself, and another producer begun. Keeper
  * thread, every few seconds. */

@@ -3,8 +3,9 @@
  *
  * HOW IT WORKS. positions() first lets an earlier transaction of this id settle, asks where the
  * topic ends (with open transactions), waits until everything before that is stable (another
- * member's transaction may be open; it ends within transaction.timeout.ms), and reads what is new
- * since the last call. So it gives what is committed, never less than what a restart must know.
+ * member's transaction may be open; it ends within transaction.timeout.ms; one of our own that a
+ * broker forgot to end is ended again, kafka_txn.c "Touch"), and reads what is new since the last
+ * call. So it gives what is committed, never less than what a restart must know.
  * @thread any; one caller at a time (lock)
  */
 #include "connectors/kafka_int.h"
@@ -12,9 +13,12 @@
 #include <time.h>
 
 #include "connectors/wait.h"
+#include "stream/base/logline.h"
 #include "stream/base/mem.h"
 
 #define STABLE_NS  30000000000ll
+#define TOUCH_NS   5000000000ll /* longer than a broker needs to end a transaction */
+#define LOOK_NS    10000000
 #define READ_NS    60000000000ll
 #define WAIT_NS    50000000
 #define READ_BYTES ((size_t)4 << 20)
@@ -167,11 +171,23 @@ static enum tn_status ask_offsets(struct tni_kafka *kafka, const struct tn_topic
     }
 }
 
+static enum tn_status undecided(const struct tn_topic *topic, int64_t stable, int64_t high,
+                                struct tn_err *err)
+{
+    tn_err_set(err, TN_E_IO,
+               "topic '%s': a transaction of another process is open, records %lld to %lld are not "
+               "decided",
+               topic->name, (long long)stable, (long long)high);
+    tn_err_hint(err, "if this lasts, see kafka-transactions.sh find-hanging");
+    return TN_E_IO;
+}
+
 /* The end of everything written, once it is stable. */
 static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic *topic,
                                  int64_t *ret_end, struct tn_err *err)
 {
-    int64_t high = -1, deadline = tn_mono_ns(kafka->clock) + STABLE_NS;
+    int64_t high = -1, now = tn_mono_ns(kafka->clock);
+    int64_t deadline = now + STABLE_NS, touch_at = now + TOUCH_NS;
     for (;;) {
         struct tn_offsets offsets;
         TN_TRY(ask_offsets(kafka, topic, &offsets, err));
@@ -179,9 +195,15 @@ static enum tn_status stable_end(struct tni_kafka *kafka, const struct tn_topic 
             high = offsets.end_written;
         if (offsets.end_visible >= high)
             break;
-        if (tn_mono_ns(kafka->clock) > deadline)
-            return tn_err_set(err, TN_E_IO, "topic '%s': a transaction of another process is open",
-                              topic->name);
+        now = tn_mono_ns(kafka->clock);
+        if (now > deadline)
+            return undecided(topic, offsets.end_visible, high, err);
+        if (now > touch_at && tni_kafka_txns_touch(kafka, topic, offsets.end_visible)) {
+            tn_logf(TN_LOG_INFO, "kafka", "topic '%s': records from %lld on were not decided",
+                    topic->name, (long long)offsets.end_visible);
+            touch_at = now + TOUCH_NS;
+        }
+        nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
     }
     *ret_end = high;
     return TN_OK;

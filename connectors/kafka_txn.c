@@ -25,6 +25,14 @@
  * call returns, and another thread begins with SETTLING: the new producer fences the old one, so
  * nothing the old call still sends has effect.
  *
+ * Touch. A broker may forget to end a transaction that it has decided (Kafka 4.1 to 4.3: one that
+ * is killed just then skips, when it is back, the partitions that have no leader yet). Its records
+ * then stay undecided for ever, since nothing is open any more. The next end of a transaction of
+ * the same producer in that partition decides for them, too; for topics of results that is the next
+ * round. No round comes before the positions are read, so where those stay undecided, an empty
+ * transaction in their topic ends the old one: committed if that was acknowledged, or was asked for
+ * last.
+ *
  * At-least-once: the same calls with a producer that is not transactional. Outputs are flushed
  * first, then the positions are written and flushed, then the group's offsets are committed.
  *
@@ -51,10 +59,13 @@
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
     struct tni_ktxn_slot *slot = msg->_private;
+    struct tni_ktxns *txns = opaque;
     (void)rk;
-    (void)opaque;
-    if (!slot)
-        return; /* a position */
+    if (!slot) { /* a position */
+        if (!msg->err && msg->offset >= atomic_load(&txns->positions_next))
+            atomic_store(&txns->positions_next, msg->offset + 1);
+        return;
+    }
     if (!msg->err) {
         if (slot->first < 0 || msg->offset < slot->first)
             slot->first = msg->offset;
@@ -279,6 +290,16 @@ static bool is_fencing(rd_kafka_resp_err_t code)
     return tni_kafka_status(code) == TN_E_FENCED;
 }
 
+/* How the last transaction with positions ended, as far as is known; see touch. */
+static void note_end(struct tni_ktxns *txns, bool is_abort, bool is_acknowledged)
+{
+    pthread_mutex_lock(&txns->lock);
+    txns->was_aborted = is_abort;
+    if (is_acknowledged)
+        txns->positions_committed = atomic_load(&txns->positions_next);
+    pthread_mutex_unlock(&txns->lock);
+}
+
 /* The end of a transaction that did not commit; decides what becomes of the producer. */
 static enum tni_ktxns_state fail_txn(struct tni_ktxn_runner *self, struct tn_log_txn *txn,
                                      rd_kafka_error_t *error)
@@ -294,6 +315,8 @@ static enum tni_ktxns_state fail_txn(struct tni_ktxn_runner *self, struct tn_log
     if (self->is_abandoned)
         return SETTLING; /* the transaction is not ours any more */
     bool is_stale = code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION; /* maybe our own verdict */
+    if (txn->positions_records)
+        note_end(txns, is_abortable || is_stale, false);
     if ((is_abortable || is_stale) && !is_fatal && aborted(self)) {
         if (txn->failed_slot != TNI_KTXN_FAILED_NONE && tni_ktxn_slot_of(txn, txn->failed_slot))
             txn->result = refused(txn);
@@ -375,6 +398,8 @@ static enum tni_ktxns_state commit_exactly_once(struct tni_ktxn_runner *self,
     tn_crash_point("kafka-after-commit");
     if (error)
         return fail_txn(self, txn, error);
+    if (txn->positions_records && !self->is_abandoned)
+        note_end(txns, false, true);
     txn->result = TN_OK;
     return READY;
 }
@@ -456,6 +481,68 @@ static void step_aborting(struct tni_ktxn_runner *self)
     pthread_cond_broadcast(&txns->changed);
 }
 
+/* A transaction with nothing but a tombstone of no position. */
+static rd_kafka_error_t *touch(struct tni_ktxn_runner *self, bool is_commit)
+{
+    struct tni_ktxns *txns = self->txns;
+    static char key[] = "touch";
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(txns->rk);
+    if (error)
+        return error;
+    rd_kafka_topic_t *rkt = tni_kafka_rkt(&txns->rkts, txns->rk, txns->positions_topic.name);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (rd_kafka_produce(rkt, 0, RD_KAFKA_MSG_F_COPY, NULL, 0, key, sizeof key - 1, NULL) != 0)
+        code = rd_kafka_last_error();
+    else
+        code = rd_kafka_flush(txns->rk, TNI_KAFKA_WAIT_MS);
+    if (code)
+        return rd_kafka_error_new(code, "%s", rd_kafka_err2str(code));
+    if (is_commit)
+        return commit(self);
+    return aborted(self) ? NULL : rd_kafka_error_new(RD_KAFKA_RESP_ERR__TIMED_OUT, "not settled");
+}
+
+/* lock held */
+static void step_touching(struct tni_ktxn_runner *self)
+{
+    struct tni_ktxns *txns = self->txns;
+    bool is_commit = txns->is_touch_commit;
+    pthread_mutex_unlock(&txns->lock);
+    rd_kafka_error_t *error = touch(self, is_commit);
+    if (error && !self->is_abandoned)
+        producer_destroy(txns);
+    pthread_mutex_lock(&txns->lock);
+    if (!self->is_abandoned)
+        txns->state = error ? SETTLING : READY;
+    pthread_cond_broadcast(&txns->changed);
+    if (!error)
+        return;
+    tn_logf(TN_LOG_WARN, "kafka", "topic '%s': a transaction cannot be ended again: %s",
+            txns->positions_topic.name, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+}
+
+bool tni_kafka_txns_touch(struct tni_kafka *kafka, const struct tn_topic *positions, int64_t stable)
+{
+    struct tni_ktxns *txns = kafka->txns;
+    int64_t deadline = tn_mono_ns(kafka->clock) + CALL_NS_MAX;
+    pthread_mutex_lock(&txns->lock);
+    bool is_possible = txns->state == READY && !txns->txn && !kafka->is_at_least_once;
+    if (is_possible) {
+        txns->positions_topic = *positions;
+        txns->has_positions_topic = true;
+        txns->is_touch_commit = stable < txns->positions_committed || !txns->was_aborted;
+        txns->state = TOUCHING;
+        pthread_cond_broadcast(&txns->changed);
+    }
+    while (is_possible && txns->state == TOUCHING && !txns->is_closing &&
+           tn_mono_ns(kafka->clock) < deadline)
+        tni_ktxns_wait(txns, TNI_KTXN_POLL_MS);
+    is_possible &= txns->state == READY;
+    pthread_mutex_unlock(&txns->lock);
+    return is_possible;
+}
+
 /* lock held */
 static void step(struct tni_ktxn_runner *self)
 {
@@ -464,6 +551,7 @@ static void step(struct tni_ktxn_runner *self)
     case SETTLING: step_settling(self); break;
     case COMMITTING: step_committing(self); break;
     case ABORTING: step_aborting(self); break;
+    case TOUCHING: step_touching(self); break;
     case READY:
     case OPEN:
     case FENCED:
@@ -580,6 +668,7 @@ enum tn_status tni_kafka_txns_open(struct tni_kafka *kafka, struct tn_err *err)
     kafka->txns = txns;
     txns->kafka = kafka;
     txns->state = SETTLING;
+    txns->positions_committed = -1;
     pthread_mutex_init(&txns->lock, NULL);
     pthread_cond_init(&txns->changed, NULL);
     return runner_start(txns)

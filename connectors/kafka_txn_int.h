@@ -8,7 +8,7 @@
 #define TNI_KTXN_POLL_MS     100
 #define TNI_KTXN_FAILED_NONE UINT32_MAX
 
-enum tni_ktxns_state { SETTLING, READY, OPEN, COMMITTING, ABORTING, FENCED };
+enum tni_ktxns_state { SETTLING, READY, OPEN, COMMITTING, ABORTING, TOUCHING, FENCED };
 
 struct tni_ktxn_slot {
     struct tn_log_txn *txn;
@@ -55,6 +55,10 @@ struct tni_ktxns {
     struct tni_krkt *rkts;
     struct tn_topic positions_topic;
     bool has_positions_topic;
+    atomic_llong positions_next; /* behind the last record of it that a broker has */
+    int64_t positions_committed; /* the same when a commit was acknowledged; −1: none. Under lock */
+    bool was_aborted;            /* the last one with positions; under lock */
+    bool is_touch_commit;        /* of TOUCHING */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum tni_ktxns_state state;

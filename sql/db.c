@@ -522,7 +522,7 @@ static enum tn_status fresh_loop(struct tn_fresh *fresh, struct tn_waiter *waite
                                  struct tn_budget *budget, struct tn_err *err)
 {
     struct tn_buf lagging;
-    tn_buf_init(&lagging, 300);
+    tn_buf_init(&lagging, (size_t)1 << 16);
     enum tn_status st;
     for (;;) {
         tn_buf_reset(&lagging);

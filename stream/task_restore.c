@@ -125,14 +125,16 @@ static const char *inputs_refused(const struct tni_task *task, const struct meta
     return NULL;
 }
 
+/* `end` with what is not decided yet: after an outage Kafka may show a transaction that it has
+ * acknowledged late, or only with the next one, since its markers follow the answer. */
 static const char *changelog_refused(const struct tni_op *op, const struct meta *meta,
-                                     const struct tn_offsets *offsets)
+                                     int64_t start, int64_t end)
 {
     if (memcmp(meta->log_id, op->changelog.log_id, 16) != 0)
         return "the changelog was recreated";
     if (meta->changelog_next < op->changelog_base)
         return "it belongs to an earlier life of the query";
-    if (meta->changelog_next < offsets->start || meta->changelog_next > offsets->end_visible)
+    if (meta->changelog_next < start || meta->changelog_next > end)
         return "its offset is outside of the changelog";
     return NULL;
 }
@@ -314,7 +316,7 @@ static enum tn_status prepare_changelog(struct tni_task *task, struct tni_op *op
     if (is_new)
         op->changelog_base = end;
     if (meta && !*refused)
-        *refused = changelog_refused(op, meta, &offsets);
+        *refused = changelog_refused(op, meta, offsets.start, end);
     int64_t from = op->changelog_base > offsets.start ? op->changelog_base : offsets.start;
     if (meta && !*refused)
         from = meta->changelog_next;

@@ -17,6 +17,8 @@
 
 enum entry_state { ENTRY_COMMITTED, ENTRY_PENDING, ENTRY_DEAD };
 
+static const char lost_marker; /* owner of entries whose control record was lost */
+
 struct entry {
     int64_t offset, timestamp_ms;
     int64_t seq; /* operation that made it visible (or dead) */
@@ -595,6 +597,17 @@ static enum tn_status mem_commit_start(struct tn_log_txn *txn, struct tn_wake *w
     return TN_OK;
 }
 
+static void settle_lost(struct partition *part, enum entry_state state, int64_t seq)
+{
+    for (size_t i = 0; i < part->count; i++) {
+        struct entry *e = &part->entries[i];
+        if (e->state != ENTRY_PENDING || e->owner != &lost_marker)
+            continue;
+        e->state = state;
+        e->seq = seq;
+    }
+}
+
 /* Our pending entries become committed or dead; each touched partition gets its control record. */
 static void settle_txn(struct tn_log_txn *txn, bool is_commit)
 {
@@ -618,8 +631,10 @@ static void settle_txn(struct tn_log_txn *txn, bool is_commit)
             e->seq = seq;
             is_touched = true;
         }
-        if (is_touched)
-            add_control(part, seq);
+        if (!is_touched)
+            continue;
+        settle_lost(part, is_commit ? ENTRY_COMMITTED : ENTRY_DEAD, seq);
+        add_control(part, seq);
     }
     for (size_t i = 0; is_commit && i < txn->positions_count; i++)
         push_position(&log->positions, &log->positions_count, &log->positions_cap,
@@ -898,6 +913,21 @@ void tn_mem_log_compact(struct tn_log *base, const char *topic)
                     b->key && a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0)
                     a->state = ENTRY_DEAD;
             }
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+void tn_mem_log_lose_marker(struct tn_log *base, const char *topic, int32_t partition)
+{
+    struct mem_log *log = mem(base);
+    pthread_mutex_lock(&log->lock);
+    struct partition *part = partition_at(log, topic, partition);
+    TN_ASSERT(part->count && part->entries[part->count - 1].state == ENTRY_DEAD);
+    const struct entry *control = &part->entries[--part->count];
+    part->next_offset = control->offset;
+    for (size_t i = part->count; i-- && part->entries[i].seq == control->seq;) {
+        part->entries[i].state = ENTRY_PENDING;
+        part->entries[i].owner = &lost_marker;
     }
     pthread_mutex_unlock(&log->lock);
 }

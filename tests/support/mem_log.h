@@ -64,6 +64,10 @@ void tn_mem_log_put_open(struct tn_log *log, const char *topic, int32_t partitio
                          struct tn_str key, struct tn_str value, int64_t timestamp_ms);
 void tn_mem_log_settle(struct tn_log *log, const char *topic, int32_t partition, bool is_commit);
 
+/* The partition's last commit lost its control record: nobody sees those records before the next
+ * transaction with records here ends, which decides for them, too. */
+void tn_mem_log_lose_marker(struct tn_log *log, const char *topic, int32_t partition);
+
 /* Process death: forgets what is not durable, ends our open transaction. Readers and transactions
  * must be closed or forgotten before. lose_all: every unsynced operation is lost; else a random
  * prefix of them (by `roll`) stays. */

@@ -1,10 +1,12 @@
 /* Covers what a start does with state that does not fit the log: state ahead of the committed
  * positions, another cluster, a changelog that was recreated or cut, an input with more partitions;
- * and that a start replays only the tail.
+ * that a start replays only the tail, and that it needs nothing of a committed tail that the log
+ * does not show yet.
  */
 #include <stdio.h>
 
 #include "connectors/formats.h"
+#include "stream/base/hash.h"
 #include "tests/check.h"
 #include "tests/support/engine_world.h"
 
@@ -205,6 +207,47 @@ static void test_tail_only(void)
     engine_world_release(&w);
 }
 
+static void check_hidden(struct engine_world *w, int32_t partition, bool is_hidden)
+{
+    struct tn_topic topic;
+    struct tn_offsets offsets;
+    CHECK_INT(w->log->type->topic_find(w->log, CHANGELOG, &topic, &w->err), TN_OK);
+    CHECK_OK(w->log->type->offsets(w->log, &topic, partition, &offsets, &w->err), &w->err);
+    CHECK((offsets.end_visible < offsets.end_written) == is_hidden);
+}
+
+static int32_t partition_of(int32_t key)
+{
+    char bytes[4] = {0, 0, 0, (char)key};
+    return tn_partition_of(bytes, sizeof bytes, PARTITIONS);
+}
+
+/* The last commit was acknowledged, but its records stay hidden: stored state that has them is used
+ * as it is (it would wait for them for ever otherwise), and the next commit shows them. */
+static void test_lost_marker(void)
+{
+    struct engine_world w;
+    int32_t partition = partition_of(1);
+    open_world(&w, false);
+    put(&w, 1, 5);
+    settle(&w);
+    put(&w, 1, 3);
+    settle(&w);
+    shut(&w);
+    tn_mem_log_lose_marker(w.log, CHANGELOG, partition);
+    check_hidden(&w, partition, true);
+    reopen(&w);
+    CHECK_INT(count_of(&w, 1), 8);
+    put(&w, 1, 1);
+    settle(&w);
+    CHECK_INT(count_of(&w, 1), 9);
+    check_hidden(&w, partition, false);
+    tni_engine_abandon(w.engine);
+    reopen(&w);
+    CHECK_INT(count_of(&w, 1), 9);
+    engine_world_release(&w);
+}
+
 static void test_wider_input(void)
 {
     struct engine_world w;
@@ -225,6 +268,7 @@ int main(void)
     test_changelog_recreated();
     test_changelog_cut();
     test_tail_only();
+    test_lost_marker();
     test_wider_input();
     return TN_TEST_END();
 }
