@@ -51,6 +51,7 @@ struct tn_store {
     atomic_bool is_failed;   /* a write or sync failed: nothing is acknowledged any more */
     atomic_bool is_full;     /* one failed for want of space: nothing is, until there is room */
     atomic_bool was_full;    /* once in this process: full.c says what follows */
+    atomic_bool is_keeping;  /* RocksDB keeps its files: full.c, tni_full_manifest */
     pthread_mutex_t full_mu; /* one tries to resume */
     int64_t resume_tried_ns; /* under full_mu */
     pthread_mutex_t sync_mu; /* one syncer at a time; late comers find their work done */
@@ -91,6 +92,8 @@ enum tn_status tni_full_begin(struct tn_store *store, struct tn_err *err);
 enum tn_status tni_full_resume(struct tn_store *store, struct tn_err *err);
 /* No file may be ingested any more. */
 bool tni_full_forbids_ingest(struct tn_store *store);
+/* A call that writes RocksDB's manifest failed, other than a write, flush or compaction. */
+void tni_full_manifest(struct tn_store *store);
 enum tn_status tni_fsync_folder(const char *path, struct tn_err *err);
 
 /* Write and clear the batch; visible on return, durable after the next sync (or on return with

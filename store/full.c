@@ -43,6 +43,30 @@ bool tni_full_forbids_ingest(struct tn_store *store)
     return atomic_load(&store->was_full);
 }
 
+/* RocksDB 7.8 notes a manifest that could not be written (an ingest begins with such a write, a
+ * change of options is one), and does not do what its own way out of a full disk takes for granted
+ * then: that no file is removed since (Debian's build: an assertion). So it is done here. */
+void tni_full_manifest(struct tn_store *store)
+{
+    char *message = NULL;
+    if (atomic_exchange(&store->is_keeping, true))
+        return;
+    rocksdb_disable_file_deletions(store->db, &message);
+    if (message)
+        rocksdb_free(message);
+}
+
+/* All memtables are in files, so the manifest was written since. */
+static void stop_keeping(struct tn_store *store)
+{
+    char *message = NULL;
+    if (!atomic_exchange(&store->is_keeping, false))
+        return;
+    rocksdb_enable_file_deletions(store->db, 1, &message);
+    if (message)
+        rocksdb_free(message);
+}
+
 enum tn_status tni_full_begin(struct tn_store *store, struct tn_err *err)
 {
     atomic_store(&store->was_full, true);
@@ -76,6 +100,7 @@ static enum tn_status resume(struct tn_store *store, struct tn_err *err)
     rocksdb_flush_wal(store->db, 1, &message);
     if (message)
         return tni_rocks_err(message, "sync", err);
+    stop_keeping(store);
     if (atomic_load(&store->synced_seq) < seq)
         atomic_store(&store->synced_seq, seq);
     char doubt[4096];

@@ -304,10 +304,15 @@ static void collect_blobs(struct tni_log *log, bool is_on)
     if (log->is_collecting == is_on)
         return;
     rocksdb_set_options_cf(log->store->db, log->store->cf[TNI_CF_LOG], 1, &name, &value, &message);
-    if (message)
-        rocksdb_free(message); /* as on a full disk: tried again at the next pass */
-    else
+    if (!message) {
         log->is_collecting = is_on;
+        return;
+    }
+    struct tn_err err = TN_ERR_INIT; /* tried again at the next pass */
+    if (tni_rocks_err(message, "options", &err) == TN_E_FULL) {
+        tni_full_manifest(log->store);
+        (void)tni_full_begin(log->store, &err);
+    }
 }
 
 static void reclaim(struct tni_log *log)

@@ -262,9 +262,11 @@ static enum tn_status ingest(struct tn_store *store, const char *path, struct tn
         unlink(doubt);
         return TN_AGAIN;
     }
-    if (message) /* the manifest may name the file or not: it stays for the next open */
-        return tni_store_fail(store, message, "state ingest", err);
-    return TN_OK;
+    if (!message)
+        return TN_OK;
+    tni_full_manifest(store);
+    /* the manifest may name the file or not: it stays for the next open */
+    return tni_store_fail(store, message, "state ingest", err);
 }
 
 static enum tn_status apply_file(struct tn_store *store, const struct tn_state_change *change,

@@ -509,6 +509,8 @@ static bool operation(const char *name, const char *path)
     if (strcmp(name, fail_name) != 0 || !strstr(path, fail_path))
         return false;
     fail_count++;
+    if (fail_count == fail_at && full_flag)
+        (void)!real.openat(AT_FDCWD, full_flag, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     return fail_count == fail_at || (fail_forever && fail_count > fail_at);
 }
 
