@@ -690,6 +690,9 @@ enum tn_status tni_worker_step(struct tni_worker *worker);
 /* Write committed, unflushed rows and their positions to the state port, where it is time; is_all:
  * everything. */
 enum tn_status tni_round_flush(struct tn_engine *engine, bool is_all, struct tn_err *err);
+/* The same before a recovery, of tasks that are sound: what is committed need not be read from the
+ * changelogs again, which may not show all of it yet (log.h: end_written). */
+void tni_round_keep(struct tn_engine *engine);
 /* Rows and positions of one task, now. */
 enum tn_status tni_task_flush(struct tn_engine *engine, struct tni_task *task, struct tn_err *err);
 /* Tell the log what the committed positions of the query still need; is_released: nothing any more.

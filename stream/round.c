@@ -249,6 +249,8 @@ static enum tn_status step_aborting(struct tn_engine *engine)
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = TN_OK;
     bool is_recover = engine->rewind == TNI_REWIND_RECOVER;
+    bool is_kept = is_recover && !atomic_load(&engine->is_recover_wanted) &&
+                   !engine->log->type->commits_state;
     atomic_store(&engine->is_abort_wanted, false);
     atomic_store(&engine->is_recover_wanted, false);
     if (!is_recover)
@@ -257,6 +259,8 @@ static enum tn_status step_aborting(struct tn_engine *engine)
         is_recover = true; /* a half rewind cannot be trusted */
     if (is_recover) {
         engine->rewind = TNI_REWIND_RECOVER;
+        if (is_kept)
+            tni_round_keep(engine);
         st = tni_engine_recover(engine, &err);
         if (tn_failed(st)) {
             engine->failures_count++;

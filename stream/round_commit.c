@@ -454,6 +454,21 @@ static int64_t total_unflushed(const struct tn_engine *engine)
     return bytes;
 }
 
+void tni_round_keep(struct tn_engine *engine)
+{
+    struct tn_err err = TN_ERR_INIT;
+    for (uint32_t q = 0; q < engine->queries_count; q++)
+        for (uint32_t t = 0; t < engine->queries[q]->tasks_count; t++) {
+            struct tni_task *task = &engine->queries[q]->tasks[t];
+            if (!tni_task_is_live(task) || task->is_global || task->is_blocked ||
+                task->is_state_bad || unflushed_bytes(task) == 0)
+                continue;
+            if (tn_failed(tni_task_drop_changes(task, &err)) ||
+                tn_failed(tni_task_flush(engine, task, &err)))
+                return; /* it is behind then, which is allowed */
+        }
+}
+
 static bool flush_is_due(struct tn_engine *engine, int64_t now)
 {
     if (engine->config.is_flush_every_commit || atomic_load(&engine->is_flush_wanted))

@@ -222,30 +222,51 @@ static int32_t partition_of(int32_t key)
     return tn_partition_of(bytes, sizeof bytes, PARTITIONS);
 }
 
+static struct tn_mem_fault fail_begin(void *ctx, enum tn_mem_call call)
+{
+    int *left = ctx;
+    bool is_hit = call == TN_MEM_BEGIN && *left > 0 && (*left)-- > 0;
+    return (struct tn_mem_fault){.st = is_hit ? TN_E_INDEFINITE : TN_OK};
+}
+
 /* The last commit was acknowledged, but its records stay hidden: stored state that has them is used
- * as it is (it would wait for them for ever otherwise), and the next commit shows them. */
-static void test_lost_marker(void)
+ * as it is (it would wait for them for ever otherwise), and the next commit shows them. is_kept: not
+ * a start, but a recovery of the running engine. */
+static void check_lost_marker(bool is_kept)
 {
     struct engine_world w;
     int32_t partition = partition_of(1);
+    int left = 1;
     open_world(&w, false);
     put(&w, 1, 5);
     settle(&w);
     put(&w, 1, 3);
     settle(&w);
-    shut(&w);
+    if (!is_kept)
+        shut(&w);
     tn_mem_log_lose_marker(w.log, CHANGELOG, partition);
     check_hidden(&w, partition, true);
-    reopen(&w);
-    CHECK_INT(count_of(&w, 1), 8);
+    if (is_kept)
+        tn_mem_log_set_fault(w.log, fail_begin, &left);
+    else
+        reopen(&w);
+    if (!is_kept)
+        CHECK_INT(count_of(&w, 1), 8);
     put(&w, 1, 1);
     settle(&w);
     CHECK_INT(count_of(&w, 1), 9);
+    CHECK_INT(left, is_kept ? 0 : 1);
     check_hidden(&w, partition, false);
     tni_engine_abandon(w.engine);
     reopen(&w);
     CHECK_INT(count_of(&w, 1), 9);
     engine_world_release(&w);
+}
+
+static void test_lost_marker(void)
+{
+    check_lost_marker(false);
+    check_lost_marker(true);
 }
 
 static void test_wider_input(void)
