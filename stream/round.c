@@ -249,8 +249,8 @@ static enum tn_status step_aborting(struct tn_engine *engine)
     struct tn_err err = TN_ERR_INIT;
     enum tn_status st = TN_OK;
     bool is_recover = engine->rewind == TNI_REWIND_RECOVER;
-    bool is_kept = is_recover && !atomic_load(&engine->is_recover_wanted) &&
-                   !engine->log->type->commits_state;
+    bool is_kept =
+        is_recover && !atomic_load(&engine->is_recover_wanted) && !engine->log->type->commits_state;
     atomic_store(&engine->is_abort_wanted, false);
     atomic_store(&engine->is_recover_wanted, false);
     if (!is_recover)

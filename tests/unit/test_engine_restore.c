@@ -230,8 +230,8 @@ static struct tn_mem_fault fail_begin(void *ctx, enum tn_mem_call call)
 }
 
 /* The last commit was acknowledged, but its records stay hidden: stored state that has them is used
- * as it is (it would wait for them for ever otherwise), and the next commit shows them. is_kept: not
- * a start, but a recovery of the running engine. */
+ * as it is (it would wait for them for ever otherwise), and the next commit shows them. is_kept:
+ * not a start, but a recovery of the running engine. */
 static void check_lost_marker(bool is_kept)
 {
     struct engine_world w;
