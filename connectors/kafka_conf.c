@@ -154,15 +154,12 @@ struct pair {
 };
 
 /* Used where the library knows the name and the user gave none. Fetch memory: 6 MB for a
- * partition's queue, and no further fetch while it has 20,000 messages, as each takes half a
- * kilobyte in the library besides; retry.backoff: a commit right after the last one is told to come
- * again. */
+ * partition's queue; retry.backoff: a commit right after the last one is told to come again. */
 static const struct pair defaults[] = {{"client.id", "tarn"},
                                        {"partitioner", "murmur2_random"},
                                        {"retry.backoff.ms", "5"},
                                        {"retry.backoff.max.ms", "50"},
                                        {"queued.max.messages.kbytes", "6144"},
-                                       {"queued.min.messages", "20000"},
                                        {"fetch.queue.backoff.ms", "5"},
                                        {"fetch.max.bytes", "18874368"},
                                        {"fetch.error.backoff.ms", "100"},
